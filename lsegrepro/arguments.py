@@ -1,0 +1,216 @@
+"""The arguments of every heavy step: frozen records, checked on creation, written to every card."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from . import paper
+from .errors import LsegreproError
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def parse_aggregation(name: str) -> tuple[str, float]:
+    """An aggregation's kind and temperature parameter r: ``"tempered:4"`` is ``("tempered", 4.0)``.
+
+    lse, max and mean have none (NaN).
+
+    Raises
+    ------
+    LsegreproError
+        If the name is no aggregation.
+
+    >>> parse_aggregation("tempered:4")
+    ('tempered', 4.0)
+    """
+    kind, _, value = name.partition(":")
+    if name in ("lse", "max", "mean"):
+        return kind, math.nan
+    try:
+        r = float(value)
+    except ValueError:
+        r = math.nan
+    if kind == "tempered" and 0 < r < math.inf:
+        return kind, r
+    raise LsegreproError(f"unknown aggregation {name!r}: choose lse, max, mean or tempered:R with R > 0")
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Ranges of the training jitter (Section 3.1 names the kinds; the ranges are ours).
+
+    Attributes
+    ----------
+    flip : float
+        Chance of a horizontal flip.
+    rotation : float
+        Largest rotation in degrees; uniform in +-rotation.
+    scaling : float
+        Largest zoom factor, >= 1; log-uniform in [1/scaling, scaling].
+    brightness : float
+        Largest shift of all pixel values, in the units of [-1, 1].
+    contrast : float
+        Largest contrast factor, >= 1, about the image's mean; log-uniform in [1/contrast, contrast].
+    """
+
+    flip: float = 0.5
+    rotation: float = 10.0
+    scaling: float = 1.25
+    brightness: float = 0.2
+    contrast: float = 1.25
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.flip <= 1:
+            raise LsegreproError(f"jitter.flip is a chance in [0, 1], got {self.flip}")
+        if not 0 <= self.rotation <= 180:
+            raise LsegreproError(f"jitter.rotation is in degrees, in [0, 180], got {self.rotation}")
+        if not 0 <= self.brightness <= 2:
+            raise LsegreproError(f"jitter.brightness lies in [0, 2], got {self.brightness}")
+        for name in ("scaling", "contrast"):
+            if not 1 <= getattr(self, name) <= 10:
+                raise LsegreproError(f"jitter.{name} is a factor in [1, 10], got {getattr(self, name)}")
+
+
+NO_JITTER = Jitter(0.0, 0.0, 1.0, 0.0, 1.0)
+
+
+
+@dataclass(frozen=True)
+class Training:
+    """Arguments of one training. Defaults are the paper's where it names them.
+
+    Attributes
+    ----------
+    model : str
+        max1, LSE1, max2 or LSE2 (Table 2).
+    cls : str
+        The class of interest, cat or dog.
+    samples : int
+        Images seen, with repetition; the paper is silent.
+    batch : int
+        Images a step; the paper is silent.
+    rate : float
+        The paper's lambda, the step taken for one image. A step on the mean loss of a
+        batch uses rate * batch (linear scaling rule).
+    momentum : float
+        0 in the paper; anything else is a departure.
+    seed : int
+        Of the initial weights and every draw.
+    aggregation : str or None
+        None takes the model's own; otherwise lse, max, mean or tempered:R.
+    architecture : str or None
+        None takes the model's own; otherwise a name of `paper.ARCHITECTURES`.
+    initialisation : {"torch7", "literal"}
+    negatives : {"others", "background"}
+        Which images hold y = 2: every image without the class (one-vs-all, Section 3.2),
+        or those with neither class (Section 3.1).
+    precision : {"float32", "bfloat16"}
+        Arithmetic of the forward and backward passes. Weights are always float32.
+    round : {1, 2}
+        2 starts from the weights of round 1 and draws hard negatives.
+    hard : float
+        In round 2, chance that a negative sample is N hard-negative patches (Section 3.2: 0.5).
+    jitter : Jitter
+    """
+
+    model: str = "LSE1"
+    cls: str = "cat"
+    samples: int = 100_000
+    batch: int = 16
+    rate: float = paper.LEARNING_RATE
+    momentum: float = 0.0
+    seed: int = 0
+    aggregation: str | None = None
+    architecture: str | None = None
+    initialisation: str = "torch7"
+    negatives: str = "others"
+    precision: str = "float32"
+    round: int = 1
+    hard: float = 0.5
+    jitter: Jitter = Jitter()
+
+    def __post_init__(self) -> None:
+        def check(name: str, good: bool, wanted: str) -> None:
+            if not good:
+                raise LsegreproError(f"training.{name} must be {wanted}, got {getattr(self, name)!r}")
+
+        check("model", self.model in paper.MODELS, f"one of {', '.join(paper.MODELS)}")
+        check("cls", self.cls in paper.CLASSES, f"one of {', '.join(paper.CLASSES)}")
+        check("samples", self.samples >= 1, "at least 1")
+        check("batch", 1 <= self.batch <= 65_536, "in [1, 65536]")
+        check("rate", 0 < self.rate < 100, "in (0, 100)")
+        check("momentum", 0 <= self.momentum < 1, "in [0, 1)")
+        check("seed", 0 <= self.seed < 2**63, "in [0, 2^63)")
+        check("architecture", self.architecture in (None, *paper.ARCHITECTURES),
+              f"one of {', '.join(paper.ARCHITECTURES)}")
+        check("initialisation", self.initialisation in ("torch7", "literal"), "torch7 or literal")
+        check("negatives", self.negatives in ("others", "background"), "others or background")
+        check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
+        check("round", self.round in (1, 2), "1 or 2")
+        check("hard", 0 <= self.hard <= 1, "in [0, 1]")
+        parse_aggregation(self.aggregation_name)  # refuse an unknown name before any work is done
+
+    @property
+    def net(self) -> paper.Architecture:
+        """The architecture that is trained."""
+        return paper.architecture(self.architecture or self.model)
+
+    @property
+    def aggregation_name(self) -> str:
+        """The aggregation that is used."""
+        return self.aggregation or paper.MODELS[self.model][1]
+
+    @property
+    def steps(self) -> int:
+        """SGD steps: samples / batch, rounded up."""
+        return -(-self.samples // self.batch)
+
+
+@dataclass(frozen=True)
+class Mining:
+    """Arguments of the mining; the paper is silent on all three.
+
+    Attributes
+    ----------
+    theta : float
+        A pixel is a false positive where p > theta.
+    per_image : int
+        At most so many are kept of one image, drawn uniformly; otherwise the few images that
+        the model gets wholly wrong would be nearly all of the set.
+    images : int
+        At most so many background images are looked at.
+    """
+
+    theta: float = 0.5
+    per_image: int = 256
+    images: int = 100_000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.theta < 1:
+            raise LsegreproError(f"mining.theta must lie in [0, 1), got {self.theta}")
+        for name in ("per_image", "images"):
+            if getattr(self, name) < 1:
+                raise LsegreproError(f"mining.{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Arguments of the scoring; the paper is silent on them.
+
+    Attributes
+    ----------
+    scale_to : int
+        Short side, in pixels, at which the network sees an image; 0 keeps its own size.
+        Training saw 300 pixels.
+    precision : {"float32", "bfloat16"}
+    """
+
+    scale_to: int = paper.IMAGE_SIDE
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if not (self.scale_to == 0 or 16 <= self.scale_to <= 4096):
+            raise LsegreproError(f"scoring.scale_to must be 0 or lie in [16, 4096], got {self.scale_to}")
+        if self.precision not in PRECISIONS:
+            raise LsegreproError(f"scoring.precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")

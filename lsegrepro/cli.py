@@ -1,0 +1,205 @@
+"""The command line: arguments in, a library call, a message out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__, paper
+from .errors import LsegreproError
+from .profiles import BUILT_IN
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, or 2 with a line on stderr that names the thing and the cure."""
+    args = _parser().parse_args(argv)
+    try:
+        args.call(args)
+    except LsegreproError as error:
+        print(f"lsegrepro: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("lsegrepro: interrupted; the same command goes on from there", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lsegrepro", description=(
+        "An executable replication of Pinheiro and Collobert (2014): cats and dogs segmented from image labels."))
+    parser.add_argument("--version", action="version", version=f"lsegrepro {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, call, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(call=call)
+        return sub
+
+    info = command("info", _info, "Architectures, parameter counts, versions and devices.")
+    info.add_argument("--json", action="store_true", help="for programs")
+
+    train = command("train", _train, "Train one network, go on with it, or find it finished.")
+    _run_options(train)
+    _network_options(train)
+    train.add_argument("--stop-after", type=int, metavar="STEPS", help="stop, resumably, after so many steps")
+
+    mine = command("mine", _mine, "Find the hard negatives that round 1 leaves.")
+    _run_options(mine)
+    _network_options(mine, round=False)
+
+    regions = command("regions", _regions, "Cut a split into superpixels and count the truth in each; no network.")
+    _run_options(regions)
+    regions.add_argument("--split", choices=("train", "val"), default="val")
+
+    score = command("score", _score, "Score VOC (or the drawn pictures) with one network, into evidence.")
+    _run_options(score)
+    _network_options(score)
+    score.add_argument("--split", choices=("train", "val"), default="val")
+
+    evaluate = command("evaluate", _evaluate, "Table 2 from the evidence of a run; computes nothing that is missing.")
+    _run_options(evaluate)
+    evaluate.add_argument("--json", action="store_true", help="for programs")
+
+    segment = command("segment", _segment, "Segment photographs: probability map, mask and overlay.")
+    segment.add_argument("photos", nargs="+", metavar="PHOTO", help="photographs, or folders of them")
+    segment.add_argument("--class", dest="cls", required=True, metavar="{cat,dog}")
+    segment.add_argument("--theta", type=float, help="threshold in [0, 1); default the one chosen on VOC train")
+    segment.add_argument("--out", type=Path, default=Path("segmented"), help="folder (default: %(default)s)")
+    segment.add_argument("--model", default="LSE1", metavar="{max1,LSE1,max2,LSE2}")
+    segment.add_argument("--weights", type=Path, help="a .safetensors file; default the published network")
+    segment.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+    reproduce = command("reproduce", _reproduce, "Everything, to HTML: train, mine, score, run the notebooks, build.")
+    _run_options(reproduce)
+    reproduce.add_argument("--cores", type=int, help="jobs at once (default: the cores there are)")
+    reproduce.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    reproduce.add_argument("--snakemake-profile", metavar="DIR", help="a Snakemake profile, for a cluster")
+
+    notebook = command("notebook", _notebook, "Run one notebook of the book with papermill, into the run's folder.")
+    notebook.add_argument("name", metavar="NAME", help="01-data ... 07-qualitative")
+    notebook.add_argument("--stand-in", action="store_true", help="show no photograph of the data, for publication")
+    _run_options(notebook)
+
+    site = command("site", _site, "Build the HTML from the published pages and the notebooks a run has executed.")
+    _run_options(site)
+    return parser
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="quick", help=f"{', '.join(BUILT_IN)} or a .toml file (default: quick)")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="folder of results (default: runs/PROFILE)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="root of the photographs (default: $LSEGREPRO_DATA)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+
+
+def _network_options(parser: argparse.ArgumentParser, round: bool = True) -> None:
+    parser.add_argument("--model", required=True, metavar="{max1,LSE1,max2,LSE2}")
+    parser.add_argument("--class", dest="cls", required=True, metavar="{cat,dog}")
+    parser.add_argument("--seed", type=int, default=0)
+    if round:
+        parser.add_argument("--round", type=int, default=1, metavar="{1,2}")
+
+
+def _open(args: argparse.Namespace, **options):
+    from .run import open_run
+
+    return open_run(args.profile, args.run, data=args.data, device=args.device, **options)
+
+
+def _info(args: argparse.Namespace) -> None:
+    import numpy
+    import torch
+
+    from .training import versions
+
+    networks = {
+        name: {"parameters": a.parameters, "printed": a.printed_parameters, "hidden": a.hidden, "patch": a.patch,
+               "patches": a.patches}
+        for name, a in paper.ARCHITECTURES.items()
+    }
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    facts = {"architectures": networks, "versions": versions() | {"numpy": numpy.__version__},
+             "devices": {"cpu_threads": torch.get_num_threads(), "gpus": gpus}}
+    if args.json:
+        print(json.dumps(facts, indent=2))
+        return
+    for name, network in networks.items():
+        print(f"{name:11}{network['parameters']:9,} parameters ({network['printed']:,} printed), units "
+              f"{'-'.join(map(str, network['hidden']))}-2, {network['patches']} patches of {network['patch']} pixels")
+    print(", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
+    print(f"{facts['devices']['cpu_threads']} CPU threads; GPUs: {', '.join(gpus) or 'none'}")
+
+
+def _train(args: argparse.Namespace) -> None:
+    run = _open(args)
+    print(run.trained(args.model, args.cls, args.round, args.seed, stop_after=args.stop_after))
+
+
+def _mine(args: argparse.Namespace) -> None:
+    print(_open(args).mined(args.model, args.cls, args.seed))
+
+
+def _regions(args: argparse.Namespace) -> None:
+    run = _open(args)
+    run.regions(args.split)
+    print(run.regions_path(args.split))
+
+
+def _score(args: argparse.Namespace) -> None:
+    run = _open(args)
+    run.scores(args.model, args.cls, args.round, args.seed, args.split)
+    print(run.scores_path(args.model, args.cls, args.round, args.seed, args.split))
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from .results import coverage, result
+
+    run = _open(args, compute=False)
+    rows = [result(run, *n) for n in run.networks() if run.has_scores(*n) and run.has_scores(*n, "train")]
+    if not rows:
+        raise LsegreproError(f"no evidence in {run.folder}: score first, or name another folder with --run")
+    if args.json:
+        print(json.dumps({"coverage": coverage(run.regions("val")), "results": [dataclasses.asdict(r) for r in rows]},
+                         indent=2))
+        return
+    print(f"AP in percent on {coverage(run.regions('val'))}, with 95 % intervals; theta chosen on train")
+    print(f"{'model':6}{'class':6}{'round':>6}{'theta':>7}{'AP':>7}  {'interval':14}{'oracle':>7}{'paper':>7}")
+    for r in rows:
+        low, high = r.chosen.ap.low * 100, r.chosen.ap.high * 100
+        print(f"{r.model:6}{r.cls:6}{r.round:6}{r.chosen.theta:7.3f}{r.chosen.ap.value * 100:7.2f}  "
+              f"{f'[{low:.2f}, {high:.2f}]':14}{r.oracle.ap.value * 100:7.2f}{paper.TABLE_2[r.model][r.cls].ap:7.2f}")
+
+
+def _segment(args: argparse.Namespace) -> None:
+    from .segment import segment_files
+
+    failures = segment_files(args.photos, args.cls, out=args.out, theta=args.theta, model=args.model,
+                             weights=args.weights, device=args.device)
+    if failures:
+        raise LsegreproError(f"{failures} of the photographs could not be segmented; each is named above")
+
+
+def _reproduce(args: argparse.Namespace) -> None:
+    from .site import reproduce
+
+    reproduce(_open(args), cores=args.cores, dry_run=args.dry_run, snakemake_profile=args.snakemake_profile)
+
+
+def _notebook(args: argparse.Namespace) -> None:
+    from .site import execute
+
+    print(execute(_open(args), args.name, stand_in=args.stand_in))
+
+
+def _site(args: argparse.Namespace) -> None:
+    from .site import build
+
+    print(build(_open(args)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

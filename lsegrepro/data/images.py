@@ -1,0 +1,92 @@
+"""Read any photograph right, and prepare it as Section 3.1 does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .. import paper
+from ..errors import LsegreproError
+
+MAX_PIXELS = 100_000_000
+"""Larger photographs are refused: a small file can hold an image that fills the memory."""
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+def load_image(path: str | Path) -> np.ndarray:
+    """Read a photograph as RGB, upright, whatever its kind.
+
+    The Exif orientation is applied; grey, palette and CMYK are converted; 16 bits are scaled
+    to 8; transparency is laid on white; of an animation the first frame is taken.
+
+    Returns
+    -------
+    ndarray
+        (H, W, 3) uint8.
+
+    Raises
+    ------
+    LsegreproError
+        If the file is absent, is no image, is damaged, or has more than `MAX_PIXELS` pixels.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise LsegreproError(
+                    f"{path}: {image.width}x{image.height} pixels are more than {MAX_PIXELS:,}; scale it down first"
+                )
+            return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+    except LsegreproError:
+        raise
+    except FileNotFoundError as error:
+        raise LsegreproError(f"no such photograph: {path}") from error
+    except UnidentifiedImageError as error:
+        raise LsegreproError(f"{path} is not a photograph that can be read (JPEG, PNG, WebP, TIFF, ...)") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise LsegreproError(f"cannot read the photograph {path}: {error}") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # Pillow's own conversion clips at 255 instead of scaling.
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise LsegreproError(f"floating-point images have no known white ({image.format}); save it as 8 or 16 bits")
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize with antialiasing (bilinear), (H, W, 3) uint8 to (height, width, 3) uint8."""
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def short_side(image: np.ndarray, side: int) -> np.ndarray:
+    """Scale so that the shorter side is `side` pixels, keeping the proportions.
+
+    >>> short_side(np.zeros((600, 900, 3), np.uint8), 300).shape
+    (300, 450, 3)
+    """
+    height, width = image.shape[:2]
+    factor = side / min(height, width)
+    return resize(image, max(1, round(height * factor)), max(1, round(width * factor)))
+
+
+def prepare(image: np.ndarray, side: int = paper.IMAGE_SIDE) -> np.ndarray:
+    """Scale the short side to 300 and crop the central 300x300 (Section 3.1).
+
+    >>> prepare(np.zeros((375, 500, 3), np.uint8)).shape
+    (300, 300, 3)
+    """
+    image = short_side(image, side)
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return image[top : top + side, left : left + side]

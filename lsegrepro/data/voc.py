@@ -1,0 +1,94 @@
+"""Pascal VOC 2012 segmentation in its official layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import LsegreproError
+from ..files import digest
+from . import images
+
+
+class VocSegmentation:
+    """One split of Pascal VOC 2012: photographs and masks.
+
+    An image of the official list whose photograph or mask is not on the disk is kept
+    in `absent`: it is counted and named, never silently left out.
+
+    Parameters
+    ----------
+    root : path
+        ``VOCdevkit/VOC2012``, or a folder above it.
+    split : {"train", "val", "trainval"}
+
+    Raises
+    ------
+    LsegreproError
+        If the layout is not the official one, or no image of the split is present.
+    """
+
+    redistributable = False
+
+    def __init__(self, root: str | Path, split: str = "val") -> None:
+        self.root = _find(Path(root))
+        listing = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
+        if not listing.is_file():
+            raise LsegreproError(f"no list {listing}: splits of VOC 2012 segmentation are train, val and trainval")
+        listed = listing.read_text(encoding="utf-8").split()
+        self.listed = len(listed)
+        self.ids = [i for i in listed if self._photograph(i).is_file() and self._mask(i).is_file()]
+        present = set(self.ids)
+        self.absent = [i for i in listed if i not in present]
+        if not self.ids:
+            raise LsegreproError(
+                f"none of the {self.listed} images of {listing} is present: expected {self._photograph(listed[0])} "
+                f"and {self._mask(listed[0])}"
+            )
+        self.digest = digest([split, self.ids])
+        self.description = f"{len(self.ids):,} of {self.listed:,} images of VOC 2012 {split}"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def _photograph(self, name: str) -> Path:
+        return self.root / "JPEGImages" / f"{name}.jpg"
+
+    def _mask(self, name: str) -> Path:
+        return self.root / "SegmentationClass" / f"{name}.png"
+
+    def image(self, index: int) -> np.ndarray:
+        """Photograph `index`: (H, W, 3) uint8."""
+        return images.load_image(self._photograph(self.ids[index]))
+
+    def mask(self, index: int) -> np.ndarray:
+        """Mask `index`: (H, W) uint8, 0 background, 1-20 classes, 255 void."""
+        path = self._mask(self.ids[index])
+        try:
+            with Image.open(path) as mask:
+                if mask.mode not in ("P", "L"):
+                    raise LsegreproError(
+                        f"{path} has mode {mask.mode}: a VOC mask is a palette PNG of class indices; "
+                        "use SegmentationClass as published, not a coloured copy"
+                    )
+                values = np.asarray(mask)
+        except (OSError, SyntaxError, ValueError) as error:
+            if isinstance(error, LsegreproError):
+                raise
+            raise LsegreproError(f"cannot read the mask {path}: {error}") from error
+        wrong = np.setdiff1d(np.unique(values), [*range(21), 255])
+        if wrong.size:
+            raise LsegreproError(f"{path} holds the indices {wrong.tolist()}: VOC 2012 has 0 to 20 and 255 (void)")
+        return values
+
+
+def _find(root: Path) -> Path:
+    for folder in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
+        if (folder / "ImageSets" / "Segmentation").is_dir():
+            return folder
+    raise LsegreproError(
+        f"no VOC 2012 below {root}: expected VOCdevkit/VOC2012 with JPEGImages, SegmentationClass and "
+        "ImageSets/Segmentation, as the official archive unpacks"
+    )

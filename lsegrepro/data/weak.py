@@ -1,0 +1,91 @@
+"""Photographs known by their label only: one folder a label."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from .. import paper
+from ..errors import LsegreproError
+from ..files import digest
+from . import images
+
+LABELS = (*paper.CLASSES, "background")
+
+
+class WeakFolder:
+    """``root/cat``, ``root/dog`` and ``root/background``, split by file name.
+
+    A photograph belongs to ``heldout`` when the SHA-256 of its name falls in the
+    first `heldout` part of its range: the split does not move when photographs
+    are added. An ``index.csv`` (columns file, source) names each photograph's source.
+
+    Parameters
+    ----------
+    root : path
+        Folder of the three folders.
+    split : {"train", "heldout", "all"}
+    heldout : float
+        Share of photographs held out, in [0, 1).
+    fraction : float
+        Part of the split that is kept, in (0, 1], by the same hash: 1/8 is inside 1/4.
+
+    Raises
+    ------
+    LsegreproError
+        If a folder is missing or empty, or an argument is out of range.
+    """
+
+    def __init__(
+        self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0
+    ) -> None:
+        self.root = Path(root)
+        if split not in ("train", "heldout", "all"):
+            raise LsegreproError(f"unknown split {split!r} of weak labels: choose train, heldout or all")
+        if not 0 <= heldout < 1 or not 0 < fraction <= 1:
+            raise LsegreproError(f"heldout must lie in [0, 1) and fraction in (0, 1], got {heldout} and {fraction}")
+        sources = _sources(self.root / "index.csv")
+        self.names: list[str] = []
+        self.labels: list[str] = []
+        for label in LABELS:
+            folder = self.root / label
+            if not folder.is_dir():
+                raise LsegreproError(
+                    f"no folder {folder}: weak labels are one folder a label, {', '.join(LABELS)}, below {self.root}"
+                )
+            kept = []
+            for name in sorted(p.name for p in folder.iterdir() if p.suffix.lower() in images.EXTENSIONS):
+                held = _place(name, "split") < heldout
+                if split == "all" or held == (split == "heldout"):
+                    if _place(name, "fraction") < fraction:
+                        kept.append(f"{label}/{name}")
+            if not kept:
+                raise LsegreproError(f"no photograph in {folder} for split {split!r} ({', '.join(images.EXTENSIONS)})")
+            self.names += kept
+            self.labels += [label] * len(kept)
+        self.sources = [sources.get(name, "unknown") for name in self.names]
+        self.digest = digest(self.names)
+        counts = ", ".join(f"{self.labels.count(label):,} {label}" for label in LABELS)
+        self.description = f"{len(self):,} photographs with weak labels ({counts}), split {split!r}"
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, index: int) -> np.ndarray:
+        """Photograph `index`, prepared: (300, 300, 3) uint8."""
+        return images.prepare(images.load_image(self.root / self.names[index]))
+
+
+def _place(name: str, salt: str) -> float:
+    """A number in [0, 1) that depends on nothing but the name and the salt."""
+    return int.from_bytes(hashlib.sha256(f"{salt}/{name}".encode()).digest()[:8], "big") / 2**64
+
+
+def _sources(index: Path) -> dict[str, str]:
+    if not index.is_file():
+        return {}
+    with open(index, newline="", encoding="utf-8") as file:
+        return {row["file"]: row.get("source", "unknown") for row in csv.DictReader(file) if row.get("file")}

@@ -1,0 +1,9 @@
+"""The one exception of this package that is meant for a person to read."""
+
+
+class LsegreproError(ValueError):
+    """Something the user can mend: one line that names the thing and the cure.
+
+    The command line prints it after ``lsegrepro:`` and exits with code 2; a
+    notebook shows it as the last line of the traceback.
+    """

@@ -1,0 +1,168 @@
+"""Patches and jitter (Section 3.1 and 3.2, Figure 2), in batches, on any device.
+
+All randomness comes in as numpy generators on the CPU, so that a seed draws
+the same patches whatever the device.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .arguments import Jitter
+from .errors import LsegreproError
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Bring bytes to [-1, 1], the paper's normalisation (Section 3.1).
+
+    Parameters
+    ----------
+    images : Tensor
+        (..., H, W, 3) uint8.
+
+    Returns
+    -------
+    Tensor
+        (..., 3, H, W) float32 in [-1, 1], channels last in memory.
+
+    >>> to_float(torch.tensor([[[0, 255, 51]]], dtype=torch.uint8)).flatten().tolist()
+    [-1.0, 1.0, -0.6000000238418579]
+    """
+    return images.movedim(-1, -3).to(torch.float32).mul_(2 / 255).sub_(1)
+
+
+def grid(side: int, patches: int) -> list[tuple[int, int, int, int]]:
+    """Cells of the sqrt(N) x sqrt(N) grid as (top, left, height, width), row by row.
+
+    Cells cover the image without overlap; sides that do not divide evenly differ by one pixel.
+
+    Raises
+    ------
+    LsegreproError
+        If `patches` is not a square number.
+
+    >>> grid(300, 4)
+    [(0, 0, 150, 150), (0, 150, 150, 150), (150, 0, 150, 150), (150, 150, 150, 150)]
+    """
+    n = math.isqrt(patches)
+    if n < 1 or n * n != patches:
+        raise LsegreproError(f"the number of patches N must be a square (1, 4, 9, ...), got {patches}")
+    edges = [round(i * side / n) for i in range(n + 1)]
+    return [
+        (top, left, bottom - top, right - left)
+        for top, bottom in zip(edges, edges[1:], strict=False)
+        for left, right in zip(edges, edges[1:], strict=False)
+    ]
+
+
+def random_corners(rng: np.random.Generator, batch: int, side: int, patches: int, size: int) -> np.ndarray:
+    """Draw one patch uniformly inside each cell of the grid, for each image of a batch.
+
+    Returns
+    -------
+    ndarray
+        (batch, patches, 2) int64: top and left of each patch.
+
+    Raises
+    ------
+    LsegreproError
+        If a patch does not fit in a cell.
+
+    >>> random_corners(np.random.default_rng(0), 2, 300, 9, 95).shape
+    (2, 9, 2)
+    """
+    cells = np.array(grid(side, patches))  # (N, 4)
+    room = cells[:, 2:] - size + 1  # (N, 2): positions a patch can take in each cell
+    if room.min() < 1:
+        raise LsegreproError(
+            f"a patch of {size} pixels does not fit in a cell of {cells[:, 2:].min()} pixels: "
+            f"the image of {side} pixels is cut in {patches} cells"
+        )
+    return cells[:, :2] + rng.integers(0, room, size=(batch, patches, 2))
+
+
+def cut(images: Tensor, corners: np.ndarray, size: int) -> Tensor:
+    """Cut patches out of a batch of images.
+
+    Parameters
+    ----------
+    images : Tensor
+        (B, C, H, W).
+    corners : ndarray
+        (B, N, 2) int: top and left of each patch.
+    size : int
+        Side of a patch, sz.
+
+    Returns
+    -------
+    Tensor
+        (B*N, C, size, size), the patches of the first image first, channels last in memory.
+
+    >>> x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    >>> cut(x, np.array([[[1, 2]]]), 2)[0, 0]
+    tensor([[ 6.,  7.],
+            [10., 11.]])
+    """
+    batch = len(corners)
+    span = torch.arange(size, device=images.device)
+    place = torch.as_tensor(corners, device=images.device)
+    rows = place[..., 0, None] + span  # (B, N, size)
+    columns = place[..., 1, None] + span  # (B, N, size)
+    index = torch.arange(batch, device=images.device)[:, None, None, None]
+    # Indexing pixels as whole (C,) vectors keeps each copy contiguous and the result channels-last.
+    pixels = images.movedim(1, -1)[index, rows[..., :, None], columns[..., None, :]]  # (B, N, size, size, C)
+    return pixels.flatten(0, 1).movedim(-1, 1)  # (B*N, C, size, size)
+
+
+def jitter(images: Tensor, rng: np.random.Generator, ranges: Jitter) -> Tensor:
+    """Flip, rotate, scale, brighten and change the contrast of each image of a batch.
+
+    Flip, rotation and scaling are one bilinear resampling about the centre; what
+    falls outside is filled by reflection, so no artificial edge appears. Values
+    stay in [-1, 1].
+
+    Parameters
+    ----------
+    images : Tensor
+        (B, 3, H, W) float32 in [-1, 1].
+
+    Returns
+    -------
+    Tensor
+        Same shape and range.
+
+    >>> x = torch.rand(2, 3, 8, 8)
+    >>> from lsegrepro.arguments import NO_JITTER
+    >>> torch.equal(jitter(x, np.random.default_rng(0), NO_JITTER), x)
+    True
+    """
+    batch, _, height, width = images.shape
+    flip = np.where(rng.random(batch) < ranges.flip, -1.0, 1.0)
+    angle = np.radians(rng.uniform(-1, 1, batch) * ranges.rotation)
+    zoom = ranges.scaling ** rng.uniform(-1, 1, batch)
+    shift = rng.uniform(-1, 1, batch) * ranges.brightness
+    gain = ranges.contrast ** rng.uniform(-1, 1, batch)
+
+    def column(values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values, dtype=images.dtype, device=images.device).view(-1, 1, 1, 1)
+
+    if ranges.rotation == 0 and ranges.scaling == 1:
+        images = torch.where(column(flip) < 0, images.flip(-1), images)
+    else:
+        cos, sin, aspect = np.cos(angle) / zoom, np.sin(angle) / zoom, height / width
+        affine = np.zeros((batch, 2, 3))
+        affine[:, 0, 0], affine[:, 0, 1] = flip * cos, -flip * sin * aspect
+        affine[:, 1, 0], affine[:, 1, 1] = sin / aspect, cos
+        where = functional.affine_grid(
+            torch.as_tensor(affine, dtype=images.dtype, device=images.device), list(images.shape), align_corners=False
+        )
+        images = functional.grid_sample(images, where, padding_mode="reflection", align_corners=False)
+    if ranges.brightness == 0 and ranges.contrast == 1:
+        return images
+    centre = images.mean((1, 2, 3), keepdim=True)
+    return ((images - centre) * column(gain) + (centre + column(shift))).clamp_(-1, 1)

@@ -1,0 +1,205 @@
+"""Profiles: what a run trains, on what, for how long. One TOML file each, read by `load_profile`."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import paper
+from ..arguments import Jitter, Mining, Scoring, Training
+from ..errors import LsegreproError
+from ..superpixels import Superpixels
+
+BUILT_IN = ("quick", "local", "paper")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the pictures of a run come from.
+
+    Attributes
+    ----------
+    kind : {"drawn", "photographs"}
+    weak, segmentation : str
+        Folders below the data root, for photographs.
+    heldout : float
+        Share of the weak photographs held out.
+    fraction : float
+        Part of the weak training photographs that is used.
+    weak_train, weak_heldout, segmentation_train, segmentation_val : int
+        Numbers of drawn pictures.
+    seed : int
+        Of the drawn pictures.
+    """
+
+    kind: str = "drawn"
+    weak: str = "weak"
+    segmentation: str = "VOCdevkit/VOC2012"
+    heldout: float = 0.15
+    fraction: float = 1.0
+    weak_train: int = 3000
+    weak_heldout: int = 400
+    segmentation_train: int = 40
+    segmentation_val: int = 80
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("drawn", "photographs"):
+            raise LsegreproError(f"data.kind must be drawn or photographs, got {self.kind!r}")
+        for name in ("weak_train", "weak_heldout", "segmentation_train", "segmentation_val"):
+            if getattr(self, name) < 4:
+                raise LsegreproError(f"data.{name} must be at least 4, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything a run does, as data.
+
+    Attributes
+    ----------
+    name, description : str
+    models, classes : tuple of str
+        Rows and columns of Table 2 that are trained.
+    seeds : tuple of int
+    data : Data
+    training : dict
+        Arguments of `Training` common to all; `arguments` completes them.
+    round2 : dict
+        Those that differ in round 2.
+    mining, scoring, superpixels
+    path : Path or None
+        The file, unless it is a built-in profile.
+    """
+
+    name: str
+    description: str
+    models: tuple[str, ...]
+    classes: tuple[str, ...]
+    seeds: tuple[int, ...]
+    data: Data
+    training: dict[str, Any]
+    round2: dict[str, Any]
+    mining: Mining
+    scoring: Scoring
+    superpixels: Superpixels
+    path: Path | None = None
+
+    @property
+    def spec(self) -> str:
+        """What `load_profile` takes to read this profile again."""
+        return self.name if self.path is None else str(self.path)
+
+    def arguments(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Training:
+        """The arguments of one training of this profile."""
+        own = self.training | (self.round2 if round == 2 else {})
+        return Training(**{**own, "model": model, "cls": cls, "round": round, "seed": seed})
+
+
+def load_profile(name: str | Path) -> Profile:
+    """Read a profile: a built-in name (quick, local, paper) or the path of a TOML file.
+
+    Raises
+    ------
+    LsegreproError
+        If there is none of that name, or a key or value in it is wrong: the message names it.
+
+    >>> load_profile("quick").models
+    ('max1', 'LSE1')
+    """
+    path = Path(__file__).parent / f"{name}.toml" if name in BUILT_IN else Path(name)
+    if not path.is_file():
+        raise LsegreproError(f"no profile {name}: choose {', '.join(BUILT_IN)} or the path of a .toml file")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LsegreproError(f"{path} is not valid TOML: {error}") from error
+    try:
+        profile = _profile(path.stem, values)
+    except LsegreproError as error:
+        raise LsegreproError(f"{path.name}: {error}") from error
+    return profile if name in BUILT_IN else dataclasses.replace(profile, path=path)
+
+
+def _profile(name: str, values: dict[str, Any]) -> Profile:
+    known = {field.name for field in dataclasses.fields(Profile)} - {"name", "path"}
+    _known(values, known, "the profile")
+    training = dict(_table(values, "training"))
+    round2 = dict(_table(values, "round2"))
+    for table, title in ((training, "training"), (round2, "round2")):
+        if "jitter" in table:
+            table["jitter"] = _record(Jitter, table["jitter"], f"{title}.jitter")
+        _known(table, {f.name for f in dataclasses.fields(Training)} - {"model", "cls", "round", "seed"}, title)
+        for key, value in table.items():
+            if key != "jitter":
+                _typed(Training, key, value, title)
+    profile = Profile(
+        name=name,
+        description=_text(values.get("description", ""), "description"),
+        models=_choices(values.get("models", list(paper.MODELS)), "models", tuple(paper.MODELS)),
+        classes=_choices(values.get("classes", list(paper.CLASSES)), "classes", paper.CLASSES),
+        seeds=_seeds(values.get("seeds", [0])),
+        data=_record(Data, _table(values, "data"), "data"),
+        training=training,
+        round2=round2,
+        mining=_record(Mining, _table(values, "mining"), "mining"),
+        scoring=_record(Scoring, _table(values, "scoring"), "scoring"),
+        superpixels=_record(Superpixels, _table(values, "superpixels"), "superpixels"),
+    )
+    for round in (1, 2):
+        profile.arguments(profile.models[0], profile.classes[0], round)  # refuse bad values now, not hours later
+    return profile
+
+
+def _known(values: dict, known: set[str], title: str) -> None:
+    for key in values:
+        if key not in known:
+            raise LsegreproError(f"unknown key {key!r} in {title}; known are {', '.join(sorted(known))}")
+
+
+def _table(values: dict, key: str) -> dict:
+    table = values.get(key, {})
+    if not isinstance(table, dict):
+        raise LsegreproError(f"{key} must be a table, got {table!r}")
+    return table
+
+
+def _text(value: object, title: str) -> str:
+    if not isinstance(value, str):
+        raise LsegreproError(f"{title} must be a string, got {value!r}")
+    return value
+
+
+def _choices(values: object, title: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    if not isinstance(values, list) or not values or any(v not in known for v in values):
+        raise LsegreproError(f"{title} must be a list of {', '.join(known)}, got {values!r}")
+    return tuple(dict.fromkeys(values))
+
+
+def _seeds(values: object) -> tuple[int, ...]:
+    if not isinstance(values, list) or not values or any(type(v) is not int or v < 0 for v in values):
+        raise LsegreproError(f"seeds must be a list of whole numbers from 0 up, got {values!r}")
+    return tuple(dict.fromkeys(values))
+
+
+def _record(kind: type, values: dict, title: str):
+    """Make an argument record of a TOML table, with its keys and types checked."""
+    if not isinstance(values, dict):
+        raise LsegreproError(f"{title} must be a table, got {values!r}")
+    _known(values, {f.name for f in dataclasses.fields(kind)}, title)
+    for key, value in values.items():
+        _typed(kind, key, value, title)
+    return kind(**values)
+
+
+_KINDS = {"str": (str,), "str | None": (str,), "int": (int,), "float": (int, float)}
+
+
+def _typed(kind: type, key: str, value: object, title: str) -> None:
+    wanted = next(f.type for f in dataclasses.fields(kind) if f.name == key)
+    if isinstance(value, bool) or not isinstance(value, _KINDS[wanted]):
+        raise LsegreproError(f"{title}.{key} must be of type {wanted.removesuffix(' | None')}, got {value!r}")
+    if isinstance(value, float) and not float("-inf") < value < float("inf"):
+        raise LsegreproError(f"{title}.{key} must be finite, got {value}")

@@ -1,0 +1,144 @@
+"""The results of a run, computed from its evidence: Table 2, its baselines, its classification.
+
+Neither torch nor photographs are needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import evaluation, evidence, paper
+from .evaluation import Classification, Curve, Interval
+from .evidence import Regions, Scores
+from .run import Run
+
+GRID_STEP = 1 / evidence.GRID
+"""Theta is chosen among multiples of this, the grid search of Section 4."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network at one theta on val: AP and both accuracies, as fractions, with 95 % intervals."""
+
+    theta: float
+    ap: Interval
+    foreground: Interval
+    background: Interval
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one network achieves on val.
+
+    Attributes
+    ----------
+    model, cls : str
+    round, seed : int
+    chosen : Cell
+        At the theta of largest AP on the train split: the headline.
+    papers : Cell
+        At the paper's theta.
+    oracle : Cell
+        At the best theta on val itself, which nobody may choose; it bounds the choice.
+    raw : Cell
+        Without superpixels, at the theta chosen for raw scores on the train split.
+    classification : Classification
+    samples : int
+        Training images seen, with repetition.
+    """
+
+    model: str
+    cls: str
+    round: int
+    seed: int
+    chosen: Cell
+    papers: Cell
+    oracle: Cell
+    raw: Cell
+    classification: Classification
+    samples: int
+
+
+def present_weights(regions: Regions) -> np.ndarray:
+    """How many listed images each present one stands for: (n,) float64.
+
+    Where images of the list are absent, those that hold a cat or a dog are assumed to be all
+    at hand (true of the photographs this book was made with, where it was checked), and each of
+    the others stands for its share of the absent. Without this, a set that is short of
+    background images would make a low theta look better than it is.
+
+    >>> from lsegrepro.superpixels import Superpixels
+    >>> r = Regions("train", "d", Superpixels(), ("a", "b"), ("c", "d"), 4, np.ones((2, 2)), np.arange(3),
+    ...             np.array([[1, 0, 0], [0, 0, 1]]), np.zeros(2))
+    >>> present_weights(r).tolist()
+    [1.0, 3.0]
+    """
+    held = (regions.totals[:, : len(paper.CLASSES)] > 0).any(axis=1)
+    others = int((~held).sum())
+    weight = 1 + len(regions.absent) / others if others else 1.0
+    return np.where(held, 1.0, weight)
+
+
+def train_curve(regions: Regions, scores: Scores, *, smoothed: bool = True) -> Curve:
+    """The curve that theta is chosen on, each image counted `present_weights` times."""
+    weights = present_weights(regions)
+    if smoothed:
+        per_pixel = np.repeat(weights, np.diff(regions.offsets))
+        fg, bg = regions.pixels(scores.cls)
+        return evaluation.curve(scores.statistics, np.rint(fg * per_pixel), np.rint(bg * per_pixel))
+    weighted = {name: np.rint(getattr(scores, name) * weights[:, None]).sum(axis=0).astype(np.int64)
+                for name in ("foreground", "background")}
+    return evaluation.histogram_curve(weighted["foreground"], weighted["background"])
+
+
+def choose_theta(run: Run, model: str, cls: str, round: int = 1, seed: int = 0, *, smoothed: bool = True) -> float:
+    """Theta of largest AP on the train split, on the grid of 0.005; val takes no part."""
+    scores = run.scores(model, cls, round, seed, "train")
+    return train_curve(run.regions("train"), scores, smoothed=smoothed).best(step=GRID_STEP)[0]
+
+
+def cell(regions: Regions, scores: Scores, theta: float, *, smoothed: bool = True) -> Cell:
+    """AP and accuracies at one theta, with bootstrap intervals over images."""
+    counts = evaluation.per_image_counts(regions, scores, theta=theta, smoothed=smoothed)
+    statistics = (evaluation.ap, evaluation.foreground_accuracy, evaluation.background_accuracy)
+    return Cell(theta, *(evaluation.bootstrap(counts, statistic) for statistic in statistics))
+
+
+def result(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> Result:
+    """Evaluate one network of a run; computes what is missing."""
+    regions, scores = run.regions("val"), run.scores(model, cls, round, seed, "val")
+    smoothed = evaluation.smoothed_curve(regions, scores)
+    return Result(
+        model, cls, round, seed,
+        chosen=cell(regions, scores, choose_theta(run, model, cls, round, seed)),
+        papers=cell(regions, scores, paper.THETA[cls]),
+        oracle=cell(regions, scores, smoothed.best(step=GRID_STEP)[0]),
+        raw=cell(regions, scores, choose_theta(run, model, cls, round, seed, smoothed=False), smoothed=False),
+        classification=evaluation.classification_accuracy(
+            scores.image_scores, evaluation.present(regions, cls)
+        ),
+        samples=sum(run.card(model, cls, r, seed).get("samples", 0) for r in range(1, round + 1)),
+    )
+
+
+def results(run: Run, rounds: tuple[int, ...] = (1, 2)) -> list[Result]:
+    """Every network of the run, in the order of Table 2."""
+    return [result(run, m, c, r, s) for m, c, r, s in run.networks() if r in rounds]
+
+
+def coverage(regions: Regions) -> str:
+    """How much of the list was measured, to stand beside every number.
+
+    An AP on part of a list that lacks only images without the class is an upper bound.
+    """
+    if not regions.absent:
+        return f"all {regions.listed:,} {regions.split} images"
+    return f"{len(regions):,} of {regions.listed:,} {regions.split} images"
+
+
+def estimate_all(regions: Regions, scores: Scores, theta: float) -> float:
+    """AP on the whole list, if the absent images drew false positives as the present ones without a class do."""
+    counts = evaluation.per_image_counts(regions, scores, theta=theta)
+    return float(evaluation.ap((counts * present_weights(regions)[:, None]).sum(axis=0)))

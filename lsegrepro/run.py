@@ -1,0 +1,313 @@
+"""A run: a profile, a folder of results, and the calls that make whatever is missing.
+
+Notebooks, the command line and the workflow all go through `Run`. Each call first looks
+for its result in the folder; only what is not there is trained, mined or scored. Reading
+results needs neither torch nor photographs.
+
+A run folder holds::
+
+    weights/    {model}-{class}-round{1,2}-seed{s}.safetensors, .json (card), .jsonl (curve)
+    negatives/  {model}-{class}-seed{s}.npz
+    evidence/   regions-{split}.npz, {model}-{class}-round{1,2}-seed{s}-{split}.npz
+    cache/      superpixels and score maps; may be deleted
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import evaluation, evidence, paper
+from .errors import LsegreproError
+from .evaluation import Curve
+from .evidence import Regions, Scores
+from .files import read_json, read_jsonl
+from .profiles import Profile, load_profile
+
+if TYPE_CHECKING:
+    import torch
+
+    from .data import SegmentationSet, WeakSet
+    from .sampling import Decoded, HardNegatives
+    from .weights import Weights
+
+SPLITS = ("train", "val")
+DATA_VARIABLE = "LSEGREPRO_DATA"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one profile.
+
+    Attributes
+    ----------
+    profile : Profile
+    folder : Path
+    data : Path or None
+        Root of the photographs; None takes the environment variable LSEGREPRO_DATA.
+    device : str
+        ``"auto"`` is a GPU where there is one.
+    progress : bool
+    compute : bool
+        If False, a missing result is an error instead of work.
+    """
+
+    profile: Profile
+    folder: Path
+    data: Path | None = None
+    device: str = "auto"
+    progress: bool = True
+    compute: bool = True
+
+    # Data
+
+    @property
+    def root(self) -> Path:
+        """Where the photographs are. Raises `LsegreproError` if that is not known."""
+        given = self.data or os.environ.get(DATA_VARIABLE)
+        if not given:
+            raise LsegreproError(
+                f"profile {self.profile.name} needs photographs: set {DATA_VARIABLE} (or --data) to their folder, "
+                "or take profile quick, which draws its own"
+            )
+        root = Path(given)
+        if not root.is_dir():
+            raise LsegreproError(f"the data folder {root} does not exist: set {DATA_VARIABLE} (or --data) to it")
+        return root
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the pictures of this run can be had."""
+        try:
+            self.segmentation("val")
+            self.weak("heldout")
+        except LsegreproError:
+            return False
+        return True
+
+    def weak(self, split: str) -> WeakSet:
+        """Images with labels; `split` is train or heldout."""
+        data = self.profile.data
+        if data.kind == "drawn":
+            from .data.drawn import DrawnWeak
+
+            return DrawnWeak(split, data.weak_train if split == "train" else data.weak_heldout, data.seed)
+        from .data.weak import WeakFolder
+
+        fraction = data.fraction if split == "train" else 1.0
+        return WeakFolder(self.root / data.weak, split, heldout=data.heldout, fraction=fraction)
+
+    def segmentation(self, split: str) -> SegmentationSet:
+        """Images with masks; `split` is train (for choosing theta) or val."""
+        data = self.profile.data
+        if data.kind == "drawn":
+            from .data.drawn import DrawnSegmentation
+
+            count = data.segmentation_train if split == "train" else data.segmentation_val
+            return DrawnSegmentation(split, count, data.seed)
+        from .data.voc import VocSegmentation
+
+        return VocSegmentation(self.root / data.segmentation, split)
+
+    @cached_property
+    def _decoded(self) -> dict[str, Decoded]:
+        from .sampling import Decoded
+
+        return {s: Decoded(self.weak(s), self.torch_device, self.progress) for s in ("train", "heldout")}
+
+    @cached_property
+    def torch_device(self) -> torch.device:
+        """The device that does the work. Raises `LsegreproError` if it is not there."""
+        import torch
+
+        try:
+            device = torch.device(
+                ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+            )
+        except RuntimeError as error:
+            raise LsegreproError(f"unknown device {self.device!r}: choose auto, cpu, cuda or cuda:N") from error
+        if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+            raise LsegreproError(f"no GPU {self.device!r} here ({torch.cuda.device_count()} found): use --device cpu")
+        return device
+
+    # Results
+
+    def name(self, model: str, cls: str, round: int = 1, seed: int = 0) -> str:
+        """Name of a trained network; raises `LsegreproError` if the profile has no such network."""
+        if model not in paper.MODELS:
+            raise LsegreproError(f"unknown model {model!r}: choose one of {', '.join(paper.MODELS)}")
+        if cls not in paper.CLASSES:
+            raise LsegreproError(f"unknown class {cls!r}: choose one of {', '.join(paper.CLASSES)}")
+        if round not in (1, 2):
+            raise LsegreproError(f"round must be 1 or 2, got {round}")
+        return f"{model}-{cls}-round{round}-seed{seed}"
+
+    def path(self, kind: str, *parts: str, suffix: str) -> Path:
+        """Where a result is kept."""
+        return self.folder / kind / ("-".join(parts) + suffix)
+
+    def weights_path(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
+        """Where a trained network is kept."""
+        return self.path("weights", self.name(model, cls, round, seed), suffix=".safetensors")
+
+    def weights(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Weights:
+        """A trained network, on the run's device; trained now if it is not there."""
+        import torch
+
+        from .weights import load_weights
+
+        path = self.trained(model, cls, round, seed)
+        weights = load_weights(path, model=model, cls=cls)
+        self._same_arguments(path, weights.card, model, cls, round, seed)
+        weights.net.to(self.torch_device, memory_format=torch.channels_last)
+        return weights
+
+    def trained(
+        self, model: str, cls: str, round: int = 1, seed: int = 0, *, stop_after: int | None = None
+    ) -> Path:
+        """The weights file of a network, trained now if it is not there.
+
+        With `stop_after`, at most so many steps; then the path may be a checkpoint's.
+        """
+        path = self.weights_path(model, cls, round, seed)
+        if path.is_file():
+            return path
+        self._needs(path)
+        from .training import train
+
+        start = self.weights(model, cls, 1, seed) if round == 2 else None
+        hard = self.negatives(model, cls, seed) if round == 2 else None
+        return train(
+            self.profile.arguments(model, cls, round, seed), self._decoded["train"], path, heldout=self._decoded["heldout"], start=start, hard=hard,
+            device=self.torch_device, progress=self.progress, stop_after=stop_after,
+        )
+
+    def _same_arguments(self, path: Path, card: dict, model: str, cls: str, round: int, seed: int) -> None:
+        wanted = dataclasses.asdict(self.profile.arguments(model, cls, round, seed))
+        found = card.get("arguments", {})
+        for key, value in wanted.items():
+            if found.get(key) != value:
+                raise LsegreproError(
+                    f"{path} was trained with {key} = {found.get(key)!r}, profile {self.profile.name} says {value!r}: "
+                    "delete it or choose another run folder"
+                )
+
+    def card(self, model: str, cls: str, round: int = 1, seed: int = 0) -> dict:
+        """The card of a trained network, or {} if it is not trained."""
+        path = self.weights_path(model, cls, round, seed).with_suffix(".json")
+        return read_json(path) if path.is_file() else {}
+
+    def curve(self, model: str, cls: str, round: int = 1, seed: int = 0) -> list[dict]:
+        """Rows of a training curve, as far as it goes: step, samples, loss, held-out accuracy."""
+        path = self.weights_path(model, cls, round, seed).with_suffix(".jsonl")
+        return read_jsonl(path) if path.is_file() else []
+
+    def negatives_path(self, model: str, cls: str, seed: int = 0) -> Path:
+        """Where the hard negatives of a network are kept."""
+        return self.path("negatives", f"{model}-{cls}-seed{seed}", suffix=".npz")
+
+    def mined(self, model: str, cls: str, seed: int = 0) -> Path:
+        """The hard negatives that round 1 leaves; mined now if they are not there."""
+        path = self.negatives_path(model, cls, seed)
+        if not path.is_file():
+            self._needs(path)
+            from .mining import mine
+
+            held = self._decoded["heldout"]
+            mine(self.weights(model, cls, 1, seed), held, held.weak.names, path, self.profile.mining,
+                 progress=self.progress)
+        return path
+
+    def negatives(self, model: str, cls: str, seed: int = 0) -> HardNegatives:
+        """Hard negatives with their pixels, for round 2."""
+        from .mining import read_negatives
+
+        held = self._decoded["heldout"]
+        return read_negatives(self.mined(model, cls, seed), held, held.weak.names)
+
+    def regions_path(self, split: str) -> Path:
+        """Where the regions of a split are kept."""
+        if split not in SPLITS:
+            raise LsegreproError(f"unknown split {split!r}: choose train or val")
+        return self.path("evidence", "regions", split, suffix=".npz")
+
+    def regions(self, split: str) -> Regions:
+        """Superpixels of a split and the truth in each; counted now if they are not there."""
+        path = self.regions_path(split)
+        if not path.is_file():
+            self._needs(path)
+            from .scoring import count_regions
+
+            regions = count_regions(self.segmentation(split), split, self.profile.superpixels,
+                                    self.folder / "cache" / "superpixels", progress=self.progress)
+            evidence.write_regions(path, regions)
+        return evidence.read_regions(path)
+
+    def scores_path(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Path:
+        """Where the evidence of a scored network is kept."""
+        return self.path("evidence", self.name(model, cls, round, seed), split, suffix=".npz")
+
+    def scores(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Scores:
+        """Evidence of a network on a split; scored now if it is not there."""
+        path = self.scores_path(model, cls, round, seed, split)
+        regions = self.regions(split)
+        if not path.is_file():
+            self._needs(path)
+            from .scoring import score_set
+
+            weights, cache = self.weights(model, cls, round, seed), self.folder / "cache"
+            scores = score_set(weights, self.segmentation(split), regions, self.profile.scoring,
+                               maps=cache / "maps" / weights.sha256[:16], superpixels=cache / "superpixels",
+                               progress=self.progress)
+            evidence.write_scores(path, scores)
+        scores = evidence.read_scores(path, regions)
+        digest = self.card(model, cls, round, seed).get("sha256", scores.meta["weights_sha256"])
+        if digest != scores.meta["weights_sha256"]:
+            raise LsegreproError(f"{path} was scored with other weights than those in {self.folder}: delete it")
+        return scores
+
+    def has_scores(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> bool:
+        """Whether the evidence of a network on a split is there."""
+        return self.scores_path(model, cls, round, seed, split).is_file()
+
+    def smoothed(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Curve:
+        """The exact curve of Figure 5 after smoothing by superpixels."""
+        return evaluation.smoothed_curve(self.regions(split), self.scores(model, cls, round, seed, split))
+
+    def networks(self) -> list[tuple[str, str, int, int]]:
+        """Every (model, class, round, seed) of the profile."""
+        p = self.profile
+        return [(m, c, r, s) for m in p.models for c in p.classes for r in (1, 2) for s in p.seeds]
+
+    def _needs(self, path: Path) -> None:
+        if not self.compute:
+            raise LsegreproError(f"{path} is not there, and this call was asked to compute nothing")
+
+
+def open_run(
+    profile: str | Path = "quick", folder: str | Path | None = None, *, data: str | Path | None = None,
+    device: str = "auto", progress: bool = True, compute: bool = True,
+) -> Run:
+    """Open a run; nothing is computed yet.
+
+    Parameters
+    ----------
+    profile : str
+        quick, local, paper or the path of a TOML file.
+    folder : path, optional
+        Where results are kept; default ``runs/{profile}``.
+    data : path, optional
+        Root of the photographs; default the environment variable LSEGREPRO_DATA.
+    device : str
+        auto, cpu, cuda or cuda:N.
+
+    >>> open_run("quick").folder.as_posix()
+    'runs/quick'
+    """
+    loaded = load_profile(profile)
+    return Run(loaded, Path(folder) if folder else Path("runs") / loaded.name, Path(data) if data else None,
+               device, progress, compute)

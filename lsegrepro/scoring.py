@@ -1,0 +1,122 @@
+"""Score a segmentation set with one network and condense the result to evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from . import dense
+from .arguments import Scoring
+from .classification import patch_scores
+from .data import SegmentationSet
+from .data.images import prepare
+from .errors import LsegreproError
+from .evidence import Regions, RegionsBuilder, Scores, ScoresBuilder
+from .files import atomic
+from .superpixels import Superpixels, oversegment_all
+from .training import device_name
+from .weights import Weights
+
+
+def score_image(
+    weights: Weights, image: np.ndarray, args: Scoring, cache: Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of every pixel and the image's classification scores.
+
+    Parameters
+    ----------
+    image : ndarray
+        (H, W, 3) uint8.
+    cache : path, optional
+        A file to keep the result in, or to take it from.
+
+    Returns
+    -------
+    codes : ndarray
+        (H, W) uint16, floor(p * 65535).
+    image_scores : ndarray
+        (2,) float32: the largest foreground and background score of the N test patches of the
+        prepared image (Section 4, "taking the maximum score").
+    """
+    if cache is not None and (kept := _kept(cache, image.shape[:2])) is not None:
+        return kept
+    p = dense.probability_map(weights.net, image, scale_to=args.scale_to or None, precision=args.precision)
+    device = next(weights.net.parameters()).device
+    prepared = torch.from_numpy(np.ascontiguousarray(prepare(image)))[None].to(device)
+    result = dense.to_codes(p), patch_scores(weights.net, prepared)[0].amax(0).cpu().numpy()
+    if cache is not None:
+        with atomic(cache) as temporary:
+            np.savez(temporary, codes=result[0], image_scores=result[1])
+    return result
+
+
+def _kept(cache: Path, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+    try:
+        with np.load(cache, allow_pickle=False) as file:
+            codes, image_scores = file["codes"], file["image_scores"]
+    except Exception:  # absent or damaged: it is only a cache
+        return None
+    return (codes, image_scores) if codes.shape == shape and image_scores.shape == (2,) else None
+
+
+def count_regions(
+    data: SegmentationSet, split: str, params: Superpixels, folder: Path | None, *, progress: bool = True,
+    workers: int | None = None,
+) -> Regions:
+    """Cut every image into superpixels and count the truth in each (no network takes part)."""
+    builder = RegionsBuilder(split, data.digest, params, absent=data.absent, listed=data.listed)
+    for i, labels in enumerate(_labels(data, params, folder, workers, f"superpixels of {split}", progress)):
+        builder.add(data.ids[i], labels, data.mask(i))
+    return builder.build()
+
+
+def score_set(
+    weights: Weights, data: SegmentationSet, regions: Regions, args: Scoring, *, maps: Path | None = None,
+    superpixels: Path | None = None, progress: bool = True,
+) -> Scores:
+    """Score every image of a set.
+
+    Parameters
+    ----------
+    regions : Regions
+        Those of the set (`count_regions`).
+    maps : path, optional
+        Folder that keeps each image's scores; an interrupted scoring goes on from it.
+    superpixels : path, optional
+        The cache of `superpixels.oversegment_all`.
+
+    Raises
+    ------
+    LsegreproError
+        If the regions are of other data.
+    """
+    if regions.data_digest != data.digest:
+        raise LsegreproError(f"the regions of {regions.split} were counted on other data than {data.description}")
+    card = weights.card["arguments"]
+    builder = ScoresBuilder(regions, {
+        "model": card["model"], "class": card["cls"], "round": card["round"], "seed": card["seed"],
+        "split": regions.split, "weights_sha256": weights.sha256, "arguments": asdict(args),
+        "device": device_name(next(weights.net.parameters()).device),
+    })
+    title = f"{card['model']} {card['cls']} round {card['round']} on {regions.split}"
+    labels = _labels(data, regions.superpixels, superpixels, 1, title, progress)
+    for i, each in enumerate(labels):
+        cache = maps / f"{data.ids[i]}.npz" if maps is not None else None
+        codes, image_scores = score_image(weights, data.image(i), args, cache)
+        builder.add(codes, each, data.mask(i), image_scores)
+    return builder.build()
+
+
+def _labels(
+    data: SegmentationSet, params: Superpixels, folder: Path | None, workers: int | None, title: str, progress: bool
+) -> Iterable[np.ndarray]:
+    images = (data.image(i) for i in range(len(data)))
+    return tqdm(
+        oversegment_all(images, params, folder, workers), total=len(data), desc=title, unit="image",
+        disable=not progress, mininterval=1,
+    )

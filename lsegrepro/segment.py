@@ -1,0 +1,165 @@
+"""Segment any photograph with a trained network: the three pictures of Figure 6."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from . import dense, paper
+from .data.images import EXTENSIONS, load_image
+from .errors import LsegreproError
+from .evaluation import threshold
+from .files import atomic
+from .run import Run, open_run
+from .superpixels import Superpixels, oversegment, smooth
+from .weights import Weights, load_weights
+
+PUBLISHED = Path(__file__).resolve().parent.parent / "published"
+"""The run folder that is versioned with the book: weights and evidence, no photograph."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """One photograph, segmented.
+
+    Attributes
+    ----------
+    codes : ndarray
+        (H, W) uint16, floor(p * 65535).
+    smoothed : ndarray
+        (H, W) uint16, the order statistic of each pixel's superpixel.
+    theta : float
+    """
+
+    codes: np.ndarray
+    smoothed: np.ndarray
+    theta: float
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool: foreground after the majority vote of the superpixels."""
+        return self.smoothed > threshold(self.theta)
+
+
+def segment(
+    weights: Weights, image: np.ndarray, theta: float, superpixels: Superpixels | None = None
+) -> Segmentation:
+    """Segment a photograph (H, W, 3) uint8 (Section 3.3).
+
+    Raises
+    ------
+    LsegreproError
+        If theta is outside [0, 1).
+    """
+    threshold(theta)
+    codes = dense.to_codes(dense.probability_map(weights.net, image))
+    return Segmentation(codes, smooth(codes, oversegment(image, superpixels or Superpixels())), theta)
+
+
+def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Lay green over the foreground, as Figure 4 does: (H, W, 3) uint8."""
+    green = np.array([0, 200, 70], np.float32)
+    return np.where(mask[..., None], image * 0.45 + green * 0.55, image).astype(np.uint8)
+
+
+def published_run(device: str = "auto") -> Run:
+    """The versioned run of the photographs; nothing is computed in it."""
+    return open_run("local", PUBLISHED, device=device, compute=False)
+
+
+def published_network(model: str, cls: str, device: str = "auto") -> tuple[Weights, float]:
+    """The published network of a class, of its last round, and the theta chosen for it on VOC train.
+
+    Raises
+    ------
+    LsegreproError
+        If none was published.
+    """
+    from .results import choose_theta
+
+    run = published_run(device)
+    for round in (2, 1):
+        run.name(model, cls, round)  # refuses an unknown model or class
+        if run.weights_path(model, cls, round).is_file():
+            scored = run.has_scores(model, cls, round, split="train")
+            return run.weights(model, cls, round), choose_theta(run, model, cls, round) if scored else paper.THETA[cls]
+    raise LsegreproError(
+        f"no network of {model} for {cls} is published with this version: train one (lsegrepro train) and name its "
+        "file with --weights"
+    )
+
+
+def photographs(paths: Iterable[str | Path]) -> list[Path]:
+    """Files as they are; of a folder, the photographs in it."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS)
+            if not inside:
+                raise LsegreproError(f"no photograph in the folder {path} ({', '.join(EXTENSIONS)})")
+            found += inside
+        else:
+            found.append(path)
+    return found
+
+
+def segment_files(
+    paths: Sequence[str | Path], cls: str, *, out: str | Path, theta: float | None = None, model: str = "LSE1",
+    weights: str | Path | None = None, device: str = "auto",
+) -> int:
+    """Segment files into `out`: ``NAME-CLASS-{probability,mask,overlay}.png`` each.
+
+    The probability map is 16-bit grey, 65535 for p = 1; the mask is 255 where p > theta
+    after smoothing. A photograph that cannot be read is named on stderr and passed over.
+
+    Returns
+    -------
+    int
+        How many could not be read.
+
+    Raises
+    ------
+    LsegreproError
+        For an unknown class or model, theta outside [0, 1), unusable weights, or a folder that cannot be
+        written to.
+    """
+    if cls not in paper.CLASSES:
+        raise LsegreproError(f"unknown class {cls!r}: choose one of {', '.join(paper.CLASSES)}")
+    if theta is not None:
+        threshold(theta)
+    files = photographs(paths)
+    if len(files) == 1 and not files[0].is_file():
+        load_image(files[0])  # says what is wrong before a network is loaded
+    if weights is None:
+        network, chosen = published_network(model, cls, device)
+    else:
+        network, chosen = load_weights(weights, cls=cls), paper.THETA[cls]
+        network.net.to(open_run(device=device).torch_device, memory_format=torch.channels_last)
+    theta = chosen if theta is None else theta
+    failures = 0
+    for path in tqdm(files, unit="photograph", disable=len(files) < 2 or not sys.stderr.isatty()):
+        try:
+            image = load_image(path)
+        except LsegreproError as error:
+            tqdm.write(f"lsegrepro: {error}", file=sys.stderr)
+            failures += 1
+            continue
+        done = segment(network, image, theta)
+        stem = Path(out) / f"{path.stem}-{cls}"
+        _save(f"{stem}-probability.png", done.codes)
+        _save(f"{stem}-mask.png", done.mask.astype(np.uint8) * 255)
+        _save(f"{stem}-overlay.png", overlay(image, done.mask))
+        print(f"{path}: {done.mask.mean():.1%} {cls} at theta {theta:g} -> {stem}-*.png")
+    return failures
+
+
+def _save(path: str | Path, pixels: np.ndarray) -> None:
+    with atomic(path) as temporary:
+        Image.fromarray(pixels).save(temporary)

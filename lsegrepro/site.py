@@ -1,0 +1,153 @@
+"""From a run to the HTML: Snakemake runs what is missing, Jupyter Book builds the pages."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from .errors import LsegreproError
+from .files import atomic
+from .run import DATA_VARIABLE, Run
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The repository: the book's sources stand beside the package."""
+
+NOTEBOOKS = ("01-data", "02-lse-vs-max", "03-training", "04-hard-negatives", "05-theta", "06-table-2", "07-qualitative")
+
+
+def reproduce(
+    run: Run, *, cores: int | None = None, dry_run: bool = False, snakemake_profile: str | None = None
+) -> None:
+    """Do everything a run lacks, run the notebooks and build the book (Snakemake, papermill, Jupyter Book).
+
+    Raises
+    ------
+    LsegreproError
+        If the book's packages or its sources are not there, or a job fails.
+    """
+    _needs("snakemake", "papermill", "jupyter_book")
+    if run.profile.data.kind == "photographs":
+        run.weak("train"), run.segmentation("val")  # say what is missing before any work
+    run.torch_device  # noqa: B018, the same for a GPU
+    spec = run.profile.spec if run.profile.path is None else os.path.relpath(run.profile.path, ROOT)
+    configuration = {"profile": spec, "run": os.path.relpath(run.folder, ROOT), "device": run.device}
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile"), "--directory", str(ROOT),
+        "--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "rules", "--keep-going",
+        "--cores", str(cores or os.cpu_count() or 1),
+    ]
+    command += ["--dry-run"] * dry_run + ["--profile", snakemake_profile] * bool(snakemake_profile)
+    command += ["--config", *(f"{key}={value}" for key, value in configuration.items())]
+    environment = dict(os.environ)
+    if run.data:
+        environment[DATA_VARIABLE] = str(run.data.resolve())
+    code = subprocess.run(command, env=environment).returncode
+    if code:
+        raise LsegreproError("reproduce stopped; the first error is above. The same command goes on from there")
+    if not dry_run:
+        print(f"The book: {run.folder / 'site/_build/html/index.html'}")
+
+
+def build(run: Run) -> Path:
+    """Build the HTML: the published pages, and those this run has executed.
+
+    Returns
+    -------
+    Path
+        ``index.html``, below the run's folder.
+
+    Raises
+    ------
+    LsegreproError
+        If Jupyter Book is not installed, or warns (its log is then shown).
+    """
+    _needs("jupyter_book")
+    site = run.folder / "site"
+    _stage(run, site)
+    command = [sys.executable, "-m", "jupyter_book", "build", str(site), "-W", "--keep-going", "--all", "-q"]
+    log = site / "build.log"
+    with open(log, "w", encoding="utf-8") as file:
+        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
+    if code:
+        sys.stderr.write(log.read_text(encoding="utf-8")[-8000:])
+        raise LsegreproError(f"Jupyter Book stopped; the log above is {log}")
+    return site / "_build/html/index.html"
+
+
+def _stage(run: Run, site: Path) -> None:
+    """Lay out a copy of the book's sources with this run's pages added as a part of their own."""
+    shutil.rmtree(site, ignore_errors=True)
+    site.mkdir(parents=True)
+    shutil.copytree(ROOT / "book", site / "book")
+    shutil.copy(ROOT / "_config.yml", site)
+    table = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    pages = [name for name in NOTEBOOKS if (run.folder / "executed" / f"{name}.ipynb").is_file()]
+    if pages:
+        (site / "book/run").mkdir()
+        for name in pages:
+            shutil.copy(run.folder / "executed" / f"{name}.ipynb", site / "book/run")
+        # Before the part that stands beside the chapters: these are chapters too.
+        table += f"  - caption: 'Your run: profile {run.profile.name}'\n    chapters:\n"
+        table += "".join(f"      - file: book/run/{name}\n" for name in pages)
+    with atomic(site / "_toc.yml") as temporary:
+        temporary.write_text(table, encoding="utf-8")
+
+
+def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
+    """Run one notebook with papermill into the run's folder.
+
+    A cell that raises stops it: the error names the notebook and the cell, and what was
+    executed so far is kept beside, ending in ``.failed.ipynb``.
+
+    Parameters
+    ----------
+    name : str
+        One of `NOTEBOOKS`.
+    stand_in : bool
+        Show no photograph of the data, but a drawn picture or a free one: for pages that are published.
+    """
+    if name not in NOTEBOOKS:
+        raise LsegreproError(f"no notebook {name!r}: choose one of {', '.join(NOTEBOOKS)}")
+    _needs("papermill")
+    import papermill
+
+    source, target = ROOT / "notebooks" / f"{name}.ipynb", run.folder / "executed" / f"{name}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".failed.ipynb")
+    parameters = {"profile": run.profile.spec, "run_folder": run.folder.as_posix(), "device": run.device,
+                  "stand_in": stand_in}
+    try:
+        papermill.execute_notebook(source, partial, parameters=parameters, progress_bar=False, kernel_name="python3")
+    except papermill.PapermillExecutionError as error:
+        raise LsegreproError(
+            f"notebook {name} stopped in cell {error.exec_count}: {error.ename}: {error.evalue}; see {partial}"
+        ) from error
+    notebook = json.loads(partial.read_text(encoding="utf-8"))
+    with atomic(target) as temporary:
+        temporary.write_text(json.dumps(_clean(notebook), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.unlink()
+    return target
+
+
+def _clean(notebook: dict) -> dict:
+    """Drop what differs between two runs of the same notebook, or tells of the machine."""
+    notebook["metadata"] = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
+    for cell in notebook["cells"]:
+        cell["metadata"] = {"tags": tags} if (tags := cell["metadata"].get("tags")) else {}
+    return notebook
+
+
+def _needs(*packages: str) -> None:
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise LsegreproError(
+            f"this needs {', '.join(missing)}, which the book's environment has: run `make env`, "
+            "or pip install 'lsegrepro[book]'"
+        )
+    if not (ROOT / "_toc.yml").is_file():
+        raise LsegreproError("the book's sources are not beside the package: run this in a clone of the repository")

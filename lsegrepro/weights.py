@@ -1,0 +1,121 @@
+"""Weights on disk: safetensors, never a pickle, with a JSON card beside them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from . import paper
+from .errors import LsegreproError
+from .files import atomic, read_json, sha256, write_json
+from .model import PatchNet
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained network and what is known of it."""
+
+    net: PatchNet
+    card: dict
+    sha256: str
+
+    @property
+    def model(self) -> str:
+        """Its row of Table 2."""
+        return self.card["arguments"]["model"]
+
+    @property
+    def cls(self) -> str:
+        """The class it was trained for."""
+        return self.card["arguments"]["cls"]
+
+
+def card_path(path: str | Path) -> Path:
+    """The card of a weights file: the same name, ending in .json."""
+    return Path(path).with_suffix(".json")
+
+
+def save_weights(path: str | Path, net: PatchNet, card: dict) -> None:
+    """Write float32 weights and their card; the weights come last, so a weights file always has a card.
+
+    The card gains the architecture's name and the digest of the weights.
+    """
+    path = Path(path)
+    tensors = {name: t.detach().float().cpu().contiguous() for name, t in net.state_dict().items()}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata={"architecture": net.architecture.name})
+        write_json(card_path(path), {"architecture": net.architecture.name, "sha256": sha256(temporary), **card})
+
+
+def load_weights(path: str | Path, *, model: str | None = None, cls: str | None = None) -> Weights:
+    """Read a network; in float32, in evaluation mode.
+
+    Parameters
+    ----------
+    path : path
+        A ``.safetensors`` file with its card beside it.
+    model, cls : str, optional
+        If given, the weights must be of this model's architecture and of this class.
+
+    Raises
+    ------
+    LsegreproError
+        If the file is absent, no safetensors file, damaged, of another architecture or class,
+        or holds a value that is not finite.
+    """
+    path = Path(path)
+    tensors, metadata = load_tensors(path)
+    card = read_json(card_path(path)) if card_path(path).is_file() else None
+    if card is None:
+        raise LsegreproError(f"{path} has no card {card_path(path).name} beside it: keep the two files together")
+    digest = sha256(path)
+    if card.get("sha256") != digest:
+        raise LsegreproError(f"{path} and its card disagree on the digest: one of them was changed or is incomplete")
+    arguments = card.get("arguments", {})
+    name = metadata.get("architecture", "")
+    if name not in paper.ARCHITECTURES:
+        raise LsegreproError(f"{path} names the architecture {name!r}, which this version does not know")
+    if model is not None and name != arguments.get("model") and paper.architecture(model).name != name:
+        raise LsegreproError(f"{path} holds {name}, but {model} needs {paper.architecture(model).name}")
+    if model is not None and arguments.get("model") != model:
+        raise LsegreproError(f"{path} holds {arguments.get('model')}, not {model}")
+    if cls is not None and arguments.get("cls") != cls:
+        raise LsegreproError(f"{path} was trained for {arguments.get('cls')}, not {cls}")
+    net = PatchNet(paper.ARCHITECTURES[name])
+    expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in tensors.items()}
+    if expected != found:
+        key = next(k for k in sorted(expected | found) if expected.get(k) != found.get(k))
+        raise LsegreproError(f"{path}: {key} has shape {found.get(key)}, {name} needs {expected.get(key)}")
+    for key, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise LsegreproError(f"{path}: {key} holds values that are not finite; the training diverged")
+    net.load_state_dict(tensors)
+    return Weights(net.eval(), card, digest)
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read a safetensors file: its tensors and its metadata. Raises `LsegreproError`."""
+    if not Path(path).is_file():
+        raise LsegreproError(f"no weights file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise LsegreproError(f"{path} is not a safetensors file, or is damaged ({error})") from error
+
+
+def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file atomically."""
+    with atomic(path) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata=metadata)
+
+
+def to_json(value: object) -> str:
+    """Compact JSON with sorted keys; refuses NaN."""
+    return json.dumps(value, sort_keys=True, allow_nan=False)
