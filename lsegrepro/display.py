@@ -1,6 +1,6 @@
-"""One look for everything that is shown: style, colours, picture views, and the way into a page.
+"""One look for everything that is shown: style, colours, and the way into a page.
 
-NumPy, Pillow and matplotlib, without pyplot: a figure belongs to whoever asked for it, and no
+Pillow and matplotlib, without pyplot: a figure belongs to whoever asked for it, and no
 state is kept between figures.
 """
 
@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import html
 import io
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from .errors import LsegreproError
-
-CEILING = 1 / (1 + math.exp(-2))
-"""Largest probability of a patch, 0.8808: the tanh bounds both scores by 1 (equation 5)."""
-
-FLOOR = 1 - CEILING
-"""Smallest probability of a patch, 0.1192."""
+from .views import CEILING
 
 LOSS_FLOOR = -math.log(CEILING)
 """Lowest loss of a sample, 0.1269, in nats: the two LSE scores differ by at most 2."""
@@ -45,6 +41,11 @@ LARGEST = 400_000
 BLUE, GREEN, VERMILLION, PURPLE = "#0072B2", "#009E73", "#D55E00", "#CC79A7"
 INK, MUTED, RULE = "#1d2733", "#5b6673", "#d5dae1"
 MODEL_STYLE = {
+    "max1": (VERMILLION, "s"), "LSE1": (BLUE, "o"), "max2": (PURPLE, "D"), "LSE2": (GREEN, "^"),
+}
+"""Colour and marker of each model of Table 2; use `model_style` for a name that may be another."""
+
+_STYLE = {
     "max1": (VERMILLION, "s"), "LSE1": (BLUE, "o"), "max2": (PURPLE, "D"), "LSE2": (GREEN, "^"),
 }
 """Colour and marker of each model of Table 2; use `model_style` for a name that may be another."""
@@ -99,110 +100,26 @@ def model_style(model: str) -> tuple[str, str]:
     return MODEL_STYLE.get(model, (INK, "o"))
 
 
-# Views of a picture
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Run a figure function in the common style."""
+
+    @functools.wraps(draw)
+    def wrapper(*args, **kwargs) -> Figure:
+        with style():
+            return draw(*args, **kwargs)
+
+    return wrapper
 
 
-@cache
-def heat_table() -> np.ndarray:
-    """The 256 colours of a probability from `FLOOR` to `CEILING`, (256, 3) uint8; warm is high.
-
-    matplotlib's inferno: perceptually uniform, and monotone in lightness, so it survives a grey print.
-    """
-    colours = matplotlib.colormaps["inferno"](np.arange(256))[:, :3]
-    table = np.round(colours * 255).astype(np.uint8)
-    table.setflags(write=False)
-    return table
-
-
-def heat(codes: np.ndarray) -> np.ndarray:
-    """Colour a map of probability codes over the whole range that is possible.
-
-    Parameters
-    ----------
-    codes : ndarray
-        (H, W) uint16, floor(p * 65535).
-
-    Returns
-    -------
-    ndarray
-        (H, W, 3) uint8.
-
-    >>> heat(np.array([[0, 7811, 57724, 65535]], np.uint16)).sum(axis=2).tolist()
-    [[4, 4, 671, 671]]
-    """
-    part = (codes.astype(np.float32) / 65535 - FLOOR) / (CEILING - FLOOR)
-    return heat_table()[np.clip(np.rint(part * 255), 0, 255).astype(np.uint8)]
-
-
-def outline(mask: np.ndarray) -> np.ndarray:
-    """Pixels of a mask that touch, along an axis, a pixel outside it: (H, W) bool.
-
-    >>> outline(np.ones((3, 3), bool)).any()
-    np.False_
-    """
-    inner = mask.copy()
-    inner[1:] &= mask[:-1]
-    inner[:-1] &= mask[1:]
-    inner[:, 1:] &= mask[:, :-1]
-    inner[:, :-1] &= mask[:, 1:]
-    return mask & ~inner
-
-
-def tint(image: np.ndarray, colour: tuple[int, int, int] = TINT, alpha: float = 0.5) -> np.ndarray:
-    """An image seen through coloured glass: (H, W, 3) uint8."""
-    mixed = image * np.float32(1 - alpha) + np.float32(alpha) * np.array(colour, np.float32)
-    return np.rint(mixed).astype(np.uint8)
-
-
-def overlay(
-    image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = TINT, alpha: float = 0.5
-) -> np.ndarray:
-    """Show a mask as the paper does: foreground in green, the background in its own colours (Figure 4).
-
-    The edge of the mask is drawn in the pure colour, so that it shows on a green background too.
-
-    Parameters
-    ----------
-    image : ndarray
-        (H, W, 3) uint8.
-    mask : ndarray
-        (H, W) bool.
-
-    Returns
-    -------
-    ndarray
-        (H, W, 3) uint8.
-
-    Raises
-    ------
-    LsegreproError
-        If the two differ in size.
-
-    >>> overlay(np.zeros((1, 2, 3), np.uint8), np.array([[True, False]]), alpha=0.5).tolist()
-    [[[0, 200, 83], [0, 0, 0]]]
-    """
-    if image.shape[:2] != mask.shape or image.ndim != 3:
-        raise LsegreproError(f"the mask is {mask.shape}, the image {image.shape}: they must agree in size")
-    shown = np.where(mask[..., None], tint(image, colour, alpha), image)
-    shown[outline(mask)] = colour
-    return shown
-
-
-def superpixel_view(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Each superpixel in its mean colour, its borders in white: (H, W, 3) uint8.
-
-    >>> superpixel_view(np.full((2, 4, 3), 9, np.uint8), np.array([[0, 0, 0, 1]] * 2))[0].tolist()
-    [[9, 9, 9], [9, 9, 9], [255, 255, 255], [9, 9, 9]]
-    """
-    flat = labels.ravel()
-    sizes = np.bincount(flat)
-    sums = np.stack([np.bincount(flat, image[..., c].ravel()) for c in range(3)], axis=1)
-    view = (sums / np.maximum(sizes, 1)[:, None]).astype(np.uint8)[labels]
-    border = np.zeros(labels.shape, bool)
-    border[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    border[:-1] |= labels[:-1] != labels[1:]
-    view[border] = 255
-    return view
+def picture(axes: Axes, image: np.ndarray, title: str = "") -> None:
+    """Show (H, W, 3) uint8, or a (H, W) bool mask as white on black, without axes."""
+    if image.dtype == bool:
+        image = np.repeat(image[..., None] * np.uint8(255), 3, axis=2)
+    axes.imshow(image, interpolation="antialiased")
+    axes.set_title(title)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.grid(False)
 
 
 # Into a page

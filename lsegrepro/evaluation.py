@@ -252,7 +252,7 @@ def raw_curve(scores: Scores) -> Curve:
 
 
 def histogram_curve(fg: np.ndarray, bg: np.ndarray) -> Curve:
-    """Curve of two histograms on the grid of theta, as `evidence.Scores` keeps them: (GRID + 1,) int64 each."""
+    """Curve of two histograms of `evidence.Scores`, (GRID + 1,) int64 each, on their grid of theta."""
     fn, tn = (np.cumsum(h)[:-1] for h in (fg, bg))  # bin b exceeds b thetas: not theta = b / 200
     counts = np.stack([fg.sum() - fn, bg.sum() - tn, fn, tn], axis=1)
     return Curve(evidence.GRID_CODES, counts, evidence.GRID)

@@ -60,7 +60,7 @@ def mine(
     rng = np.random.default_rng(weights.card["arguments"]["seed"])
     index, centres, codes, counts = [], [], [], []
     for i in tqdm(background, desc="mining", unit="image", disable=not progress, mininterval=1):
-        scores = dense.score_map(weights.net, heldout.images[i].cpu().numpy())  # (2, 300, 300)
+        scores = dense.score_map(weights.net, heldout.batch(np.array([i]))[0].cpu().numpy())  # (2, 300, 300)
         code = dense.to_codes(model.foreground_probability(scores.permute(1, 2, 0)).numpy())
         false = np.argwhere(code > args.theta * 65535)  # (n, 2)
         counts.append(len(false))

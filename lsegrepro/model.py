@@ -161,11 +161,13 @@ def tempered(scores: Tensor, r: float = 1.0, dim: int = 1, convention: str = "me
     """
     if not r > 0:
         raise LsegreproError(f"the temperature parameter r must be positive, got {r}; r -> 0 is aggregation 'mean'")
-    total = torch.logsumexp(scores * r, dim) / r
-    if convention == "sum":
-        return total
+    # About the maximum, and in expm1 and log1p, every r keeps its digits, 1e-8 as well as 1e8.
+    top = scores.detach().amax(dim, keepdim=True)
+    average = top.squeeze(dim) + torch.log1p(torch.expm1((scores - top) * r).mean(dim)) / r
     if convention == "mean":
-        return total - math.log(scores.shape[dim]) / r
+        return average
+    if convention == "sum":
+        return average + math.log(scores.shape[dim]) / r
     raise LsegreproError(f"unknown convention {convention!r}: choose mean or sum")
 
 

@@ -130,7 +130,7 @@ class Run:
             )
         except RuntimeError as error:
             raise LsegreproError(f"unknown device {self.device!r}: choose auto, cpu, cuda or cuda:N") from error
-        if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise LsegreproError(f"no GPU {self.device!r} here ({torch.cuda.device_count()} found): use --device cpu")
         return device
 
@@ -179,10 +179,11 @@ class Run:
         self._needs(path)
         from .training import train
 
-        start = self.weights(model, cls, 1, seed) if round == 2 else None
-        hard = self.negatives(model, cls, seed) if round == 2 else None
+        data = self._decoded
         return train(
-            self.profile.arguments(model, cls, round, seed), self._decoded["train"], path, heldout=self._decoded["heldout"], start=start, hard=hard,
+            self.profile.arguments(model, cls, round, seed), data["train"], path, heldout=data["heldout"],
+            start=self.weights(model, cls, 1, seed) if round == 2 else None,
+            hard=self.negatives(model, cls, seed) if round == 2 else None,
             device=self.torch_device, progress=self.progress, stop_after=stop_after,
         )
 

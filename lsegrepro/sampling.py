@@ -39,29 +39,42 @@ class HardNegatives:
     digest: str
 
 
+RESIDENT_BYTES = 16 * 2**30
+"""A set that takes more memory than this is decoded anew for each batch."""
+
+
 class Decoded:
-    """A weak set held as bytes on the device, decoded when first used: (n, 300, 300, 3) uint8."""
+    """A weak set as bytes on the device: (n, 300, 300, 3) uint8.
+
+    A set of a few thousand images is decoded once, when first used, and held; a larger one
+    (`RESIDENT_BYTES`) is decoded batch by batch.
+    """
 
     def __init__(self, weak: WeakSet, device: str | torch.device = "cpu", progress: bool = True) -> None:
         self.weak, self.device, self.progress = weak, torch.device(device), progress
         self.labels = np.array(weak.labels)
         self.digest = weak.digest
         self.description = weak.description
-
-    @cached_property
-    def images(self) -> Tensor:
-        """All images: (n, 300, 300, 3) uint8."""
-        side = paper.IMAGE_SIDE
-        pixels = np.empty((len(self.labels), side, side, 3), np.uint8)
-        numbers = tqdm(range(len(pixels)), desc="decoding", unit="image", disable=not self.progress, leave=False)
-        with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes outside Python's lock
-            for i, image in zip(numbers, pool.map(self.weak.image, range(len(pixels))), strict=True):
-                pixels[i] = image
-        return torch.from_numpy(pixels).to(self.device)
+        self.resident = len(self.labels) * 3 * paper.IMAGE_SIDE**2 <= RESIDENT_BYTES
 
     def batch(self, index: np.ndarray) -> Tensor:
         """Images by number: (B,) -> (B, 300, 300, 3) uint8 on the device."""
-        return self.images[torch.as_tensor(index, device=self.device)]
+        if self.resident:
+            return self._all[torch.as_tensor(index, device=self.device)]
+        return self._decode(index, progress=False).to(self.device, non_blocking=True)
+
+    @cached_property
+    def _all(self) -> Tensor:
+        return self._decode(np.arange(len(self.labels)), self.progress).to(self.device)
+
+    def _decode(self, index: np.ndarray, progress: bool) -> Tensor:
+        pixels = np.empty((len(index), paper.IMAGE_SIDE, paper.IMAGE_SIDE, 3), np.uint8)
+        bar = tqdm(total=len(index), desc="decoding", unit="image", disable=not progress, leave=False)
+        with bar, ThreadPoolExecutor() as pool:  # Pillow decodes and resizes outside Python's lock
+            for k, image in enumerate(pool.map(self.weak.image, index.tolist())):
+                pixels[k] = image
+                bar.update()
+        return torch.from_numpy(pixels)
 
 
 def step_rng(seed: int, round: int, step: int) -> np.random.Generator:

@@ -81,7 +81,7 @@ def train(
     out, device = Path(out), torch.device(device)
     if out.suffix != ".safetensors":
         raise LsegreproError(f"weights are written to a .safetensors file, not {out}")
-    if (args.round == 2) != (hard is not None and start is not None):
+    if not (args.round == 2) == (hard is not None) == (start is not None):
         raise LsegreproError("round 2 needs the weights of round 1 and hard negatives; round 1 takes neither")
     identity = identify(args, data, start, hard)
     if out.is_file():
@@ -96,7 +96,7 @@ def train(
     # One step on the mean loss of a batch at rate * batch moves as far as `batch` steps at rate.
     optimiser = torch.optim.SGD(net.parameters(), lr=args.rate * args.batch, momentum=args.momentum)
     checkpoint, curve = out.with_suffix(".checkpoint"), out.with_suffix(".jsonl")
-    step, seconds = _restore(net, optimiser, checkpoint, identity)
+    step, seconds, since, running = _restore(net, optimiser, checkpoint, identity)
     rows = [row for row in read_jsonl(curve) if row["step"] <= step] if step else []
     aggregate = model.aggregation(args.aggregation_name)
 
@@ -105,14 +105,13 @@ def train(
         with atomic(curve) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         elapsed = seconds + time.monotonic() - begun
-        _save_checkpoint(net, optimiser, checkpoint, identity, step, elapsed)
+        _save_checkpoint(net, optimiser, checkpoint, identity, step, elapsed, since, running)
 
     begun = saved = logged = time.monotonic()
-    first, running = step, torch.zeros((), device=device)
+    first, running = step, running.to(device)
     log_steps = max(1, LOG_EVERY // args.batch)
     evaluate_steps = max(1, EVALUATE_EVERY // args.batch)
     label = f"{args.model} {args.cls} round {args.round}"
-    since = step
     with tqdm(total=args.steps * args.batch, initial=step * args.batch, desc=label, unit="image",
               disable=not progress, mininterval=1) as bar:
         while step < args.steps:
@@ -135,7 +134,7 @@ def train(
                     )
                 now = time.monotonic()
                 row = {"step": step, "samples": step * args.batch, "loss": mean,
-                       "images_per_second": (step - since) * args.batch / max(now - logged, 1e-9)}
+                       "images_per_second": (step - max(since, first)) * args.batch / max(now - logged, 1e-9)}
                 if heldout is not None and (step % evaluate_steps < log_steps or step == args.steps):
                     row |= evaluate_weak(net, heldout, args)
                 rows.append(row)
@@ -224,25 +223,29 @@ def _same(wanted: dict, found: dict, path: Path) -> None:
 
 
 def _save_checkpoint(
-    net: model.PatchNet, optimiser: torch.optim.SGD, path: Path, identity: dict, step: int, seconds: float
+    net: model.PatchNet, optimiser: torch.optim.SGD, path: Path, identity: dict, step: int, seconds: float,
+    since: int, running: torch.Tensor,
 ) -> None:
-    tensors = dict(net.state_dict())
+    # The losses summed since step `since`, the last row of the curve, belong to its next row.
+    tensors = {**net.state_dict(), "running": running}
     for name, parameter in net.named_parameters():
         buffer = optimiser.state[parameter].get("momentum_buffer")
         if buffer is not None:
             tensors[f"momentum.{name}"] = buffer
-    save_tensors(path, tensors, {"identity": to_json(identity), "step": str(step), "seconds": f"{seconds:.3f}"})
+    save_tensors(path, tensors, {"identity": to_json(identity), "step": str(step), "since": str(since),
+                                 "seconds": f"{seconds:.3f}"})
 
 
 def _restore(
     net: model.PatchNet, optimiser: torch.optim.SGD, path: Path, identity: dict
-) -> tuple[int, float]:
-    """Load a checkpoint into the network and the optimiser; return its step and seconds, or (0, 0)."""
+) -> tuple[int, float, int, torch.Tensor]:
+    """Load a checkpoint into the network and the optimiser; return step, seconds, `since` and `running`."""
     if not path.is_file():
-        return 0, 0.0
+        return 0, 0.0, 0, torch.zeros(())
     tensors, metadata = load_tensors(path)
     try:
         found, step, seconds = json.loads(metadata["identity"]), int(metadata["step"]), float(metadata["seconds"])
+        since = int(metadata.get("since", step))
     except (KeyError, ValueError) as error:
         raise LsegreproError(f"{path} is not a checkpoint of this program; delete it and run again") from error
     _same(identity, found, path)
@@ -253,6 +256,6 @@ def _restore(
             if buffer is not None:
                 # The buffer takes the parameter's memory layout, as in an uninterrupted run.
                 optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
-    return step, seconds
+    return step, seconds, since, tensors.get("running", torch.zeros(()))
 
 

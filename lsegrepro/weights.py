@@ -48,7 +48,7 @@ def save_weights(path: str | Path, net: PatchNet, card: dict) -> None:
     path = Path(path)
     tensors = {name: t.detach().float().cpu().contiguous() for name, t in net.state_dict().items()}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata={"architecture": net.architecture.name})
+        _write(temporary, tensors, {"architecture": net.architecture.name})
         write_json(card_path(path), {"architecture": net.architecture.name, "sha256": sha256(temporary), **card})
 
 
@@ -80,10 +80,8 @@ def load_weights(path: str | Path, *, model: str | None = None, cls: str | None 
     name = metadata.get("architecture", "")
     if name not in paper.ARCHITECTURES:
         raise LsegreproError(f"{path} names the architecture {name!r}, which this version does not know")
-    if model is not None and name != arguments.get("model") and paper.architecture(model).name != name:
-        raise LsegreproError(f"{path} holds {name}, but {model} needs {paper.architecture(model).name}")
     if model is not None and arguments.get("model") != model:
-        raise LsegreproError(f"{path} holds {arguments.get('model')}, not {model}")
+        raise LsegreproError(f"{path} holds {arguments.get('model')} (architecture {name}), not {model}")
     if cls is not None and arguments.get("cls") != cls:
         raise LsegreproError(f"{path} was trained for {arguments.get('cls')}, not {cls}")
     net = PatchNet(paper.ARCHITECTURES[name])
@@ -113,7 +111,14 @@ def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
 def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file atomically."""
     with atomic(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata=metadata)
+        _write(temporary, {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
+
+
+def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:  # a full disk is one; `atomic` tells the user of an OSError
+        raise OSError(str(error)) from error
 
 
 def to_json(value: object) -> str:

@@ -12,12 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
 BANK = 512  # side of a periodic noise field, in texels
-TEXELS = 160.0  # texels per unit of length of a pen's local frame
 
 Colour = tuple[float, float, float]
 
@@ -58,7 +57,7 @@ class Dice:
         return (r, g, b)
 
 
-@lru_cache(maxsize=None)
+@cache
 def noise(name: str) -> np.ndarray:
     """A periodic noise field (512, 512) float32 with every value in [0, 1) equally often.
 
@@ -92,9 +91,9 @@ def _stretch(grid: np.ndarray) -> np.ndarray:
     return grid[low % len(grid)] * (1 - w) + grid[(low + 1) % len(grid)] * w
 
 
-def sample(name: str, x: np.ndarray, y: np.ndarray, offset: tuple[int, int], rate: float = 1.0) -> np.ndarray:
-    """The noise `name` at local coordinates `x`, `y`: same shape, float32 in [0, 1)."""
-    k, shift = np.float32(TEXELS * rate), 64 * BANK  # shifted so that truncation is a floor
+def sample(name: str, x: np.ndarray, y: np.ndarray, offset: tuple[int, int], rate: float) -> np.ndarray:
+    """The noise `name` at `x`, `y`, `rate` texels a unit: same shape, float32 in [0, 1)."""
+    k, shift = np.float32(rate), 64 * BANK  # shifted, so that truncation is a floor
     column = (x * k + np.float32(offset[0] + shift)).astype(np.int32) & (BANK - 1)
     row = (y * k + np.float32(offset[1] + shift)).astype(np.int32) & (BANK - 1)
     return noise(name).ravel().take(row * BANK + column)
@@ -108,7 +107,7 @@ def _window(name: str, at: tuple[slice, slice], offset: tuple[int, int]) -> np.n
     return tiles[top : top + rows, left : left + columns]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tiles(name: str, repeats: int) -> np.ndarray:
     """The noise `name` repeated, with mean zero: a window of it is a view, where a look-up would copy."""
     return np.tile(noise(name) - np.float32(0.5), (repeats, repeats))
@@ -234,7 +233,8 @@ class Skin:
     pattern : str
         ``plain``, ``stripes``, ``dots``, ``spots``, ``patches``, ``shaggy`` or ``mottle``.
     rate : float
-        How fine the pattern is: stripes per unit, or scale of the noise.
+        How fine the pattern is, in page pixels whatever the size of the figure: stripes or
+        dots a pixel, or texels of the noise a pixel.
     share : float
         Share of the area that carries `mark`.
     fuzz : float
@@ -258,26 +258,38 @@ class Skin:
     volume: float = 0.15
     offset: tuple[int, int] = field(default=(0, 0))
 
-    def marks(self, x: np.ndarray, y: np.ndarray, axis: tuple[float, float]) -> np.ndarray | None:
-        """Weight of `mark` at local coordinates, float32 in [0, 1]; None where there is no pattern."""
+    def marks(
+        self, x: np.ndarray, y: np.ndarray, axis: tuple[float, float], scale: float
+    ) -> np.ndarray | None:
+        """Weight of `mark` at local coordinates, `scale` pixels a unit: in [0, 1], or None for no pattern."""
         if self.pattern == "plain":
             return None
+        rate = np.float32(self.rate * scale)
         if self.pattern == "stripes":
-            phase = (x * axis[0] + y * axis[1]) * np.float32(self.rate)
-            phase = phase + sample("cloud", x, y, self.offset, 1.2) * np.float32(1.6)
-            wave = abs(phase - np.floor(phase) - np.float32(0.5)) * 2  # 0..1..0, equally often
-            level, sharp = wave, 5.0
+            phase = (x * np.float32(axis[0]) + y * np.float32(axis[1])) * rate
+            phase = phase + sample("cloud", x, y, self.offset, 0.8 * scale) * np.float32(1.6)
+            level, sharp = abs(phase - np.floor(phase) - np.float32(0.5)) * 2, 5.0  # 0..1..0, equally often
         elif self.pattern == "dots":
-            u, v = x * np.float32(self.rate), y * np.float32(self.rate)
+            u, v = x * rate, y * rate
             u, v = u - np.floor(u) - np.float32(0.5), v - np.floor(v) - np.float32(0.5)
             level, sharp = 1 - 2 * np.sqrt(u * u + v * v), 6.0
         elif self.pattern == "shaggy":
-            level, sharp = sample("streak", x + y * np.float32(0.3), y, self.offset, self.rate), 1.6
+            level, sharp = sample("streak", x + y * np.float32(0.3), y, self.offset, rate), 1.6
         else:
             name = {"spots": "blob", "patches": "cloud", "mottle": "grain"}[self.pattern]
-            level, sharp = sample(name, x, y, self.offset, self.rate), 9.0
+            level, sharp = sample(name, x, y, self.offset, rate), 9.0
         cut = np.float32(1 - self.share)
         return np.minimum(np.maximum((level - cut) * np.float32(sharp) + np.float32(0.5), 0), 1)
+
+    def light(self, sd: np.ndarray, speckle: np.ndarray | None, size: float) -> np.ndarray:
+        """Brightness at `sd` pixels from the outline of a shape of `size` pixels."""
+        light = 1 - np.float32(self.ink) * np.maximum(1 - abs(sd + 1) / np.float32(1.6), 0)
+        if self.volume:
+            depth = np.minimum(np.maximum(sd / np.float32(0.5 * size) + 1, 0), 1)
+            light *= 1 - np.float32(self.volume) * depth * depth
+        if speckle is not None:
+            light *= 1 + np.float32(2 * self.grain) * speckle
+        return light
 
 
 def flat(colour: Colour) -> Skin:
@@ -298,16 +310,33 @@ class Pen:
         Local to pixel frame: ``column = a x + b y + c``, ``row = d x + e y + f``.
     sway : float
         Amplitude in pixels of the smooth deformation of everything this pen draws.
+    offset : tuple of int
+        Where in the noise field that deformation is read.
     """
 
-    def __init__(self, canvas, owner, figure, matrix, sway=0.0, offset=(0, 0)):
+    def __init__(
+        self,
+        canvas: np.ndarray,
+        owner: np.ndarray,
+        figure: int | None,
+        matrix: tuple[float, ...],
+        sway: float = 0.0,
+        offset: tuple[int, int] = (0, 0),
+    ) -> None:
         self.canvas, self.owner, self.figure, self.matrix = canvas, owner, figure, matrix
         self.sway, self.offset = sway, offset
         a, b, _, d, e, _ = matrix
         self.scale = math.sqrt(abs(a * e - b * d))
 
-    def at(self, x: float, y: float, scale: float = 1.0, angle: float = 0.0, mirror: bool = False,
-           figure: int | None = -1) -> Pen:
+    def at(
+        self,
+        x: float,
+        y: float,
+        scale: float = 1.0,
+        angle: float = 0.0,
+        mirror: bool = False,
+        figure: int | None = -1,
+    ) -> Pen:
         """A pen whose frame lies at (x, y) of this one, scaled, turned by `angle` radians, mirrored."""
         a, b, c, d, e, f = self.matrix
         cos, sin, m = scale * math.cos(angle), scale * math.sin(angle), -1.0 if mirror else 1.0
@@ -330,43 +359,46 @@ class Pen:
         left, right = max(0, math.floor(column - reach)), min(width, math.ceil(column + reach) + 1)
         if top >= bottom or left >= right:
             return
-        px = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(c)
-        py = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(f)
-        if self.sway:
-            at = (slice(top, bottom), slice(left, right))
-            i, j = self.offset
-            px = px + _window("cloud", at, (i, j)) * np.float32(2 * self.sway)
-            py = py + _window("cloud", at, (i + 256, j + 128)) * np.float32(2 * self.sway)
-        det = a * e - b * d
-        x = px * np.float32(e / det) - py * np.float32(b / det)
-        y = py * np.float32(a / det) - px * np.float32(d / det)
-        sd = shape.sd(x, y) * np.float32(self.scale)  # pixels
+        window = (slice(top, bottom), slice(left, right))
+        x, y = self._local(window)
+        sd = shape.sd(x, y) * np.float32(self.scale)  # (h, w), pixels
         near = sd < np.float32(0.5 + skin.fuzz)
         rows, columns = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
         if not len(rows):
             return
         crop = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
         at = (slice(top + rows[0], top + rows[-1] + 1), slice(left + columns[0], left + columns[-1] + 1))
-        sd, x, y = sd[crop], x[crop], y[crop]
+        x, y, sd = np.broadcast_to(x, sd.shape)[crop], np.broadcast_to(y, sd.shape)[crop], sd[crop]
         speckle = None
         if skin.fuzz:
-            speckle = sample("streak", x, y, skin.offset, 0.8) - np.float32(0.5)
+            speckle = sample("streak", x, y, skin.offset, 0.8 * self.scale) - np.float32(0.5)
             sd = sd + speckle * np.float32(2 * skin.fuzz)
         elif skin.grain:
             speckle = _window("grain", at, skin.offset)
         cover = np.minimum(np.maximum(np.float32(0.5) - sd, 0), 1)
         if self.figure is not None and alpha == 1.0:
             self.owner[at][cover >= 0.5] = self.figure
-        light = 1 - skin.ink * np.minimum(np.maximum(1 - abs(sd + 1) / np.float32(1.6), 0), 1)
-        if skin.volume:
-            depth = np.minimum(np.maximum(sd / np.float32(0.5 * shape.radius * self.scale) + 1, 0), 1)
-            light = light * (1 - np.float32(skin.volume) * depth * depth)
-        if speckle is not None:
-            light = light * (1 + np.float32(2 * skin.grain) * speckle)
-        marks = skin.marks(x, y, shape.axis)
-        cover = cover * np.float32(alpha)
-        for channel in range(3):
+        light = skin.light(sd, speckle, shape.radius * self.scale)
+        marks = skin.marks(x, y, shape.axis, self.scale)
+        if alpha < 1.0:
+            cover = cover * np.float32(alpha)
+        for channel, (base, mark) in enumerate(zip(skin.base, skin.mark, strict=True)):
             plane = self.canvas[channel][at]
-            base = np.float32(skin.base[channel])
-            tone = base if marks is None else base + marks * (np.float32(skin.mark[channel]) - base)
+            tone = np.float32(base) if marks is None else marks * np.float32(mark - base) + np.float32(base)
             plane += cover * (tone * light - plane)
+
+    def _local(self, window: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
+        """Local coordinates of the pixels of a window; (1, w) and (h, 1) where that says it all."""
+        a, b, c, d, e, f = self.matrix
+        rows, columns = window
+        px = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - np.float32(c)
+        py = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(f)
+        if self.sway:
+            i, j = self.offset
+            px = px + _window("cloud", window, (i, j)) * np.float32(2 * self.sway)
+            py = py + _window("cloud", window, (i + 256, j + 128)) * np.float32(2 * self.sway)
+        det = a * e - b * d
+        x, y = px * np.float32(e / det), py * np.float32(a / det)
+        if b or d:
+            x, y = x - py * np.float32(b / det), y - px * np.float32(d / det)
+        return x, y

@@ -78,7 +78,13 @@ def short_side(image: np.ndarray, side: int) -> np.ndarray:
     """
     height, width = image.shape[:2]
     factor = side / min(height, width)
-    return resize(image, max(1, round(height * factor)), max(1, round(width * factor)))
+    height, width = max(1, round(height * factor)), max(1, round(width * factor))
+    if height * width > MAX_PIXELS:
+        raise LsegreproError(
+            f"an image of {image.shape[1]}x{image.shape[0]} pixels is too narrow to be scaled to "
+            f"{width}x{height}: crop it first"
+        )
+    return resize(image, height, width)
 
 
 def prepare(image: np.ndarray, side: int = paper.IMAGE_SIDE) -> np.ndarray:

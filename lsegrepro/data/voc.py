@@ -42,6 +42,8 @@ class VocSegmentation:
         self.ids = [i for i in listed if self._photograph(i).is_file() and self._mask(i).is_file()]
         present = set(self.ids)
         self.absent = [i for i in listed if i not in present]
+        if not listed:
+            raise LsegreproError(f"{listing} is empty: expected one image name a line")
         if not self.ids:
             raise LsegreproError(
                 f"none of the {self.listed} images of {listing} is present: expected {self._photograph(listed[0])} "

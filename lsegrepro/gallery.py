@@ -1,0 +1,85 @@
+"""Pictures with their scores, for the pages that look at single images.
+
+Evidence holds no map of an image, so a network must be at hand; `refusal` says when it is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+
+import numpy as np
+
+from . import evaluation, paper
+from .run import Run
+from .superpixels import oversegment, smooth
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One picture, scored.
+
+    Attributes
+    ----------
+    image : ndarray
+        (H, W, 3) uint8.
+    codes : ndarray
+        (H, W) uint16, floor(p * 65535).
+    labels : ndarray
+        (H, W) int32, superpixels.
+    theta : float
+    """
+
+    image: np.ndarray
+    codes: np.ndarray
+    labels: np.ndarray
+    theta: float
+
+    @cached_property
+    def smoothed(self) -> np.ndarray:
+        """(H, W) uint16, the order statistic of each pixel's superpixel."""
+        return smooth(self.codes, self.labels)
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool, foreground after the majority vote."""
+        return self.smoothed > evaluation.threshold(self.theta)
+
+    def iou(self, truth: np.ndarray, cls: str) -> float:
+        """IoU with a mask (H, W) of VOC indices; nan if neither has the class."""
+        wanted, known = truth == paper.VOC_INDEX[cls], truth != 255
+        union = np.count_nonzero((self.mask | wanted) & known)
+        return float(np.count_nonzero(self.mask & wanted) / union) if union else float("nan")
+
+
+def refusal(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> str:
+    """Why no picture can be scored with a network here, as a sentence; empty if one can."""
+    if find_spec("torch") is None:
+        return "Scoring a picture needs PyTorch, which is not installed here."
+    if run.has_scores(model, cls, round, seed) and not run.weights_path(model, cls, round, seed).is_file():
+        return f"The weights of {model} for {cls} are not at hand, only its evidence, so no picture is scored here."
+    return ""
+
+
+def score(
+    run: Run, network: tuple[str, str, int, int], image: np.ndarray, theta: float, name: str | None = None
+) -> Scored:
+    """Score one picture (H, W, 3) uint8 with a network (model, class, round, seed) of a run.
+
+    Parameters
+    ----------
+    name : str, optional
+        The image's id in the val set: its map is then taken from the run's cache, or kept there.
+
+    Raises
+    ------
+    LsegreproError
+        If the weights can neither be read nor made.
+    """
+    from .scoring import score_image  # torch
+
+    weights = run.weights(*network)
+    cache = run.folder / "cache" / "maps" / weights.sha256[:16] / f"{name}.npz" if name else None
+    codes, _ = score_image(weights, image, run.profile.scoring, cache)
+    return Scored(image, codes, oversegment(image, run.profile.superpixels), theta)

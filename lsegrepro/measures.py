@@ -1,0 +1,137 @@
+"""Small measurements of the chapters: what a crop loses, what a source gives away, how saturated a network is.
+
+Masks are read here to describe the evaluation data. Nothing of it reaches a training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from . import paper
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .model import PatchNet
+
+
+def prepare_mask(mask: np.ndarray, side: int = paper.IMAGE_SIDE) -> np.ndarray:
+    """Scale and crop a mask as `data.images.prepare` does its image, without mixing values.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (H, W) uint8 of VOC indices.
+
+    Returns
+    -------
+    ndarray
+        (side, side) uint8.
+
+    >>> prepare_mask(np.eye(8, 12, dtype=np.uint8), 4).shape
+    (4, 4)
+    """
+    height, width = mask.shape
+    factor = side / min(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    scaled = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    top, left = (scaled.shape[0] - side) // 2, (scaled.shape[1] - side) // 2
+    return scaled[top : top + side, left : left + side]
+
+
+def class_shares(mask: np.ndarray, index: int, corners: np.ndarray, size: int) -> np.ndarray:
+    """How much of each patch the class fills, void left out: (N,) float64.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (S, S) uint8, prepared.
+    index : int
+        Mask value of the class.
+    corners : ndarray
+        (N, 2) int, top and left of each patch.
+
+    >>> class_shares(np.array([[8, 8], [0, 255]], np.uint8), 8, np.array([[0, 0]]), 2).round(2).tolist()
+    [0.67]
+    """
+    shares = []
+    for top, left in np.asarray(corners):
+        patch = mask[top : top + size, left : left + size]
+        known = np.count_nonzero(patch != 255)
+        shares.append(np.count_nonzero(patch == index) / known if known else 0.0)
+    return np.array(shares)
+
+
+def source_shortcut(labels: Sequence[str], sources: Sequence[str], cls: str) -> float:
+    """Balanced accuracy of the best classifier that knows an image's source and nothing else.
+
+    1/2 if the sources are shared alike by images with and without the class, 1 if the source
+    tells them apart.
+
+    >>> source_shortcut(["cat", "cat", "dog", "dog"], ["a", "a", "a", "b"], "cat")
+    0.75
+    """
+    present, where = np.array(labels) == cls, np.array(sources)
+    parts = [(np.mean(where[present] == s), np.mean(where[~present] == s)) for s in np.unique(where)]
+    return float(sum(max(pair) for pair in parts) / 2)
+
+
+def within_sources(
+    correct: np.ndarray, present: np.ndarray, sources: Sequence[str], least: int = 20
+) -> dict[str, tuple[int, float]]:
+    """Balanced accuracy inside each source: source -> (images, accuracy).
+
+    Only sources with `least` images of each kind. A network that lives on telling sources apart
+    falls to 1/2 here.
+
+    >>> within_sources(np.array([True, False]), np.array([True, False]), ["a", "a"], least=1)
+    {'a': (2, 0.5)}
+    """
+    found = {}
+    for name in sorted(set(sources)):
+        here = np.array(sources) == name
+        kinds = [correct[here & present], correct[here & ~present]]
+        if min(map(len, kinds)) >= least:
+            found[name] = (int(here.sum()), float(np.mean([kind.mean() for kind in kinds])))
+    return found
+
+
+def saturation(net: PatchNet, patches: Tensor, level: float = 0.99) -> dict[str, float]:
+    """Part of each layer's outputs beyond `level` in magnitude, where tanh hardly has a gradient.
+
+    Parameters
+    ----------
+    patches : Tensor
+        (M, 3, sz, sz) float in [-1, 1].
+
+    Returns
+    -------
+    dict
+        ``"layer 1"`` .. ``"layer 5"`` to a fraction.
+    """
+    import torch
+
+    outputs: list[Tensor] = []
+    following = (net.conv2, net.conv3, net.full4, net.full5)
+    hooks = [layer.register_forward_pre_hook(lambda _, x: outputs.append(x[0])) for layer in following]
+    try:
+        with torch.no_grad():
+            outputs.append(net(patches))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {f"layer {i}": float((x.abs() > level).float().mean()) for i, x in enumerate(outputs, start=1)}
+
+
+def concentration(counts: np.ndarray) -> np.ndarray:
+    """Share of a total that the images with the most hold: (n + 1,) from 0 to 1, a Lorenz curve from the top.
+
+    >>> concentration(np.array([1, 3, 0])).tolist()
+    [0.0, 0.75, 1.0, 1.0]
+    """
+    ordered = np.sort(np.asarray(counts, np.float64))[::-1]
+    return np.concatenate([[0.0], np.cumsum(ordered)]) / max(ordered.sum(), 1.0)

@@ -1,0 +1,228 @@
+"""What the notebooks share: tables, the line of provenance, pictures, and whether a person is there.
+
+Arrays and small records in, pieces of a page or figures out; no torch.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from . import __version__, paper
+from .display import BLUE, INK, MUTED, WIDTH, Html, picture, styled
+from .errors import LsegreproError
+from .evaluation import Interval
+from .evidence import Regions
+from .results import coverage
+from .run import Run
+
+
+def live() -> bool:
+    """Whether a person sits at this notebook, so that a widget can answer.
+
+    papermill, nbclient and the tests run notebooks through a front end that cannot be asked for
+    input; there, and outside a notebook, a figure takes the place of a widget.
+
+    >>> live()
+    False
+    """
+    try:
+        import ipywidgets  # noqa: F401
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A fraction in percent, a dash for nan.
+
+    >>> percent(0.1234), percent(float("nan"))
+    ('12.3 %', '–')
+    """
+    return "–" if np.isnan(value) else f"{100 * value:.{digits}f} %"
+
+
+def between(interval: Interval, digits: int = 1) -> str:
+    """A fraction with its interval, in percent.
+
+    >>> between(Interval(0.25, 0.2, 0.3))
+    '25.0 [20.0, 30.0]'
+    """
+    value, low, high = (100 * number for number in (interval.value, interval.low, interval.high))
+    if np.isnan(value):
+        return "–"
+    return f"{value:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str) -> Html:
+    """A table: the first column names the row, numbers stand to the right. Everything is escaped.
+
+    Raises
+    ------
+    LsegreproError
+        If a row has another number of cells than the header.
+
+    >>> table(["model", "AP"], [["LSE1", 3]], "One row.")
+    One row. model: LSE1, AP: 3.
+    """
+    if any(len(row) != len(header) for row in rows):
+        raise LsegreproError(f"each row needs {len(header)} cells, one for each of {', '.join(header)}")
+
+    def cell(value: object, tag: str, attributes: str = "") -> str:
+        text = f"{value:,}" if isinstance(value, (int, np.integer)) else str(value)
+        right = "" if attributes else ' style="text-align:right"' if text[:1] in "0123456789+-−–[<" else ""
+        return f"<{tag}{attributes or right}>{html.escape(text)}</{tag}>"
+
+    left = ' style="text-align:left"'
+    head = "".join(f'<th scope="col"{left}>{html.escape(name)}</th>' for name in header)
+    body = "".join(
+        "<tr>" + cell(row[0], "th", f' scope="row"{left}') + "".join(cell(v, "td") for v in row[1:]) + "</tr>"
+        for row in rows
+    )
+    said = "; ".join(", ".join(f"{n}: {v}" for n, v in zip(header, row, strict=True)) for row in rows)
+    return Html(
+        f'<table class="lsegrepro"><caption style="caption-side:top;text-align:left">{html.escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
+        f"{caption} {said}.",
+    )
+
+
+def provenance(run: Run, *splits: Regions) -> Html:
+    """The last line of a chapter: what made it.
+
+    Profile, seeds, samples, device, how much of each list was measured, and the version.
+    """
+    cards = [(n, run.card(*n)) for n in run.networks()]
+    trained = [(n, card) for n, card in cards if card]
+    parts = [f"profile {run.profile.name}", "seed " + ", ".join(map(str, run.profile.seeds))]
+    for round in (1, 2):
+        seen = sorted({card["samples"] for (_, _, r, _), card in trained if r == round})
+        if seen:
+            parts.append(f"round {round}: " + " or ".join(f"{n:,}" for n in seen) + " samples a network")
+    if len(trained) < len(cards):
+        parts.append(f"{len(trained)} of {len(cards)} networks trained")
+    parts += sorted({f"trained on {card['device']}" for _, card in trained})
+    parts += [f"{coverage(regions)} (data {regions.data_digest})" for regions in splits]
+    line = "; ".join([*parts, f"lsegrepro {__version__}"])
+    return Html(f'<div class="provenance"><p>{html.escape(line)}</p></div>', line)
+
+
+# Pictures
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A picture that this page may show: image (H, W, 3) uint8, mask (H, W) uint8 or None, and what it is."""
+
+    image: np.ndarray
+    mask: np.ndarray | None
+    said: str
+
+
+def shows(run: Run, stand_in: bool) -> bool:
+    """Whether pictures of the run's own data may be shown on this page."""
+    return run.has_data and (not stand_in or run.segmentation("val").redistributable)
+
+
+def example(run: Run, cls: str, stand_in: bool = False) -> Example:
+    """A picture of a class for a figure: of the run's val set, or what stands in for it.
+
+    The first val image of which the class covers between a fifth and three fifths; where no
+    photograph may be shown, scikit-image's free cat, or a drawn dog.
+    """
+    if shows(run, stand_in):
+        data, said = run.segmentation("val"), "an image of the val set of this run"
+    elif cls == "cat":
+        from skimage.data import chelsea
+
+        return Example(chelsea(), None, "the free cat that scikit-image ships, in place of a photograph of the data")
+    else:
+        from .data.drawn import DrawnSegmentation
+
+        data, said = DrawnSegmentation("val", 24), "a drawn picture, in place of a photograph of the data"
+    largest, best = -1.0, 0
+    for i in range(len(data)):
+        share = float((data.mask(i) == paper.VOC_INDEX[cls]).mean())
+        if 0.2 <= share <= 0.6:
+            best = i
+            break
+        if share <= 0.6 and share > largest:
+            largest, best = share, i
+    return Example(data.image(best), data.mask(best), said)
+
+
+@styled
+def sheet(pictures: Sequence[np.ndarray], titles: Sequence[str], alt: str, columns: int = 6) -> Figure:
+    """Pictures (H, W, 3) uint8 in rows, each under its title; `alt` says what they show."""
+    if not pictures or len(pictures) != len(titles):
+        raise LsegreproError(f"{len(pictures)} pictures need as many titles, at least one; got {len(titles)}")
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    tallest = max(p.shape[0] / p.shape[1] for p in pictures)
+    side = min(WIDTH / columns, 3.2)
+    figure = Figure(figsize=(columns * side, rows * (tallest * side + 0.3 * any(titles))))
+    for axes in figure.subplots(rows, columns, squeeze=False).flat:
+        axes.set_axis_off()
+    for axes, image, title in zip(figure.axes, pictures, titles, strict=False):
+        axes.set_axis_on()
+        picture(axes, image)
+        axes.set_title(title, fontsize=8.5, fontweight="normal")
+    figure.alt = alt
+    return figure
+
+
+def mosaic(filters: np.ndarray, columns: int = 8, zoom: int = 6) -> np.ndarray:
+    """Filters of a first layer as one picture, zero in mid-grey, the largest weight of the layer in full.
+
+    Parameters
+    ----------
+    filters : ndarray
+        (n, 3, k, k) float.
+
+    Returns
+    -------
+    ndarray
+        (H, W, 3) uint8.
+
+    >>> mosaic(np.zeros((3, 3, 2, 2)), columns=2, zoom=1).shape
+    (5, 5, 3)
+    """
+    count, _, k, _ = filters.shape
+    cells = np.round(127.5 + 127.5 * filters / max(np.abs(filters).max(), 1e-12)).astype(np.uint8)
+    cells = cells.transpose(0, 2, 3, 1).repeat(zoom, axis=1).repeat(zoom, axis=2)  # (n, k zoom, k zoom, 3)
+    step = k * zoom + max(1, zoom // 3)
+    rows = -(-count // columns)
+    page = np.full((rows * step - step + k * zoom, columns * step - step + k * zoom, 3), 255, np.uint8)
+    for i, cell in enumerate(cells):
+        y, x = (step * place for place in divmod(i, columns))
+        page[y : y + k * zoom, x : x + k * zoom] = cell
+    return page
+
+
+# Charts
+
+
+@styled
+def lines(
+    x: Sequence[float], values: dict[str, Sequence[float]], *, title: str, xlabel: str, alt: str,
+    levels: dict[str, float] | None = None, percent: bool = True, marker: str = "",
+) -> Figure:
+    """Lines over one axis, the first in ink weight; `levels` are dashed and named at the right."""
+    figure = Figure(figsize=(WIDTH, 3.0))
+    axes = figure.subplots()
+    scale = 100 if percent else 1
+    for (name, y), colour in zip(values.items(), (BLUE, "#D55E00", "#009E73", "#CC79A7", MUTED), strict=False):
+        axes.plot(x, scale * np.asarray(y, float), label=name, color=colour, marker=marker, markersize=4)
+    for name, level in (levels or {}).items():
+        axes.axhline(scale * level, color=INK, linewidth=1, dashes=(4, 2))
+        axes.annotate(name, (1, scale * level), (0, 3), xycoords=axes.get_yaxis_transform(), ha="right",
+                      textcoords="offset points", fontsize=8)
+    axes.set(title=title, xlabel=xlabel, xlim=(min(x), max(x)), ylim=(0, None))
+    axes.legend(loc="best")
+    figure.alt = alt
+    return figure

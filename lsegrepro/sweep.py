@@ -1,0 +1,144 @@
+"""Figure 5: AP against theta, exact at every theta."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from . import evaluation, paper
+from .display import INK, RULE, WIDTH, model_style, styled
+from .errors import LsegreproError
+from .views import CEILING
+
+_DASHES = (0, (4, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class ThetaLine:
+    """One line of Figure 5.
+
+    Attributes
+    ----------
+    model, cls : str
+    thetas, ap : ndarray
+        (m,) each; a step begins at each theta and holds until the next.
+    smoothed : bool
+        After the vote of the superpixels: solid. Raw pixels: dashed.
+    exact : bool
+        False if the AP is known at `thetas` only; the points are then joined by straight lines.
+    band : tuple of ndarray, optional
+        thetas, low and high of an interval, shaded.
+    """
+
+    model: str
+    cls: str
+    thetas: np.ndarray
+    ap: np.ndarray
+    smoothed: bool = True
+    exact: bool = True
+    band: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    @classmethod
+    def of(
+        kind, model: str, cls: str, curve: evaluation.Curve, *, smoothed: bool = True, band=None
+    ) -> ThetaLine:
+        """The line of a curve, step for step."""
+        return kind(model, cls, curve.thetas, curve.ap, smoothed, curve.grid is None, band)
+
+
+@dataclass(frozen=True)
+class ThetaMark:
+    """A theta on a line of Figure 5: chosen on train (filled), or the best on val (hollow, an oracle)."""
+
+    model: str
+    cls: str
+    theta: float
+    ap: float
+    oracle: bool = False
+
+
+@styled
+def figure_5(lines: Sequence[ThetaLine], marks: Sequence[ThetaMark] = (), split: str = "val") -> Figure:
+    """Figure 5: AP against theta for each architecture and each class.
+
+    Parameters
+    ----------
+    lines : sequence of ThetaLine
+        Drawn with exactly the data given, a panel for each class.
+    marks : sequence of ThetaMark
+    split : str
+        What the AP was measured on, for the axis.
+    """
+    classes = [cls for cls in paper.CLASSES if any(line.cls == cls for line in lines)]
+    if not classes:
+        raise LsegreproError(f"Figure 5 needs a line for one of {', '.join(paper.CLASSES)}")
+    figure = Figure(figsize=(WIDTH, 3.7))
+    panels = figure.subplots(1, len(classes), sharey=True, squeeze=False)[0]
+    said = []
+    for axis, cls in zip(panels, classes, strict=True):
+        mine = [line for line in lines if line.cls == cls]
+        for line in mine:
+            said.append(_theta_line(axis, line))
+        for mark in (mark for mark in marks if mark.cls == cls):
+            colour, marker = model_style(mark.model)
+            axis.plot(
+                mark.theta, 100 * mark.ap, marker, markersize=7, markeredgewidth=1.5, markeredgecolor=colour,
+                markerfacecolor="white" if mark.oracle else colour, zorder=4, clip_on=False,
+            )  # fmt: skip
+        axis.axvline(paper.THETA[cls], color=INK, linewidth=1, dashes=(1.5, 2))
+        axis.axvspan(CEILING, 1, color=RULE, linewidth=0, alpha=0.6)
+        axis.annotate(f"paper: {paper.THETA[cls]:g}", (paper.THETA[cls], 1), (-3, -2), ha="right", va="top",
+                      xycoords=axis.get_xaxis_transform(), textcoords="offset points", fontsize=8)
+        axis.annotate(f"ceiling {CEILING:.4f}", (CEILING, 0.5), (4, 0), rotation=90, va="center",
+                      xycoords=axis.get_xaxis_transform(), textcoords="offset points", fontsize=8)
+        axis.set(title=cls.capitalize(), xlabel="θ", xlim=(0, 0.94))
+    top = max(axis.dataLim.ymax for axis in panels if np.isfinite(axis.dataLim.ymax))
+    panels[0].set(ylabel=f"AP = IoU on {split} (%)", ylim=(0, max(1.0, 1.15 * top)))
+    _theta_legend(figure, lines, marks, split)
+    figure.alt = f"AP on {split} against theta. " + "; ".join(said) + f". No pixel exceeds {CEILING:.4f}."
+    return figure
+
+
+def _theta_line(axis: Axes, line: ThetaLine) -> str:
+    """Draw one line; say where it peaks."""
+    colour, _ = model_style(line.model)
+    axis.plot(
+        line.thetas, 100 * np.asarray(line.ap), color=colour, zorder=3 if line.smoothed else 2.5,
+        linewidth=1.8 if line.smoothed else 1.1, linestyle="-" if line.smoothed else _DASHES,
+        drawstyle="steps-post" if line.exact else "default",
+    )  # fmt: skip
+    if line.band is not None:
+        thetas, low, high = (np.asarray(a, float) for a in line.band)
+        axis.fill_between(thetas, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
+    name = f"{line.cls}, {line.model}, {'smoothed' if line.smoothed else 'raw'}"
+    if np.isnan(line.ap).all():
+        return f"{name}: undefined"
+    best = int(np.nanargmax(line.ap))
+    return f"{name}: at most {100 * line.ap[best]:.1f} %, at theta {line.thetas[best]:.3f}"
+
+
+def _theta_legend(figure: Figure, lines: Sequence[ThetaLine], marks: Sequence[ThetaMark], split: str) -> None:
+    """Models in the first line of the legend, kinds of lines and marks in the second."""
+    models, kinds = [], []
+    for model in dict.fromkeys(line.model for line in lines):
+        colour, marker = model_style(model)
+        shape = marker if any(mark.model == model for mark in marks) else ""
+        models.append(Line2D([], [], color=colour, marker=shape, markersize=6, label=model))
+    if len({line.smoothed for line in lines}) == 2:
+        kinds.append(Line2D([], [], color=INK, label="smoothed"))
+        kinds.append(Line2D([], [], color=INK, linewidth=1.1, linestyle=_DASHES, label="raw"))
+    for oracle, name in ((False, "θ chosen on train"), (True, f"best on {split} (oracle)")):
+        if any(mark.oracle == oracle for mark in marks):
+            fill = "white" if oracle else INK
+            kinds.append(Line2D([], [], linestyle="", marker="o", markersize=6, color=INK, markerfacecolor=fill,
+                                label=name))
+    # matplotlib fills a legend column by column.
+    pairs = zip_longest(models, kinds, fillvalue=Line2D([], [], linestyle="", label=" "))
+    handles = [handle for pair in pairs for handle in pair] if kinds else models
+    figure.legend(handles=handles, loc="outside upper left", ncols=max(len(models), len(kinds)), columnspacing=1.6)

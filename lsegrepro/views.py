@@ -1,0 +1,124 @@
+"""Pictures made of arrays: a probability map in colour, a mask over its image, superpixels. NumPy alone."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+
+from .errors import LsegreproError
+
+CEILING = 1 / (1 + math.exp(-2))
+"""Largest probability of a patch, 0.8808: the tanh bounds both scores by 1 (equation 5)."""
+
+FLOOR = 1 - CEILING
+"""Smallest probability of a patch, 0.1192."""
+
+GREEN = (0, 200, 83)
+"""The green of the paper's overlays, RGB."""
+
+
+@cache
+def heat_table() -> np.ndarray:
+    """The 256 colours of a probability from `FLOOR` to `CEILING`, (256, 3) uint8; warm is high.
+
+    matplotlib's inferno: perceptually uniform, and monotone in lightness, so it survives a grey print.
+    """
+    from matplotlib import colormaps  # only here: a bare machine that segments has no matplotlib
+
+    colours = colormaps["inferno"](np.arange(256))[:, :3]
+    table = np.round(colours * 255).astype(np.uint8)
+    table.setflags(write=False)
+    return table
+
+
+def heat(codes: np.ndarray) -> np.ndarray:
+    """Colour a map of probability codes over the whole range that is possible.
+
+    Parameters
+    ----------
+    codes : ndarray
+        (H, W) uint16, floor(p * 65535).
+
+    Returns
+    -------
+    ndarray
+        (H, W, 3) uint8.
+
+    >>> heat(np.array([[0, 7811, 57724, 65535]], np.uint16)).sum(axis=2).tolist()
+    [[4, 4, 671, 671]]
+    """
+    part = (codes.astype(np.float32) / 65535 - FLOOR) / (CEILING - FLOOR)
+    return heat_table()[np.clip(np.rint(part * 255), 0, 255).astype(np.uint8)]
+
+
+def outline(mask: np.ndarray) -> np.ndarray:
+    """Pixels of a mask that touch, along an axis, a pixel outside it: (H, W) bool.
+
+    >>> outline(np.ones((3, 3), bool)).any()
+    np.False_
+    """
+    inner = mask.copy()
+    inner[1:] &= mask[:-1]
+    inner[:-1] &= mask[1:]
+    inner[:, 1:] &= mask[:, :-1]
+    inner[:, :-1] &= mask[:, 1:]
+    return mask & ~inner
+
+
+def tint(image: np.ndarray, colour: tuple[int, int, int] = GREEN, alpha: float = 0.5) -> np.ndarray:
+    """An image seen through coloured glass: (H, W, 3) uint8."""
+    mixed = image * np.float32(1 - alpha) + np.float32(alpha) * np.array(colour, np.float32)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def overlay(
+    image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = GREEN, alpha: float = 0.5
+) -> np.ndarray:
+    """Show a mask as the paper does: foreground in green, the background in its own colours (Figure 4).
+
+    The edge of the mask is drawn in the pure colour, so that it shows on a green background too.
+
+    Parameters
+    ----------
+    image : ndarray
+        (H, W, 3) uint8.
+    mask : ndarray
+        (H, W) bool.
+
+    Returns
+    -------
+    ndarray
+        (H, W, 3) uint8.
+
+    Raises
+    ------
+    LsegreproError
+        If the two differ in size.
+
+    >>> overlay(np.zeros((1, 2, 3), np.uint8), np.array([[True, False]]), alpha=0.5).tolist()
+    [[[0, 200, 83], [0, 0, 0]]]
+    """
+    if image.shape[:2] != mask.shape or image.ndim != 3:
+        raise LsegreproError(f"the mask is {mask.shape}, the image {image.shape}: they must agree in size")
+    shown = np.where(mask[..., None], tint(image, colour, alpha), image)
+    shown[outline(mask)] = colour
+    return shown
+
+
+def superpixel_view(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Each superpixel in its mean colour, its borders in white: (H, W, 3) uint8.
+
+    >>> superpixel_view(np.full((2, 4, 3), 9, np.uint8), np.array([[0, 0, 0, 1]] * 2))[0].tolist()
+    [[9, 9, 9], [9, 9, 9], [255, 255, 255], [9, 9, 9]]
+    """
+    flat = labels.ravel()
+    sizes = np.bincount(flat)
+    sums = np.stack([np.bincount(flat, image[..., c].ravel()) for c in range(3)], axis=1)
+    view = (sums / np.maximum(sizes, 1)[:, None]).astype(np.uint8)[labels]
+    border = np.zeros(labels.shape, bool)
+    border[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    border[:-1] |= labels[:-1] != labels[1:]
+    view[border] = 255
+    return view

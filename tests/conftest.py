@@ -1,0 +1,131 @@
+"""Fixtures that several test modules share: small, seeded, made in memory or under ``tmp_path``."""
+
+import os
+from pathlib import Path
+
+# Before torch is imported: one thread is as fast on nets this small, and spares a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+from PIL import Image  # noqa: E402
+
+settings.register_profile("lsegrepro", deadline=None)  # a loaded machine is no failure
+settings.load_profile("lsegrepro")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real photographs (``weak``, ``VOCdevkit``), or a skip."""
+    given = os.environ.get("LSEGREPRO_DATA")
+    root = Path(given) if given else ROOT.parent / "shared" / "data"
+    if not root.is_dir():
+        pytest.skip(f"no photographs: {root} does not exist (set LSEGREPRO_DATA)")
+    return root
+
+
+class SyntheticWeak:
+    """A seeded weak set: cats are striped, dogs dotted, backgrounds plain noise; 300x300."""
+
+    def __init__(self, per_label: int = 4, seed: int = 0) -> None:
+        self.labels = [label for label in ("cat", "dog", "background") for _ in range(per_label)]
+        self.names = [f"{label}/{i}.png" for i, label in enumerate(self.labels)]
+        self.seed = seed
+        self.digest = f"synthetic-{per_label}-{seed}"
+        self.description = f"{len(self.labels)} synthetic images"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, index])
+        pixels = rng.integers(60, 196, (300, 300, 3)).astype(np.uint8)
+        if self.labels[index] == "cat":
+            pixels[:, ::8] = 255
+        if self.labels[index] == "dog":
+            pixels[::10, ::10] = 0
+        return pixels
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def weak_set() -> SyntheticWeak:
+    """Twelve synthetic images, four of each label."""
+    return SyntheticWeak()
+
+
+@pytest.fixture(scope="session")
+def decoded(weak_set):
+    """The same set, held as a tensor."""
+    from lsegrepro.sampling import Decoded
+
+    return Decoded(weak_set, progress=False)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """LSE1's geometry with few units, registered as an architecture; trains in milliseconds."""
+    from lsegrepro import paper
+
+    architecture = paper.Architecture("tiny", (4, 6, 8, 10), (8, 3, 5), (4, 4), 95, 9, 0)
+    monkeypatch.setitem(paper.ARCHITECTURES, "tiny", architecture)
+    return architecture
+
+
+@pytest.fixture
+def tiny_net(tiny):
+    """A seeded network of the tiny architecture."""
+    import torch
+
+    from lsegrepro.model import PatchNet
+
+    return PatchNet(tiny, generator=torch.Generator().manual_seed(0)).eval()
+
+
+def write_voc(root: Path, masks: dict[str, np.ndarray | None], split: str = "val") -> Path:
+    """Write VOCdevkit/VOC2012 below `root`; an id whose mask is None is listed only."""
+    voc = root / "VOCdevkit" / "VOC2012"
+    for folder in ("ImageSets/Segmentation", "JPEGImages", "SegmentationClass"):
+        (voc / folder).mkdir(parents=True, exist_ok=True)
+    (voc / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("".join(f"{name}\n" for name in masks))
+    palette = np.random.default_rng(0).integers(0, 256, 768).tolist()
+    for name, mask in masks.items():
+        if mask is None:
+            continue
+        picture = Image.fromarray(mask)
+        picture.putpalette(palette)
+        picture.save(voc / "SegmentationClass" / f"{name}.png")
+        Image.fromarray(np.full((*mask.shape, 3), 90, np.uint8)).save(voc / "JPEGImages" / f"{name}.jpg")
+    return voc
+
+
+@pytest.fixture
+def voc_masks() -> dict[str, np.ndarray | None]:
+    """Ids and masks of a tiny VOC: a cat, a dog, two that are listed but absent, one with every index."""
+    cat, dog = np.zeros((20, 30), np.uint8), np.zeros((30, 20), np.uint8)
+    cat[5:15, 5:15], cat[4, 5:15] = 8, 255
+    dog[10:20, 2:18] = 12
+    every = np.resize(np.array([*range(21), 255], np.uint8), (11, 6))
+    return {"2008_000001": cat, "2008_000002": None, "2008_000003": dog, "2009_000004": None, "2010_000005": every}
+
+
+@pytest.fixture
+def voc_tree(tmp_path, voc_masks) -> Path:
+    """The folder VOC2012 of that tiny VOC, official layout, palette masks."""
+    return write_voc(tmp_path, voc_masks)
+
+
+def one_line(error: pytest.ExceptionInfo, *parts: object) -> str:
+    """The message of an error for users: one line that holds `parts`."""
+    message = str(error.value)
+    assert "\n" not in message and message
+    for part in parts:
+        assert str(part) in message
+    return message

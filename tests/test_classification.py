@@ -1,0 +1,65 @@
+"""Image scores from the central patch of each cell."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lsegrepro import classification, model, paper, patches
+
+
+@pytest.mark.parametrize("name", paper.ARCHITECTURES)
+def test_corners_are_central_and_inside(name):
+    architecture = paper.ARCHITECTURES[name]
+    corners = classification.test_corners(300, architecture.patches, architecture.patch)
+    n = math.isqrt(architecture.patches)
+    assert corners.shape == (1, n * n, 2)
+    cell = 300 // n
+    for k, (top, left) in enumerate(corners[0]):
+        assert top == cell * (k // n) + (cell - architecture.patch) // 2
+        assert left == cell * (k % n) + (cell - architecture.patch) // 2
+
+
+@pytest.mark.parametrize("aggregation", ["lse", "max", "mean", "tempered:3"])
+def test_weak_scores_are_those_of_a_loop(tiny_net, decoded, aggregation):
+    images = decoded.batch(np.arange(5))
+    found = classification.weak_scores(tiny_net, images, aggregation, batch=2)
+    assert found.shape == (5, 2)
+    for image, score in zip(images, found, strict=True):
+        x = patches.to_float(image)
+        cuts = [x[:, top : top + 95, left : left + 95] for top in (2, 102, 202) for left in (2, 102, 202)]
+        with torch.no_grad():
+            f = torch.stack([tiny_net(cut[None])[0] for cut in cuts])[None]  # (1, 9, 2)
+        assert torch.allclose(score, model.aggregation(aggregation)(f)[0], atol=1e-6)
+
+
+def test_batch_size_does_not_matter(tiny_net, decoded):
+    images = decoded.batch(np.arange(7))
+    scores = [classification.weak_scores(tiny_net, images, "lse", batch=b) for b in (1, 3, 32)]
+    assert torch.allclose(scores[0], scores[1], atol=1e-6) and torch.allclose(scores[0], scores[2], atol=1e-6)
+
+
+def test_patch_scores_need_no_gradient_and_keep_the_order(tiny_net, decoded):
+    images = decoded.batch(np.array([0, 11]))
+    scores = classification.patch_scores(tiny_net, images)
+    assert scores.shape == (2, 9, 2) and scores.dtype == torch.float32 and not scores.requires_grad
+    assert torch.allclose(scores[1], classification.patch_scores(tiny_net, images[1:])[0], atol=1e-6)
+
+
+def test_bfloat16_is_close(tiny_net, decoded):
+    images = decoded.batch(np.arange(2))
+    exact, fast = (classification.patch_scores(tiny_net, images, precision) for precision in ("float32", "bfloat16"))
+    assert fast.dtype == torch.float32 and not torch.equal(exact, fast)
+    assert (exact - fast).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("correct, present, expected", [
+    ([1, 1, 1, 0], [1, 1, 1, 0], 0.5),  # all right where present, all wrong where not
+    ([1, 0, 1, 1], [1, 1, 0, 0], 0.75),
+    ([1] * 9 + [0], [0] * 9 + [1], 0.5),  # "no cat anywhere" is worth no more than chance
+    ([0, 0], [1, 0], 0.0),
+])
+def test_balanced_accuracy(correct, present, expected):
+    found = classification.balanced_accuracy(np.array(correct, bool), np.array(present, bool))
+    assert isinstance(found, float) and found == pytest.approx(expected)

@@ -1,0 +1,132 @@
+"""Files are whole or absent; digests and JSON say the same everywhere."""
+
+import hashlib
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, one_line
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lsegrepro import LsegreproError, files
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_atomic_moves_the_whole_file_and_leaves_nothing_else(tmp_path):
+    target = tmp_path / "new" / "folder" / "a.txt"
+    with files.atomic(target) as temporary:
+        assert temporary.parent == target.parent and temporary.suffix == ".txt"
+        temporary.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_atomic_keeps_the_old_content_when_the_block_fails(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(KeyError), files.atomic(target) as temporary:
+        temporary.write_text("half")
+        raise KeyError("stopped")
+    with pytest.raises(KeyboardInterrupt), files.atomic(target) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_atomic_gives_the_permissions_of_any_other_file(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        files.write_json(tmp_path / "a.json", {})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == mode
+
+
+def test_atomic_names_a_folder_that_is_none(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LsegreproError) as error, files.atomic(tmp_path / "file" / "a.txt"):
+        pytest.fail("the block must not run")
+    one_line(error, tmp_path / "file" / "a.txt", "cannot write", "choose a folder")
+
+
+def test_a_disk_that_is_full_leaves_the_old_file(tmp_path):
+    """A limit on the size of files stands in for the full disk."""
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+    code = (
+        "import sys\nfrom lsegrepro import LsegreproError, files\n"
+        "try:\n"
+        "    with files.atomic(sys.argv[1]) as t:\n        t.write_bytes(bytes(100_000))\n"
+        "except LsegreproError as error:\n    print(error)\n"
+    )
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    out = subprocess.run([sys.executable, "-c", code, str(target)], capture_output=True, text=True, preexec_fn=limit,
+                         cwd=ROOT)
+    assert out.stderr == "" and out.stdout.count("\n") == 1
+    assert f"cannot write {target}: File too large" in out.stdout
+    assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+
+
+@settings(max_examples=25)  # each waits for the disk
+@given(st.dictionaries(st.text(), VALUES, max_size=4))
+def test_json_round_trip(tmp_path_factory, value):
+    path = tmp_path_factory.getbasetemp() / "round.json"
+    files.write_json(path, value)
+    assert files.read_json(path) == value
+    assert path.read_text(encoding="utf-8").endswith("}\n")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"3", b"\xff\xfe", b"{'a': 1}"])
+def test_json_that_is_no_object_is_refused(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(LsegreproError) as error:
+        files.read_json(tmp_path / "a.json")
+    one_line(error, tmp_path / "a.json", "delete it and run again")
+
+
+def test_json_that_is_absent_is_named(tmp_path):
+    with pytest.raises(LsegreproError) as error:
+        files.read_json(tmp_path / "none.json")
+    one_line(error, tmp_path / "none.json", "No such file")
+
+
+def test_jsonl_leaves_out_a_line_cut_short(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"st')
+    assert files.read_jsonl(path) == [{"step": 1}, {"step": 2}]
+    path.write_text("")
+    assert files.read_jsonl(path) == []
+
+
+@settings(max_examples=25)
+@given(st.binary(max_size=2000))
+def test_sha256(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "content.bin"
+    path.write_bytes(content)
+    assert files.sha256(path) == hashlib.sha256(content).hexdigest()
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.text(), VALUES, min_size=2, max_size=4))
+def test_digest_depends_on_content_not_on_order(value):
+    turned = dict(reversed(value.items()))
+    assert files.digest(value) == files.digest(turned)
+    assert len(files.digest(value)) == 16 and int(files.digest(value), 16) >= 0
+    assert files.digest(value) != files.digest({**value, "\x00more": 1})

@@ -1,0 +1,254 @@
+"""PatchNet against loops in float64, the aggregations against their definitions."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import one_line
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from lsegrepro import LsegreproError, model, paper
+
+SMALL = paper.Architecture("small", (2, 3, 4, 5), (3, 2, 2), (2, 2), 12, 4, 0)
+SCORES = arrays(
+    np.float64, st.tuples(st.integers(1, 3), st.integers(1, 16), st.just(2)), elements=st.floats(-1, 1, width=32)
+)
+
+
+# The network
+
+
+def convolution(x, layer):
+    """y[o, i, j] = b[o] + sum over c, u, v of w[o, c, u, v] x[c, i + u, j + v], in float64."""
+    w, b = (p.detach().double().numpy() for p in (layer.weight, layer.bias))
+    side, out = w.shape[-1], x.shape[1] - w.shape[-1] + 1
+    y = np.empty((len(w), out, out))
+    for o in range(len(w)):
+        for i in range(out):
+            for j in range(out):
+                y[o, i, j] = b[o] + (w[o] * x[:, i : i + side, j : j + side]).sum()
+    return y
+
+
+def pooling(x, p):
+    """Maximum of each p x p square, squares side by side."""
+    n = x.shape[1] // p
+    y = np.empty((len(x), n, n))
+    for i in range(n):
+        for j in range(n):
+            y[:, i, j] = x[:, i * p : (i + 1) * p, j * p : (j + 1) * p].max((1, 2))
+    return y
+
+
+def equation_2(net, patch):
+    """F of one patch (3, sz, sz), as the paper writes it."""
+    p1, p2 = net.architecture.pools
+    h1 = np.tanh(pooling(convolution(patch, net.conv1), p1))
+    h2 = np.tanh(pooling(convolution(h1, net.conv2), p2))
+    yf = np.tanh(convolution(h2, net.conv3))[:, 0, 0]
+    w4, b4, w5, b5 = (p.detach().double().numpy() for f in (net.full4, net.full5) for p in (f.weight, f.bias))
+    return np.tanh(w5 @ np.tanh(w4 @ yf + b4) + b5)
+
+
+@pytest.mark.parametrize("initialisation", ["torch7", "literal"])
+def test_forward_is_equation_2(rng, initialisation):
+    net = model.PatchNet(SMALL, initialisation=initialisation, generator=torch.Generator().manual_seed(3))
+    x = rng.uniform(-1, 1, (3, 3, 12, 12)).astype(np.float32)
+    found = net(torch.from_numpy(x)).detach().numpy()
+    assert found.shape == (3, 2)
+    np.testing.assert_allclose(found, [equation_2(net, patch) for patch in x.astype(np.float64)], atol=1e-5)
+
+
+def test_forward_of_the_papers_geometry_is_equation_2(tiny_net, rng):
+    """LSE1's filters and pools, 95-pixel patch, few units."""
+    x = rng.uniform(-1, 1, (1, 3, 95, 95)).astype(np.float32)
+    with torch.no_grad():
+        np.testing.assert_allclose(tiny_net(torch.from_numpy(x))[0], equation_2(tiny_net, x[0].astype(float)), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", paper.ARCHITECTURES)
+def test_sizes_between_layers_are_table_1(name):
+    """Pooling moves by its own size: the sides of each layer's input are the printed ones."""
+    architecture = paper.ARCHITECTURES[name]
+    net = model.PatchNet(architecture)
+    seen = []
+    for layer in (net.conv1, net.conv2, net.conv3, net.full4, net.full5):
+        layer.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape[-1] if x[0].dim() == 4 else 1))
+    with torch.no_grad():
+        assert net(torch.zeros(2, 3, architecture.patch, architecture.patch)).shape == (2, 2)
+    assert tuple(seen) == architecture.input_sizes
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 12), (1, 3, 11, 12), (1, 3, 13, 13), (1, 1, 12, 12), (12, 12, 3)])
+def test_patches_of_another_size_are_refused(shape):
+    with pytest.raises(LsegreproError) as error:
+        model.PatchNet(SMALL)(torch.zeros(shape))
+    one_line(error, "small", "(M, 3, 12, 12)", shape)
+
+
+def test_initial_weights_fill_their_bounds():
+    net = model.PatchNet(paper.ARCHITECTURES["LSE1"], generator=torch.Generator().manual_seed(0))
+    literal = model.PatchNet(paper.ARCHITECTURES["LSE1"], initialisation="literal")
+    for name, m in {"conv1": 3 * 64, "conv2": 40 * 9, "conv3": 80 * 25, "full4": 160, "full5": 320}.items():
+        layer = getattr(net, name)
+        for p in (layer.weight, layer.bias):
+            assert p.abs().max() <= 1 / math.sqrt(m)
+        assert layer.weight.abs().max() > 0.97 / math.sqrt(m)
+        # The sentence of the paper: variance sqrt(m). Of a uniform sample, to a few standard errors.
+        w = getattr(literal, name).weight.detach().double()
+        assert w.var().item() == pytest.approx(math.sqrt(m), rel=4 / math.sqrt(w.numel()))
+        assert abs(w.mean().item()) < 5 * (m**0.25) / math.sqrt(w.numel())
+
+
+def test_a_seed_gives_the_same_weights_whatever_was_drawn_before():
+    nets = []
+    for _ in range(2):
+        torch.rand(7)
+        nets.append(model.PatchNet(SMALL, generator=torch.Generator().manual_seed(5)))
+    other = model.PatchNet(SMALL, generator=torch.Generator().manual_seed(6))
+    assert all(torch.equal(a, b) for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(nets[0].parameters(), other.parameters(), strict=True))
+
+
+def test_unknown_initialisation_is_refused():
+    with pytest.raises(LsegreproError) as error:
+        model.PatchNet(SMALL, initialisation="xavier")
+    one_line(error, "xavier", "torch7")
+
+
+# The aggregations
+
+
+def log_sum_exp(x, axis):
+    """Equation (1), right-hand side, in float64."""
+    star = x.max(axis, keepdims=True)
+    return (star + np.log(np.exp(x - star).sum(axis, keepdims=True))).squeeze(axis)
+
+
+@pytest.mark.parametrize("magnitude", [0, 1, 100, 1e4, -1e4, 1e30, -1e30])
+def test_lse_is_stable(rng, magnitude):
+    x = (rng.uniform(-1, 1, (5, 9, 2)) + magnitude).astype(np.float32)
+    found = model.lse(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found, log_sum_exp(x.astype(np.float64), 1), rtol=3e-7, atol=1e-6)
+
+
+def test_lse_of_scores_far_apart_is_the_largest():
+    x = torch.tensor([[[1e4, -1e4], [-1e4, 1e4], [0.0, 0.0]]], requires_grad=True)
+    f = model.lse(x)
+    assert f.tolist() == [[1e4, 1e4]]
+    f.sum().backward()
+    assert x.grad.tolist() == [[[1, 0], [0, 1], [0, 0]]]
+
+
+@pytest.mark.parametrize("name", ["lse", "max", "mean", "tempered:0.001", "tempered:1", "tempered:5", "tempered:50"])
+def test_gradients_by_finite_differences(rng, name):
+    # A permutation of well separated values: the maximum is not differentiable at a tie.
+    x = torch.tensor(rng.permuted(np.linspace(-1, 1, 36)).reshape(2, 9, 2), requires_grad=True)
+    assert torch.autograd.gradcheck(model.aggregation(name), (x,))
+
+
+@given(SCORES)
+def test_gradient_of_lse_is_the_softmax_and_of_max_one_hot(scores):
+    x = torch.tensor(scores, requires_grad=True)
+    (g,) = torch.autograd.grad(model.lse(x).sum(), x)
+    e = np.exp(scores)
+    np.testing.assert_allclose(g, e / e.sum(1, keepdims=True), atol=1e-12)
+    (g,) = torch.autograd.grad(model.maximum(x).sum(), x)
+    assert (((g == 0) | (g == 1)).all(1) & (g.sum(1) == 1)).all()  # one patch alone, ties included
+    assert ((g == 1) <= (x == x.amax(1, keepdim=True))).all()
+    (g,) = torch.autograd.grad(model.mean(x).sum(), x)
+    np.testing.assert_allclose(g, 1 / scores.shape[1], atol=1e-15)
+
+
+@given(SCORES, st.floats(0.01, 100))
+def test_tempered_is_its_definition_and_lies_between_mean_and_max(scores, r):
+    x, n = torch.tensor(scores), scores.shape[1]
+    found = model.tempered(x, r).numpy()
+    np.testing.assert_allclose(found, np.log(np.exp(r * scores).mean(1)) / r, atol=1e-9)
+    np.testing.assert_allclose(model.tempered(x, r, convention="sum"), found + math.log(n) / r, atol=1e-9)
+    assert (found >= scores.mean(1) - 1e-9).all() and (found <= scores.max(1) + 1e-9).all()
+
+
+@given(SCORES)
+def test_tempered_limits(scores):
+    x = torch.tensor(scores.astype(np.float32))
+    for r in (1e-4, 1e-8, 1e-30):
+        np.testing.assert_allclose(model.tempered(x, r), x.mean(1), atol=1e-3 if r > 1e-5 else 1e-6)
+    for r in (1e4, 1e8, 1e30):
+        np.testing.assert_allclose(model.tempered(x, r), x.amax(1), atol=1e-3)
+    np.testing.assert_allclose(model.tempered(x, 1.0, convention="sum"), model.lse(x), atol=1e-6)
+
+
+@given(SCORES, st.floats(0.05, 20))
+def test_both_conventions_train_the_same_model(scores, r):
+    """The constant log(N)/r drops out of the softmax: same loss, same gradient."""
+    labels = torch.arange(len(scores)) % 2
+    results = []
+    for convention in ("mean", "sum"):
+        x = torch.tensor(scores, requires_grad=True)
+        loss = model.loss(model.tempered(x, r, convention=convention), labels)
+        results.append((loss.item(), torch.autograd.grad(loss, x)[0]))
+    assert results[0][0] == pytest.approx(results[1][0], abs=1e-12)
+    assert torch.allclose(results[0][1], results[1][1], atol=1e-12)
+
+
+def test_aggregations_by_name():
+    x = torch.rand(2, 9, 2)
+    assert torch.equal(model.aggregation("lse")(x), torch.logsumexp(x, 1))
+    assert torch.equal(model.aggregation("max")(x), x.amax(1))
+    assert torch.equal(model.aggregation("mean")(x), x.mean(1))
+    assert torch.equal(model.aggregation("tempered:2.5")(x), model.tempered(x, 2.5))
+
+
+@pytest.mark.parametrize("name", ["", "LSE", "sum", "tempered", "tempered:", "tempered:0", "tempered:-1", "tempered:x",
+                                  "tempered:inf", "tempered:nan", "max:2", "lse\n"])
+def test_unknown_aggregation_is_refused(name):
+    with pytest.raises(LsegreproError) as error:
+        model.aggregation(name)
+    one_line(error, repr(name), "lse, max, mean or tempered:R")
+
+
+def test_arguments_of_tempered_are_checked():
+    for r in (0, -1, math.nan):
+        with pytest.raises(LsegreproError) as error:
+            model.tempered(torch.zeros(1, 2, 2), r)
+        one_line(error, "positive")
+    with pytest.raises(LsegreproError) as error:
+        model.tempered(torch.zeros(1, 2, 2), convention="median")
+    one_line(error, "median", "mean or sum")
+
+
+# Loss and probability
+
+
+def test_loss_is_the_negative_log_likelihood(rng):
+    f, y = rng.uniform(-3, 3, (7, 2)), rng.integers(0, 2, 7)
+    expected = np.mean([-math.log(math.exp(s[k]) / (math.exp(s[0]) + math.exp(s[1]))) for s, k in zip(f, y, strict=True)])
+    assert model.loss(torch.tensor(f), torch.tensor(y)).item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lse", "max", "mean", "tempered:5"])
+def test_floor_of_the_loss(name):
+    """The best that bounded scores can do: every patch at +1 and -1."""
+    x = torch.stack([torch.ones(1, 9), -torch.ones(1, 9)], -1).double()
+    floor = model.loss(model.aggregation(name)(x), torch.tensor([0])).item()
+    assert floor == pytest.approx(math.log(1 + math.exp(-2)), abs=1e-12) and round(floor, 4) == 0.1269
+
+
+def test_largest_probability():
+    assert round(model.MAX_PROBABILITY, 4) == 0.8808
+    assert math.exp(-0.1269) == pytest.approx(model.MAX_PROBABILITY, abs=1e-4)  # the same bound twice
+    assert paper.THETA["dog"] < model.MAX_PROBABILITY
+    f = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    assert model.foreground_probability(f).item() == pytest.approx(model.MAX_PROBABILITY, abs=1e-15)
+
+
+@given(arrays(np.float64, (4, 3, 2), elements=st.floats(-1, 1)))
+def test_probability_is_the_softmax(scores):
+    e = np.exp(scores)
+    found = model.foreground_probability(torch.tensor(scores)).numpy()
+    np.testing.assert_allclose(found, e[..., 0] / e.sum(-1), atol=1e-14)
+    assert (found <= model.MAX_PROBABILITY + 1e-15).all() and (found >= 1 - model.MAX_PROBABILITY - 1e-15).all()
