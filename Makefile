@@ -2,13 +2,14 @@
 # make test   ruff and the tests
 # make env    only the environment, .venv, that both use
 # make lock   resolve the pins again (needs the network)
+# make publish  a run of profile local (RUN=runs/local) becomes the published one
 # make clean  remove .venv, every run and every cache
 #
 # Another interpreter: make env PYTHON=/path/to/python3.12
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help book test env lock clean
+.PHONY: help book test env lock clean publish
 
 # The first interpreter on PATH that is 3.11 or 3.12.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
@@ -48,3 +49,13 @@ lock: env
 clean:
 	rm -rf $(VENV) runs build *.egg-info .snakemake .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Publish a run of profile local: its results, and its pages with no photograph in them.
+RUN ?= runs/local
+publish: env
+	mkdir -p published
+	cp -r $(RUN)/weights $(RUN)/negatives $(RUN)/evidence published/
+	rm -f published/weights/*.checkpoint
+	for n in notebooks/*.ipynb; do \
+		$(BIN)/lsegrepro notebook $$(basename $$n .ipynb) --profile local --run published --stand-in || exit 1; done
+	mkdir -p book/executed && mv published/executed/*.ipynb book/executed/ && rmdir published/executed

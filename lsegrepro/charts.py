@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from . import display
 from .display import INK, LOSS_FLOOR, LOSS_START, MUTED, VERMILLION, WIDTH, picture, styled
@@ -46,7 +47,8 @@ def gradient_weights(
     for axis, (name, values) in zip(axes[int(shown) :], panels, strict=True):
         first = name is None
         bars = axis.bar(places, values, width=0.62, color=MUTED if first else display.BLUE)
-        axis.bar_label(bars, [f"{value:.2f}".replace("-", "\N{MINUS SIGN}") for value in values], fontsize=8, padding=2)
+        said = [f"{value:.2f}".replace("-", "\N{MINUS SIGN}") for value in values]
+        axis.bar_label(bars, said, fontsize=8, padding=2)
         axis.grid(axis="x", visible=False)
         axis.axhline(0, color=MUTED, linewidth=0.8)
         axis.set(ylim=(-1.45, 1.45) if first else (0, 1.25), yticks=[-1, 0, 1] if first else [0, 0.5, 1])
@@ -156,7 +158,10 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], log: bool
     right.set(title="Held-out accuracy, balanced (%)", ylim=(min(45, right.get_ylim()[0]), 100))
     for axis in (left, right):
         axis.set(xlabel="images seen", xscale="log" if log else "linear")
-        if not log:
+        if log:
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_minor_formatter("")
+        else:
             axis.set_xlim(left=0)
         axis.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
     left.legend(loc="lower left", bbox_to_anchor=(0, 0.17))

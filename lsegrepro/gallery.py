@@ -58,7 +58,7 @@ def refusal(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> st
     if find_spec("torch") is None:
         return "Scoring a picture needs PyTorch, which is not installed here."
     if run.has_scores(model, cls, round, seed) and not run.weights_path(model, cls, round, seed).is_file():
-        return f"The weights of {model} for {cls} are not at hand, only its evidence, so no picture is scored here."
+        return f"Only the evidence of {model} for {cls} is at hand, not its weights, to score a picture."
     return ""
 
 

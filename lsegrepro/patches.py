@@ -49,7 +49,7 @@ def grid(side: int, patches: int) -> list[tuple[int, int, int, int]]:
     >>> grid(300, 4)
     [(0, 0, 150, 150), (0, 150, 150, 150), (150, 0, 150, 150), (150, 150, 150, 150)]
     """
-    n = math.isqrt(patches)
+    n = math.isqrt(max(patches, 0))
     if n < 1 or n * n != patches:
         raise LsegreproError(f"the number of patches N must be a square (1, 4, 9, ...), got {patches}")
     edges = [round(i * side / n) for i in range(n + 1)]

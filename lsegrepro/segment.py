@@ -135,8 +135,8 @@ def segment_files(
     if theta is not None:
         threshold(theta)
     files = photographs(paths)
-    if len(files) == 1 and not files[0].is_file():
-        load_image(files[0])  # says what is wrong before a network is loaded
+    if len(files) == 1:
+        load_image(files[0])  # says what is wrong with it, in one line, before a network is loaded
     if weights is None:
         network, chosen = published_network(model, cls, device)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -64,7 +64,12 @@ class ThetaMark:
 
 
 @styled
-def figure_5(lines: Sequence[ThetaLine], marks: Sequence[ThetaMark] = (), split: str = "val") -> Figure:
+def figure_5(
+    lines: Sequence[ThetaLine],
+    marks: Sequence[ThetaMark] = (),
+    split: str = "val",
+    baselines: Mapping[str, float] | None = None,
+) -> Figure:
     """Figure 5: AP against theta for each architecture and each class.
 
     Parameters
@@ -74,6 +79,8 @@ def figure_5(lines: Sequence[ThetaLine], marks: Sequence[ThetaMark] = (), split:
     marks : sequence of ThetaMark
     split : str
         What the AP was measured on, for the axis.
+    baselines : mapping, optional
+        Class to the AP, a fraction, of calling everything foreground: a dotted line.
     """
     classes = [cls for cls in paper.CLASSES if any(line.cls == cls for line in lines)]
     if not classes:
@@ -92,6 +99,11 @@ def figure_5(lines: Sequence[ThetaLine], marks: Sequence[ThetaMark] = (), split:
                 markerfacecolor="white" if mark.oracle else colour, zorder=4, clip_on=False,
             )  # fmt: skip
         axis.axvline(paper.THETA[cls], color=INK, linewidth=1, dashes=(1.5, 2))
+        if baselines and cls in baselines:
+            axis.axhline(100 * baselines[cls], color=INK, linewidth=1, dashes=(1.5, 2))
+            axis.annotate("everything foreground", (0.01, 100 * baselines[cls]), (0, -3), va="top",
+                          fontsize=8, textcoords="offset points")
+            said.append(f"{cls}, everything foreground: {100 * baselines[cls]:.1f} %")
         axis.axvspan(CEILING, 1, color=RULE, linewidth=0, alpha=0.6)
         axis.annotate(f"paper: {paper.THETA[cls]:g}", (paper.THETA[cls], 1), (-3, -2), ha="right", va="top",
                       xycoords=axis.get_xaxis_transform(), textcoords="offset points", fontsize=8)
@@ -135,10 +147,10 @@ def _theta_legend(figure: Figure, lines: Sequence[ThetaLine], marks: Sequence[Th
         kinds.append(Line2D([], [], color=INK, linewidth=1.1, linestyle=_DASHES, label="raw"))
     for oracle, name in ((False, "θ chosen on train"), (True, f"best on {split} (oracle)")):
         if any(mark.oracle == oracle for mark in marks):
-            fill = "white" if oracle else INK
-            kinds.append(Line2D([], [], linestyle="", marker="o", markersize=6, color=INK, markerfacecolor=fill,
-                                label=name))
+            kinds.append(Line2D([], [], linestyle="", marker="o", markersize=6, color=INK, label=name,
+                                markerfacecolor="white" if oracle else INK))
     # matplotlib fills a legend column by column.
     pairs = zip_longest(models, kinds, fillvalue=Line2D([], [], linestyle="", label=" "))
     handles = [handle for pair in pairs for handle in pair] if kinds else models
-    figure.legend(handles=handles, loc="outside upper left", ncols=max(len(models), len(kinds)), columnspacing=1.6)
+    columns = max(len(models), len(kinds))
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.6)

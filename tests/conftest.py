@@ -1,6 +1,8 @@
 """Fixtures that several test modules share: small, seeded, made in memory or under ``tmp_path``."""
 
+import contextlib
 import os
+import resource
 from pathlib import Path
 
 # Before torch is imported: one thread is as fast on nets this small, and spares a busy machine.
@@ -120,6 +122,17 @@ def voc_masks() -> dict[str, np.ndarray | None]:
 def voc_tree(tmp_path, voc_masks) -> Path:
     """The folder VOC2012 of that tiny VOC, official layout, palette masks."""
     return write_voc(tmp_path, voc_masks)
+
+
+@contextlib.contextmanager
+def file_size_limit(size: int):
+    """No file may grow beyond `size` bytes: what a program meets on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def one_line(error: pytest.ExceptionInfo, *parts: object) -> str:

@@ -2,14 +2,10 @@
 
 import hashlib
 import os
-import resource
-import signal
 import stat
-import subprocess
-import sys
 
 import pytest
-from conftest import ROOT, one_line
+from conftest import file_size_limit, one_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,24 +59,11 @@ def test_atomic_names_a_folder_that_is_none(tmp_path):
 
 
 def test_a_disk_that_is_full_leaves_the_old_file(tmp_path):
-    """A limit on the size of files stands in for the full disk."""
     target = tmp_path / "a.bin"
     target.write_bytes(b"old")
-    code = (
-        "import sys\nfrom lsegrepro import LsegreproError, files\n"
-        "try:\n"
-        "    with files.atomic(sys.argv[1]) as t:\n        t.write_bytes(bytes(100_000))\n"
-        "except LsegreproError as error:\n    print(error)\n"
-    )
-
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-
-    out = subprocess.run([sys.executable, "-c", code, str(target)], capture_output=True, text=True, preexec_fn=limit,
-                         cwd=ROOT)
-    assert out.stderr == "" and out.stdout.count("\n") == 1
-    assert f"cannot write {target}: File too large" in out.stdout
+    with file_size_limit(100_000), pytest.raises(LsegreproError) as error, files.atomic(target) as temporary:
+        temporary.write_bytes(bytes(200_000))
+    one_line(error, f"cannot write {target}: File too large")
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
 
 

@@ -57,9 +57,8 @@ def test_grid_covers_every_pixel_once(side, number):
 
 @pytest.mark.parametrize("number", [0, -1, -4, 2, 3, 8, 10])
 def test_a_number_that_is_no_square_is_refused(number):
-    with pytest.raises((LsegreproError, ValueError)) as error:
+    with pytest.raises(LsegreproError) as error:
         patches.grid(300, number)
-    assert isinstance(error.value, LsegreproError)
     one_line(error, "square", number)
 
 
@@ -133,8 +132,8 @@ def test_a_quarter_turn_is_rot90(quarter, flip):
     x = torch.rand(2, 3, 9, 9) * 2 - 1
     ranges = Jitter(1.0 if flip else 0.0, 180, 1, 0, 1)
     y = patches.jitter(x, Scripted(uniform=(quarter / 2, 0, 0, 0)), ranges)
-    z = x.rot90(quarter, (2, 3))
-    assert torch.allclose(y, z.flip(-1) if flip else z, atol=1e-5)
+    z = (x.flip(-1) if flip else x).rot90(quarter, (2, 3))
+    assert torch.allclose(y, z, atol=1e-5)
 
 
 def reference(image, angle, zoom, flip):
@@ -175,8 +174,8 @@ def test_zoom_above_one_magnifies():
     x = -torch.ones(1, 3, 32, 32)
     x[..., 12:20, 12:20] = 1  # a square of 64 pixels
     ranges = Jitter(0, 0, 2, 0, 1)
-    bright = [(patches.jitter(x, Scripted(uniform=(0, z, 0, 0)), ranges)[0, 0] > 0).sum().item() for z in (-1, 1)]
-    assert bright[0] == 16 and bright[1] == 256
+    small, large = (patches.jitter(x, Scripted(uniform=(0, z, 0, 0)), ranges)[0, 0] > 0 for z in (-1, 1))
+    assert small[8:24, 8:24].sum() == 16 and large.sum() == 256  # beyond, the small one is reflected
 
 
 @pytest.mark.parametrize("shift, gain", [(0.5, 0), (-1, 0), (0, 1), (0, -1), (0.3, 0.4)])

@@ -1,0 +1,248 @@
+"""Dense scores against patches cut out one by one, and their parts against plain torch."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from lsegrepro import dense, model, paper
+from lsegrepro.model import PatchNet
+
+
+@pytest.fixture(scope="module")
+def nets():
+    """The three architectures; weights a little larger than initial ones, so that scores spread."""
+    found = {}
+    for name, architecture in paper.ARCHITECTURES.items():
+        net = PatchNet(architecture, generator=torch.Generator().manual_seed(1)).eval()
+        with torch.no_grad():
+            for p in net.parameters():
+                p.mul_(1.7)
+        found[name] = net
+    return found
+
+
+def picture(height, width, seed=0):
+    """Noise of several grains: (H, W, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    total = sum(np.kron(rng.normal(size=(height // s + 1, width // s + 1, 3)), np.ones((s, s, 1)))[:height, :width]
+                for s in (1, 4, 16))
+    return np.clip(128 + 45 * total, 0, 255).astype(np.uint8)
+
+
+def patch_scores(net, image, rows, columns):
+    """Scores (2, n) of the patches centred on some pixels, each cut out of the image padded by numpy."""
+    size = net.architecture.patch
+    margin = (size - 1) // 2
+    for axis, length in enumerate(image.shape[:2]):
+        width = [(0, 0)] * 3
+        width[axis] = (margin, margin)
+        image = np.pad(image, width, mode="reflect" if length > margin else "edge")
+    cuts = np.stack([image[r : r + size, c : c + size] for r, c in zip(rows, columns, strict=True)])
+    x = torch.from_numpy(cuts / 127.5 - 1).float().permute(0, 3, 1, 2)
+    with torch.no_grad():
+        return torch.cat([net(part) for part in x.split(64)]).T
+
+
+def somewhere(rng, height, width, number):
+    """Corners, and random pixels."""
+    rows = np.concatenate([[0, 0, height - 1, height - 1], rng.integers(0, height, number)])
+    columns = np.concatenate([[0, width - 1, 0, width - 1], rng.integers(0, width, number)])
+    return rows, columns
+
+
+# Scores
+
+
+@pytest.mark.parametrize("name", paper.ARCHITECTURES)
+@pytest.mark.parametrize("shape", [(37, 51), (1, 1), (1, 50), (70, 3)])
+def test_scores_are_those_of_the_patches(nets, rng, name, shape):
+    image = picture(*shape)
+    scores = dense.score_map(nets[name], image)
+    assert scores.shape == (2, *shape) and scores.dtype == torch.float32 and not scores.requires_grad
+    rows, columns = somewhere(rng, *shape, 12)
+    expected = patch_scores(nets[name], image, rows, columns)
+    assert (scores[:, rows, columns] - expected).abs().max() < 1e-5
+    if min(shape) > 1:
+        assert expected.std() > 1e-3  # not a comparison of constants
+
+
+def test_scores_of_a_strip_of_the_papers_size(nets, rng):
+    """46 rows are repeated at the border (47 are needed to reflect), 300 columns are reflected."""
+    image = picture(46, 300)
+    rows, columns = somewhere(rng, 46, 300, 20)
+    found = dense.score_map(nets["LSE1"], image)[:, rows, columns]
+    assert (found - patch_scores(nets["LSE1"], image, rows, columns)).abs().max() < 1e-5
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32))
+def test_scores_at_every_pixel_of_any_size(height, width, seed):
+    """Every pixel, with few units: an index that is off by one anywhere would show."""
+    architecture = paper.Architecture("few", (3, 4, 5, 6), (8, 3, 5), (4, 4), 95, 9, 0)
+    net = PatchNet(architecture, generator=torch.Generator().manual_seed(seed))
+    image = picture(height, width, seed)
+    rows, columns = np.divmod(np.random.default_rng(seed).permutation(height * width)[:150], width)
+    found = dense.score_map(net, image)
+    assert (found[:, rows, columns] - patch_scores(net, image, rows, columns)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("architecture", [
+    paper.Architecture("odd pools", (3, 4, 5, 6), (4, 3, 2), (3, 2), 24, 1, 0),
+    paper.Architecture("uneven", (3, 4, 5, 6), (2, 2, 3), (2, 5), 33, 1, 0),
+    paper.Architecture("no pooling", (3, 4, 5, 6), (3, 3, 3), (1, 1), 7, 1, 0),
+])
+def test_other_geometries(architecture):
+    """Strides that are not the paper's: nothing in the method depends on 4 or 8."""
+    assert architecture.input_sizes[3] == 1
+    net = PatchNet(architecture, generator=torch.Generator().manual_seed(0))
+    size = architecture.patch
+    x = torch.rand(2, 3, 13 + size - 1, 17 + size - 1) * 2 - 1
+    with torch.no_grad():
+        found = dense.dense(net, x)
+        cuts = functional.unfold(x, size).transpose(1, 2).reshape(-1, 3, size, size)
+        expected = net(cuts).reshape(2, 13, 17, 2).permute(0, 3, 1, 2)
+    assert found.shape == (2, 2, 13, 17)
+    assert (found - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("tile", [1, 100, 700, 4000])
+def test_tiles_give_the_same(tiny_net, tile):
+    image = picture(61, 113)
+    assert (dense.score_map(tiny_net, image, tile=tile) - dense.score_map(tiny_net, image)).abs().max() < 1e-5
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 50_000))
+def test_tiles_cover_the_image_and_are_no_larger_than_asked(height, width, tile):
+    sizes, seen = [], np.zeros((height, width), np.uint8)
+
+    def fake(_, x):
+        sizes.append((x.shape[2] - 94, x.shape[3] - 94))
+        return x[:, :2, 47:-47, 47:-47]
+
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    net = PatchNet(paper.Architecture("few", (1, 1, 1, 1), (8, 3, 5), (4, 4), 95, 9, 0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dense, "dense", fake)
+        found = dense.score_map(net, image, tile=tile)
+    expected = torch.from_numpy(image[..., :2] / 127.5 - 1).float().permute(2, 0, 1)
+    assert torch.allclose(found, expected, atol=1e-6)  # every pixel of its own tile
+    assert sum(h * w for h, w in sizes) == seen.size
+    assert max(h * w for h, w in sizes) <= max(tile, 95)
+
+
+def test_groups_give_the_same(tiny_net, monkeypatch):
+    image = picture(40, 50)
+    whole = dense.score_map(tiny_net, image)
+    for group in (1, 300, 10**9):
+        monkeypatch.setattr(dense, "GROUP", group)
+        assert (dense.score_map(tiny_net, image) - whole).abs().max() < 1e-5
+
+
+def test_bfloat16_is_off_by_less_than_a_twentieth(nets):
+    image = picture(33, 40)
+    exact = dense.score_map(nets["LSE1"], image)
+    fast = dense.score_map(nets["LSE1"], image, precision="bfloat16")
+    assert fast.dtype == torch.float32 and not torch.equal(exact, fast)
+    assert (exact - fast).abs().max() < 0.05
+
+
+def test_the_image_is_not_changed(tiny_net):
+    image = picture(20, 20)
+    before = image.copy()
+    image.flags.writeable = False  # as a decoder hands it over
+    dense.score_map(tiny_net, image)
+    assert np.array_equal(image, before)
+
+
+# Parts
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 9), st.integers(0, 12), st.integers(0, 12), st.integers(1, 3))
+def test_pool_is_max_pooling_with_stride_one(size, more, wider, channels):
+    x = torch.randn(2, channels, size + more, size + wider)
+    assert torch.equal(dense.pool(x, size), functional.max_pool2d(x, size, 1))
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 17), st.integers(1, 17), st.integers(1, 8))
+def test_split_takes_apart_and_join_puts_together(batch, channels, height, width, stride):
+    x = torch.randn(batch, channels, height, width)
+    parts = dense.split(x, stride)
+    a, b = -(-height // stride), -(-width // stride)
+    assert parts.shape == (batch * stride**2, channels, a, b)
+    for k, part in enumerate(parts):
+        image, i, j = k // stride**2, k // stride % stride, k % stride
+        piece = x[image, :, i::stride, j::stride]
+        assert torch.equal(part[:, : piece.shape[1], : piece.shape[2]], piece)
+    whole = dense.join(parts, stride)
+    assert whole.shape == (batch, channels, a * stride, b * stride)
+    assert torch.equal(whole[:, :, :height, :width], x)
+    assert whole.abs().sum() == pytest.approx(x.abs().sum().item(), rel=1e-5)  # the rest is zeros
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 7, 95, 133]))
+def test_pad_reflects_where_it_can_and_repeats_where_not(height, width, size):
+    image = np.arange(height * width * 3, dtype=np.int64).reshape(height, width, 3)
+    padded, margin = dense.pad(image, size), (size - 1) // 2
+
+    def fold(k, n):
+        if n <= margin:
+            return min(max(k, 0), n - 1)
+        return abs(k) if k < n else 2 * (n - 1) - k
+
+    rows = [fold(k - margin, height) for k in range(height + 2 * margin)]
+    columns = [fold(k - margin, width) for k in range(width + 2 * margin)]
+    assert np.array_equal(padded, image[rows][:, columns])
+
+
+# Probabilities and codes
+
+
+@pytest.mark.parametrize("shape", [(40, 61), (333, 30), (1, 7)])
+@pytest.mark.parametrize("scale_to", [None, 32])
+def test_probability_map_has_the_size_and_range_of_its_photograph(tiny_net, shape, scale_to):
+    p = dense.probability_map(tiny_net, picture(*shape), scale_to=scale_to)
+    assert p.shape == shape and p.dtype == np.float32
+    assert p.min() >= 1 - model.MAX_PROBABILITY - 1e-6 and p.max() <= model.MAX_PROBABILITY + 1e-6
+
+
+def test_probability_map_is_the_softmax_of_the_scores(tiny_net):
+    image = picture(30, 45)
+    e = np.exp(dense.score_map(tiny_net, image).numpy().astype(np.float64))
+    for scale_to in (None, 30):  # its own size, said in two ways
+        found = dense.probability_map(tiny_net, image, scale_to=scale_to)
+        np.testing.assert_allclose(found, e[0] / e.sum(0), atol=1e-6)
+
+
+def test_probability_map_is_brought_back_in_place(nets):
+    """A photograph with a bright left half keeps its halves where they were at any scale."""
+    image = np.zeros((60, 90, 3), np.uint8)
+    image[:, :45] = 255
+    native = dense.probability_map(nets["LSE1"], image, scale_to=None)
+    scaled = dense.probability_map(nets["LSE1"], image, scale_to=120)
+    assert scaled.shape == native.shape
+    sides = [p[:, :10].mean() - p[:, -10:].mean() for p in (native, scaled)]
+    assert sides[0] * sides[1] > 0
+
+
+@given(st.floats(0, 1))
+def test_codes_are_the_floor(p):
+    for dtype in (np.float32, np.float64):
+        q = np.array([p], dtype)
+        code = dense.to_codes(q)
+        assert code.dtype == np.uint16
+        assert code[0] <= q.astype(np.float64)[0] * 65535 < code[0] + 1
+
+
+def test_codes_decide_like_probabilities():
+    """p > theta and code > theta * 65535 differ only within one step of 1/65535."""
+    rng = np.random.default_rng(0)
+    p, theta = rng.uniform(0.1192, 0.8808, 20_000), 0.6
+    disagree = (p > theta) != (dense.to_codes(p) > theta * 65535)
+    assert (abs(p[disagree] - theta) <= 1 / 65535).all()
