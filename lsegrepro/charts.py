@@ -93,11 +93,14 @@ def tempered_family(
     left.set(title="Aggregated score", xlabel="r", ylim=(mean - 2 * room, max(maximum, *at_1) + 2 * room))
     left.legend(loc="upper right")
     best = int(np.argmax(weights[-1]))
+    equals = int(np.isclose(weights[-1], weights[-1, best]).sum())
     for i in np.argsort(weights[-1]):
-        right.plot(r, weights[:, i], color=VERMILLION if i == best else MUTED,
-                   linewidth=2.2 if i == best else 1, alpha=1 if i == best else 0.7)
+        first = np.isclose(weights[-1, i], weights[-1, best])
+        right.plot(r, weights[:, i], color=VERMILLION if first else MUTED, linewidth=2.2 if first else 1,
+                   alpha=1 if first else 0.7)
     half = int(np.argmax(weights[:, best] >= (weights[0, best] + weights[-1, best]) / 2))
-    right.annotate("best patch", (r[half], weights[half, best]), (-6, 0), ha="right", va="center",
+    name = "best patch" if equals == 1 else f"each of {equals} best patches"
+    right.annotate(name, (r[half], weights[half, best]), (-6, 0), ha="right", va="center",
                    textcoords="offset points", color=VERMILLION, fontsize=8.5)
     right.axhline(1 / weights.shape[1], color=INK, linewidth=1, dashes=(4, 2))
     right.annotate("1/N", (0, 1 / weights.shape[1]), (3, 3), xycoords=right.get_yaxis_transform(),

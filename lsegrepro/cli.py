@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from .profiles import BUILT_IN
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 with a line on stderr that names the thing and the cure."""
     args = _parser().parse_args(argv)
+    if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         args.call(args)
     except LsegreproError as error:
@@ -69,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--class", dest="cls", required=True, metavar="{cat,dog}")
     segment.add_argument("--theta", type=float, help="threshold in [0, 1); default the one chosen on VOC train")
     segment.add_argument("--out", type=Path, default=Path("segmented"), help="folder (default: %(default)s)")
-    segment.add_argument("--model", default="LSE1", metavar="{max1,LSE1,max2,LSE2}")
+    segment.add_argument("--model", metavar="{max1,LSE1,max2,LSE2}", help="default LSE1, or what --weights is")
     segment.add_argument("--weights", type=Path, help="a .safetensors file; default the published network")
     segment.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
@@ -163,8 +166,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     if not rows:
         raise LsegreproError(f"no evidence in {run.folder}: score first, or name another folder with --run")
     if args.json:
-        print(json.dumps({"coverage": coverage(run.regions("val")), "results": [dataclasses.asdict(r) for r in rows]},
-                         indent=2))
+        found = {"coverage": coverage(run.regions("val")), "results": [dataclasses.asdict(r) for r in rows]}
+        print(json.dumps(_without_nan(found), indent=2, allow_nan=False))
         return
     print(f"AP in percent on {coverage(run.regions('val'))}, with 95 % intervals; theta chosen on train")
     print(f"{'model':6}{'class':6}{'round':>6}{'theta':>7}{'AP':>7}  {'interval':14}{'oracle':>7}{'paper':>7}")
@@ -172,6 +175,15 @@ def _evaluate(args: argparse.Namespace) -> None:
         low, high = r.chosen.ap.low * 100, r.chosen.ap.high * 100
         print(f"{r.model:6}{r.cls:6}{r.round:6}{r.chosen.theta:7.3f}{r.chosen.ap.value * 100:7.2f}  "
               f"{f'[{low:.2f}, {high:.2f}]':14}{r.oracle.ap.value * 100:7.2f}{paper.TABLE_2[r.model][r.cls].ap:7.2f}")
+
+
+def _without_nan(value):
+    """The same value with null in place of nan, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _segment(args: argparse.Namespace) -> None:

@@ -7,28 +7,21 @@ masks, ``code > theta * 65535``, and the same numbers.
 
 from __future__ import annotations
 
-import base64
 import html
 import io
-import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from . import files, paper, views
-from .display import Html, data_uri
+from . import paper, views
 from .errors import LsegreproError
-from .evaluation import Counts, Curve, ap, threshold
+from .evaluation import Counts, Curve, threshold
 from .evidence import VOID
-
-STEPS = 882
-"""Positions of the slider, 0 to 0.881 by 0.001. The last is above the ceiling, 0.8808: no pixel is left."""
+from .explorer_page import STEPS, static_html
 
 YELLOW = (240, 228, 66)
 """The annotated outline."""
@@ -136,76 +129,9 @@ class Scene:
         """The image, with the annotated outline if there is one: (H, W, 3) uint8."""
         shown = self.image.copy()
         if self.truth is not None:
-            shown[views.outline(self.truth == paper.VOC_INDEX[self.cls])] = YELLOW
+            inside = self.truth == paper.VOC_INDEX[self.cls]
+            shown[views.outline(inside) | views.outline(~inside)] = YELLOW
         return shown
-
-
-# Without a kernel
-
-
-def pack(levels: np.ndarray) -> str:
-    """A map of integers 0 .. 32767 as text: differences along both axes, two byte planes, deflate, base64.
-
-    A browser inflates it by itself and gets back every number exactly; through a picture and
-    a canvas it might not, since browsers may blur what a page reads back.
-    """
-    steps = np.diff(np.diff(levels.astype(np.int32), axis=0, prepend=0), axis=1, prepend=0)
-    zigzag = (steps << 1) ^ (steps >> 31)
-    planes = np.stack([zigzag & 255, zigzag >> 8]).astype(np.uint8)
-    return _deflate(planes.tobytes())
-
-
-def _deflate(content: bytes) -> str:
-    return base64.b64encode(zlib.compress(content, 9)).decode("ascii")
-
-
-def levels(codes: np.ndarray) -> np.ndarray:
-    """How many positions of the slider each code exceeds: foreground at position k if ``levels > k``.
-
-    >>> levels(np.array([0, 65, 66, 65535], np.uint16)).tolist()
-    [0, 1, 2, 882]
-    """
-    return np.searchsorted(threshold(np.arange(STEPS) / 1000), codes)
-
-
-def static_html(scene: Scene, theta: float | None = None) -> Html:
-    """The explorer as one piece of HTML, exact at each of the slider's positions.
-
-    Works from a file, with no network; by keyboard (arrows, page keys, home, end); in light and
-    dark; and says its numbers to a screen reader. Plain ASCII, about 150 kB for 300 x 450 pixels.
-
-    Parameters
-    ----------
-    scene : Scene
-    theta : float, optional
-        Where the slider starts; by default at the paper's.
-    """
-    height, width = scene.codes.shape
-    with io.BytesIO() as file:
-        Image.fromarray(scene.image).save(file, "WEBP", quality=82, method=4)
-        picture = data_uri("image/webp", file.getvalue())
-    truth = None
-    if scene.truth is not None:
-        inside = scene.truth == paper.VOC_INDEX[scene.cls]
-        truth = pack(np.where(scene.truth == VOID, 2, inside))
-    curve = None
-    if scene.curve is not None:
-        values = ap(scene.curve.at_many(np.arange(STEPS) / 1000))
-        curve = [None if np.isnan(value) else round(float(value), 6) for value in values]
-    data = {
-        "width": width, "height": height, "steps": STEPS, "cls": scene.cls, "on": scene.on,
-        "theta": paper.THETA[scene.cls] if theta is None else theta, "marks": list(scene.marks.items()),
-        "floor": views.FLOOR, "ceiling": views.CEILING, "green": views.GREEN,
-        "colours": _deflate(views.heat_table().tobytes()), "image": picture,
-        "raw": pack(levels(scene.codes)), "smoothed": pack(levels(scene.smoothed)), "truth": truth, "ap": curve,
-    }  # fmt: skip
-    text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
-    page = resources.files(__package__).joinpath("explorer.html").read_text(encoding="ascii")
-    page = page.replace("@ID@", files.digest(data)).replace("@DATA@", text)
-    return Html(page, f"theta explorer of a {width} x {height} image of a {scene.cls}")
-
-
-# With a kernel
 
 
 class ThetaExplorer:
@@ -302,18 +228,19 @@ class ThetaExplorer:
         import ipywidgets as widgets
 
         self._slider = widgets.FloatSlider(
-            value=self._theta, min=0, max=(STEPS - 1) / 1000, step=0.001, readout_format=".3f", description="θ",
-            layout=widgets.Layout(width="100%"), style={"description_width": "1.5em"},
-        )
+            min=0, max=(STEPS - 1) / 1000, step=0.001, readout_format=".3f",
+            description="θ", layout=widgets.Layout(width="100%"), style={"description_width": "1.5em"},
+        )  # fmt: skip
         self._readout = widgets.HTML()
         self._panels = {name: widgets.Image(layout=widgets.Layout(width="100%"), tooltip=name)
                         for name in ("image", "probability", "per pixel", "after the vote")}
         self._panels["image"].value = _encode(self.scene.original())
         self._panels["probability"].value = _encode(views.heat(self.scene.codes))
         self._tinted = views.tint(self.scene.image)
-        buttons = [widgets.Button(description=f"{name} {theta:g}") for name, theta in self.scene.marks.items()]
-        for button, theta in zip(buttons, self.scene.marks.values(), strict=True):
-            button.on_click(lambda _, theta=theta: setattr(self, "theta", theta))
+        buttons = []
+        for name, theta in self.scene.marks.items():
+            buttons.append(widgets.Button(description=f"{name} {theta:g}"))
+            buttons[-1].on_click(lambda _, theta=theta: setattr(self, "theta", theta))
         titled = [widgets.VBox([image, widgets.Label(name)]) for name, image in self._panels.items()]
         grid = widgets.GridBox(titled, layout=widgets.Layout(
             grid_template_columns="repeat(2, minmax(0, 1fr))", grid_gap="6px", max_width="900px"))
@@ -322,7 +249,7 @@ class ThetaExplorer:
         return widgets.VBox([self._slider, widgets.HBox(buttons), self._readout, grid])
 
     def _moved(self, change: Mapping[str, Any]) -> None:
-        if change["new"] != self._theta:
+        if change["new"] != min(self._theta, self._slider.max):
             self.theta = change["new"]
 
     def _draw(self) -> None:
@@ -331,7 +258,7 @@ class ThetaExplorer:
         self._panels["per pixel"].value = _encode(self.raw)
         self._panels["after the vote"].value = _encode(shown)
         self._readout.value = html.escape(self.text)
-        self._slider.value = self._theta
+        self._slider.value = min(self._theta, self._slider.max)
 
 
 def _encode(picture: np.ndarray) -> bytes:

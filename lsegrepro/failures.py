@@ -101,8 +101,8 @@ def exemplars(counts: np.ndarray, holds: np.ndarray) -> list[Exemplar]:
     """Images to look at, picked by rank and not by eye.
 
     Of the images that hold the class: the best, the quartiles, the median and the worst by their
-    own IoU (the earlier of equals). Of the others: the one with the most false pixels. An image
-    comes once, under its first title.
+    own IoU (the earlier of equals). Of the others: the one with the most false pixels, if there are
+    any. An image comes once, under its first title.
 
     >>> found = exemplars(np.array([[3, 1, 0, 0], [1, 3, 0, 0], [0, 4, 0, 0]]), np.array([True, True, False]))
     >>> [(e.title, e.index) for e in found]
@@ -119,7 +119,7 @@ def exemplars(counts: np.ndarray, holds: np.ndarray) -> list[Exemplar]:
                             ("lower quartile", 0.75)):
             picked.setdefault(int(ranked[int(part * last + 0.5)]), title)
     order = sorted(picked, key=lambda i: int(np.flatnonzero(ranked == i)[0]))
-    if len(outside):
+    if len(outside) and counts[outside, 1].any():
         worst = int(outside[np.argmax(counts[outside, 1])])
         picked[worst] = "most false alarms"
         order.append(worst)
@@ -163,16 +163,18 @@ def iou_ranks(ious: Mapping[str, np.ndarray], marks: Sequence[Exemplar] = (), cl
     for k, (model, values) in enumerate(ious.items()):
         values = np.sort(np.asarray(values, float))[::-1]
         colour, marker = model_style(model)
-        axes.plot(np.arange(1, len(values) + 1), 100 * values, marker=marker, color=colour, markersize=4,
-                  label=model, linewidth=0.8)
+        axes.plot(np.arange(1, len(values) + 1), 100 * values, marker=marker, color=colour,
+                  markersize=4 if len(values) <= 40 else 2.5, label=model, linewidth=0.8)
         said.append(f"{model}: best {100 * values[0]:.0f} %, median {100 * np.median(values):.0f} %, "
                     f"{(values == 0).sum()} of {len(values)} at 0")
         for mark in marks if k == 0 else ():
             place = int(np.argmin(np.abs(values - mark.iou))) + 1
             axes.annotate(mark.title, (place, 100 * mark.iou), (6, 12), textcoords="offset points",
                           fontsize=8, arrowprops={"arrowstyle": "-", "linewidth": 0.8})
-    axes.set(title=f"IoU of each image with a {cls} (%)", xlabel="rank of the image", ylim=(-2, 100),
+    axes.set(title=f"IoU of each image with a {cls} (%)", xlabel="rank of the image", ylim=(-2, 112),
              xlim=(0, max(len(values) for values in ious.values()) + 1))
+    axes.set_yticks(range(0, 101, 20))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="upper right")
     figure.alt = f"IoU of each image with a {cls}, by rank. " + "; ".join(said) + "."
     return figure

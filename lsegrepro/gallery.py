@@ -11,7 +11,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from . import evaluation, paper
+from . import evaluation
+from .explorer import image_counts
 from .run import Run
 from .superpixels import oversegment, smooth
 
@@ -48,9 +49,7 @@ class Scored:
 
     def iou(self, truth: np.ndarray, cls: str) -> float:
         """IoU with a mask (H, W) of VOC indices; nan if neither has the class."""
-        wanted, known = truth == paper.VOC_INDEX[cls], truth != 255
-        union = np.count_nonzero((self.mask | wanted) & known)
-        return float(np.count_nonzero(self.mask & wanted) / union) if union else float("nan")
+        return image_counts(self.mask, truth, cls).ap
 
 
 def refusal(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> str:

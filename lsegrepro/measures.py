@@ -1,4 +1,4 @@
-"""Small measurements of the chapters: what a crop loses, what a source gives away, how saturated a network is.
+"""Small measurements of the chapters: what a crop keeps, what a source gives away, when a tanh is saturated.
 
 Masks are read here to describe the evaluation data. Nothing of it reaches a training.
 """

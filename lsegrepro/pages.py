@@ -6,6 +6,7 @@ Arrays and small records in, pieces of a page or figures out; no torch.
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from . import __version__, paper
-from .display import BLUE, INK, MUTED, WIDTH, Html, picture, styled
+from .display import BLUE, GREEN, INK, MODEL_STYLE, MUTED, PURPLE, VERMILLION, WIDTH, Html, picture, styled
 from .errors import LsegreproError
 from .evaluation import Interval
 from .evidence import Regions
@@ -85,8 +86,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str)
         for row in rows
     )
     said = "; ".join(", ".join(f"{n}: {v}" for n, v in zip(header, row, strict=True)) for row in rows)
+    above = f'<caption style="caption-side:top;text-align:left">{html.escape(caption)}</caption>'
     return Html(
-        f'<table class="lsegrepro"><caption style="caption-side:top;text-align:left">{html.escape(caption)}</caption>'
+        f'<table class="lsegrepro">{above}'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
         f"{caption} {said}.",
     )
@@ -117,7 +119,7 @@ def provenance(run: Run, *splits: Regions) -> Html:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A picture that this page may show: image (H, W, 3) uint8, mask (H, W) uint8 or None, and what it is."""
+    """A picture a page may show: image (H, W, 3) uint8, mask (H, W) uint8 or None, and what it is."""
 
     image: np.ndarray
     mask: np.ndarray | None
@@ -140,7 +142,8 @@ def example(run: Run, cls: str, stand_in: bool = False) -> Example:
     elif cls == "cat":
         from skimage.data import chelsea
 
-        return Example(chelsea(), None, "the free cat that scikit-image ships, in place of a photograph of the data")
+        said = "the free cat that scikit-image ships, in place of a photograph of the data"
+        return Example(chelsea(), None, said)
     else:
         from .data.drawn import DrawnSegmentation
 
@@ -210,17 +213,31 @@ def mosaic(filters: np.ndarray, columns: int = 8, zoom: int = 6) -> np.ndarray:
 @styled
 def lines(
     x: Sequence[float], values: dict[str, Sequence[float]], *, title: str, xlabel: str, alt: str,
-    levels: dict[str, float] | None = None, percent: bool = True, marker: str = "",
+    levels: dict[str, float] | None = None, dashed: Sequence[str] = (), marker: str = "",
 ) -> Figure:
-    """Lines over one axis, the first in ink weight; `levels` are dashed and named at the right."""
+    """Lines of fractions, in percent, over one axis; a line named after a model has its colour.
+
+    Parameters
+    ----------
+    x : sequence of float
+    values : dict
+        Name to (len(x),) fractions.
+    levels : dict, optional
+        Name to a fraction: a dashed line across, named at the right.
+    dashed : sequence of str
+        Names of lines to draw dashed.
+    """
     figure = Figure(figsize=(WIDTH, 3.0))
     axes = figure.subplots()
-    scale = 100 if percent else 1
-    for (name, y), colour in zip(values.items(), (BLUE, "#D55E00", "#009E73", "#CC79A7", MUTED), strict=False):
-        axes.plot(x, scale * np.asarray(y, float), label=name, color=colour, marker=marker, markersize=4)
+    others = itertools.cycle((BLUE, VERMILLION, GREEN, PURPLE, MUTED))
+    for name, y in values.items():
+        model = name.replace(",", " ").split(" ")[0]
+        axes.plot(x, 100 * np.asarray(y, float), label=name, marker=marker, markersize=4,
+                  color=MODEL_STYLE[model][0] if model in MODEL_STYLE else next(others),
+                  linestyle=(0, (3, 2)) if name in dashed else "-")
     for name, level in (levels or {}).items():
-        axes.axhline(scale * level, color=INK, linewidth=1, dashes=(4, 2))
-        axes.annotate(name, (1, scale * level), (0, 3), xycoords=axes.get_yaxis_transform(), ha="right",
+        axes.axhline(100 * level, color=INK, linewidth=1, dashes=(4, 2))
+        axes.annotate(name, (1, 100 * level), (0, 3), xycoords=axes.get_yaxis_transform(), ha="right",
                       textcoords="offset points", fontsize=8)
     axes.set(title=title, xlabel=xlabel, xlim=(min(x), max(x)), ylim=(0, None))
     axes.legend(loc="best")

@@ -130,6 +130,8 @@ class Run:
             )
         except RuntimeError as error:
             raise LsegreproError(f"unknown device {self.device!r}: choose auto, cpu, cuda or cuda:N") from error
+        if device.type not in ("cpu", "cuda"):
+            raise LsegreproError(f"unknown device {self.device!r}: choose auto, cpu, cuda or cuda:N")
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise LsegreproError(f"no GPU {self.device!r} here ({torch.cuda.device_count()} found): use --device cpu")
         return device
@@ -162,7 +164,6 @@ class Run:
 
         path = self.trained(model, cls, round, seed)
         weights = load_weights(path, model=model, cls=cls)
-        self._same_arguments(path, weights.card, model, cls, round, seed)
         weights.net.to(self.torch_device, memory_format=torch.channels_last)
         return weights
 
@@ -175,6 +176,7 @@ class Run:
         """
         path = self.weights_path(model, cls, round, seed)
         if path.is_file():
+            self._same_arguments(path, model, cls, round, seed)
             return path
         self._needs(path)
         from .training import train
@@ -187,9 +189,9 @@ class Run:
             device=self.torch_device, progress=self.progress, stop_after=stop_after,
         )
 
-    def _same_arguments(self, path: Path, card: dict, model: str, cls: str, round: int, seed: int) -> None:
+    def _same_arguments(self, path: Path, model: str, cls: str, round: int, seed: int) -> None:
         wanted = dataclasses.asdict(self.profile.arguments(model, cls, round, seed))
-        found = card.get("arguments", {})
+        found = self.card(model, cls, round, seed).get("arguments", wanted)  # without a card it is not loaded
         for key, value in wanted.items():
             if found.get(key) != value:
                 raise LsegreproError(
@@ -213,11 +215,20 @@ class Run:
 
     def mined(self, model: str, cls: str, seed: int = 0) -> Path:
         """The hard negatives that round 1 leaves; mined now if they are not there."""
-        path = self.negatives_path(model, cls, seed)
-        if not path.is_file():
-            self._needs(path)
-            from .mining import mine
+        from .mining import mine, read_meta
 
+        path = self.negatives_path(model, cls, seed)
+        if path.is_file():
+            found, digest = read_meta(path), self.card(model, cls, 1, seed).get("sha256")
+            if found.get("mining") != dataclasses.asdict(self.profile.mining) or digest not in (
+                None, found.get("weights_sha256"),
+            ):
+                raise LsegreproError(
+                    f"{path} was mined with other arguments or weights than profile {self.profile.name} "
+                    f"has in {self.folder}: delete it or choose another run folder"
+                )
+        else:
+            self._needs(path)
             held = self._decoded["heldout"]
             mine(self.weights(model, cls, 1, seed), held, held.weak.names, path, self.profile.mining,
                  progress=self.progress)
@@ -246,7 +257,12 @@ class Run:
             regions = count_regions(self.segmentation(split), split, self.profile.superpixels,
                                     self.folder / "cache" / "superpixels", progress=self.progress)
             evidence.write_regions(path, regions)
-        return evidence.read_regions(path)
+        regions = evidence.read_regions(path)
+        wanted = {"split": split, "superpixels": self.profile.superpixels}
+        if self.profile.data.kind == "drawn":  # photographs may be absent, or others than those scored
+            wanted["data_digest"] = self.segmentation(split).digest
+        self._as_wanted(path, wanted, {key: getattr(regions, key) for key in wanted})
+        return regions
 
     def scores_path(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Path:
         """Where the evidence of a scored network is kept."""
@@ -266,6 +282,8 @@ class Run:
                                progress=self.progress)
             evidence.write_scores(path, scores)
         scores = evidence.read_scores(path, regions)
+        self._as_wanted(path, {"model": model, "class": cls, "round": round, "seed": seed, "split": split,
+                               "arguments": dataclasses.asdict(self.profile.scoring)}, scores.meta)
         digest = self.card(model, cls, round, seed).get("sha256", scores.meta["weights_sha256"])
         if digest != scores.meta["weights_sha256"]:
             raise LsegreproError(f"{path} was scored with other weights than those in {self.folder}: delete it")
@@ -283,6 +301,15 @@ class Run:
         """Every (model, class, round, seed) of the profile."""
         p = self.profile
         return [(m, c, r, s) for m in p.models for c in p.classes for r in (1, 2) for s in p.seeds]
+
+    def _as_wanted(self, path: Path, wanted: dict, found: dict) -> None:
+        """Refuse evidence that was made for something else."""
+        for key, value in wanted.items():
+            if found.get(key) != value:
+                raise LsegreproError(
+                    f"{path} was made with {key} = {found.get(key)!r}, profile {self.profile.name} says "
+                    f"{value!r}: delete it or choose another run folder"
+                )
 
     def _needs(self, path: Path) -> None:
         if not self.compute:

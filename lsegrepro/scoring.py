@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from .evidence import Regions, RegionsBuilder, Scores, ScoresBuilder
 from .files import atomic
 from .superpixels import Superpixels, oversegment_all
 from .training import device_name
-from .weights import Weights
+from .weights import Weights, to_json
 
 
 def score_image(
@@ -33,7 +34,8 @@ def score_image(
     image : ndarray
         (H, W, 3) uint8.
     cache : path, optional
-        A file to keep the result in, or to take it from.
+        A file to keep the result in, or to take it from if it is of this image and these arguments.
+        Its name or folder must tell the network.
 
     Returns
     -------
@@ -43,25 +45,26 @@ def score_image(
         (2,) float32: the largest foreground and background score of the N test patches of the
         prepared image (Section 4, "taking the maximum score").
     """
-    if cache is not None and (kept := _kept(cache, image.shape[:2])) is not None:
+    identity = to_json({"scoring": asdict(args), "image": zlib.crc32(np.ascontiguousarray(image))})
+    if cache is not None and (kept := _kept(cache, identity, image.shape[:2])) is not None:
         return kept
     p = dense.probability_map(weights.net, image, scale_to=args.scale_to or None, precision=args.precision)
     device = next(weights.net.parameters()).device
-    prepared = torch.from_numpy(np.ascontiguousarray(prepare(image)))[None].to(device)
+    prepared = torch.from_numpy(np.array(prepare(image)))[None].to(device)
     result = dense.to_codes(p), patch_scores(weights.net, prepared)[0].amax(0).cpu().numpy()
     if cache is not None:
         with atomic(cache) as temporary:
-            np.savez(temporary, codes=result[0], image_scores=result[1])
+            np.savez(temporary, identity=np.array(identity), codes=result[0], image_scores=result[1])
     return result
 
 
-def _kept(cache: Path, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+def _kept(cache: Path, identity: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
     try:
         with np.load(cache, allow_pickle=False) as file:
-            codes, image_scores = file["codes"], file["image_scores"]
+            same, codes, image_scores = str(file["identity"]) == identity, file["codes"], file["image_scores"]
     except Exception:  # absent or damaged: it is only a cache
         return None
-    return (codes, image_scores) if codes.shape == shape and image_scores.shape == (2,) else None
+    return (codes, image_scores) if same and codes.shape == shape and image_scores.shape == (2,) else None
 
 
 def count_regions(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,47 +112,62 @@ def photographs(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def segment_files(
-    paths: Sequence[str | Path], cls: str, *, out: str | Path, theta: float | None = None, model: str = "LSE1",
-    weights: str | Path | None = None, device: str = "auto",
+    paths: Sequence[str | Path], cls: str, *, out: str | Path, theta: float | None = None,
+    model: str | None = None, weights: str | Path | None = None, device: str = "auto",
 ) -> int:
     """Segment files into `out`: ``NAME-CLASS-{probability,mask,overlay}.png`` each.
 
     The probability map is 16-bit grey, 65535 for p = 1; the mask is 255 where p > theta
-    after smoothing. A photograph that cannot be read is named on stderr and passed over.
+    after smoothing. Of several photographs, one that cannot be segmented is named on stderr and
+    passed over.
+
+    Parameters
+    ----------
+    model : str, optional
+        Default LSE1; with `weights`, theirs.
 
     Returns
     -------
     int
-        How many could not be read.
+        How many could not be segmented.
 
     Raises
     ------
     LsegreproError
-        For an unknown class or model, theta outside [0, 1), unusable weights, or a folder that cannot be
-        written to.
+        For an unknown class or model, theta outside [0, 1), unusable weights, a folder that cannot be
+        written to, two photographs of one name, or a single one that cannot be segmented.
     """
     if cls not in paper.CLASSES:
         raise LsegreproError(f"unknown class {cls!r}: choose one of {', '.join(paper.CLASSES)}")
     if theta is not None:
         threshold(theta)
     files = photographs(paths)
+    names = Counter(path.stem for path in files)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise LsegreproError(
+            f"{names[twice[0]]} photographs are called {twice[0]}, and their results would overwrite each "
+            "other: segment them one by one, each into its own folder with --out"
+        )
     if len(files) == 1:
         load_image(files[0])  # says what is wrong with it, in one line, before a network is loaded
     if weights is None:
-        network, chosen = published_network(model, cls, device)
+        network, chosen = published_network(model or "LSE1", cls, device)
     else:
-        network, chosen = load_weights(weights, cls=cls), paper.THETA[cls]
+        network, chosen = load_weights(weights, model=model, cls=cls), paper.THETA[cls]
         network.net.to(open_run(device=device).torch_device, memory_format=torch.channels_last)
     theta = chosen if theta is None else theta
     failures = 0
     for path in tqdm(files, unit="photograph", disable=len(files) < 2 or not sys.stderr.isatty()):
         try:
             image = load_image(path)
+            done = segment(network, image, theta)
         except LsegreproError as error:
-            tqdm.write(f"lsegrepro: {error}", file=sys.stderr)
+            said = str(error) if str(path) in str(error) else f"{path}: {error}"
+            if len(files) == 1:
+                raise LsegreproError(said) from error
+            tqdm.write(f"lsegrepro: {said}", file=sys.stderr)
             failures += 1
             continue
-        done = segment(network, image, theta)
         stem = Path(out) / f"{path.stem}-{cls}"
         _save(f"{stem}-probability.png", done.codes)
         _save(f"{stem}-mask.png", done.mask.astype(np.uint8) * 255)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -74,6 +76,7 @@ def build(run: Run) -> Path:
     with open(log, "w", encoding="utf-8") as file:
         code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
     if code:
+        (site / "_build/html/index.html").unlink(missing_ok=True)  # pages that lack something are no book
         sys.stderr.write(log.read_text(encoding="utf-8")[-8000:])
         raise LsegreproError(f"Jupyter Book stopped; the log above is {log}")
     return site / "_build/html/index.html"
@@ -91,8 +94,8 @@ def _stage(run: Run, site: Path) -> None:
         (site / "book/run").mkdir()
         for name in pages:
             shutil.copy(run.folder / "executed" / f"{name}.ipynb", site / "book/run")
-        # Before the part that stands beside the chapters: these are chapters too.
-        table += f"  - caption: 'Your run: profile {run.profile.name}'\n    chapters:\n"
+        caption = json.dumps(f"Your run: profile {run.profile.name}")  # JSON's quotes are YAML's
+        table += f"  - caption: {caption}\n    chapters:\n"
         table += "".join(f"      - file: book/run/{name}\n" for name in pages)
     with atomic(site / "_toc.yml") as temporary:
         temporary.write_text(table, encoding="utf-8")
@@ -115,6 +118,7 @@ def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
         raise LsegreproError(f"no notebook {name!r}: choose one of {', '.join(NOTEBOOKS)}")
     _needs("papermill")
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     source, target = ROOT / "notebooks" / f"{name}.ipynb", run.folder / "executed" / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -122,16 +126,39 @@ def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
     parameters = {"profile": run.profile.spec, "run_folder": run.folder.as_posix(), "device": run.device,
                   "stand_in": stand_in}
     try:
-        papermill.execute_notebook(source, partial, parameters=parameters, progress_bar=False, kernel_name="python3")
+        with _data_in_environment(run):
+            papermill.execute_notebook(
+                source, partial, parameters=parameters, progress_bar=False, kernel_name="python3"
+            )
     except papermill.PapermillExecutionError as error:
+        why = next(iter(error.evalue.splitlines()), "")
         raise LsegreproError(
-            f"notebook {name} stopped in cell {error.exec_count}: {error.ename}: {error.evalue}; see {partial}"
+            f"notebook {name} stopped in cell {error.exec_count}: {error.ename}: {why}; see {partial}"
+        ) from error
+    except DeadKernelError as error:
+        raise LsegreproError(
+            f"the kernel of notebook {name} died, as it does when memory runs out; see {partial}"
         ) from error
     notebook = json.loads(partial.read_text(encoding="utf-8"))
     with atomic(target) as temporary:
         temporary.write_text(json.dumps(_clean(notebook), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.unlink()
     return target
+
+
+@contextlib.contextmanager
+def _data_in_environment(run: Run) -> Iterator[None]:
+    """Tell the kernel where the photographs are without writing their place into the notebook."""
+    before = os.environ.get(DATA_VARIABLE)
+    if run.data:
+        os.environ[DATA_VARIABLE] = str(run.data.resolve())
+    try:
+        yield
+    finally:
+        if run.data:
+            os.environ.pop(DATA_VARIABLE)
+            if before is not None:
+                os.environ[DATA_VARIABLE] = before
 
 
 def _clean(notebook: dict) -> dict:

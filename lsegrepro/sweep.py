@@ -110,7 +110,7 @@ def figure_5(
         axis.annotate(f"ceiling {CEILING:.4f}", (CEILING, 0.5), (4, 0), rotation=90, va="center",
                       xycoords=axis.get_xaxis_transform(), textcoords="offset points", fontsize=8)
         axis.set(title=cls.capitalize(), xlabel="θ", xlim=(0, 0.94))
-    top = max(axis.dataLim.ymax for axis in panels if np.isfinite(axis.dataLim.ymax))
+    top = max((axis.dataLim.ymax for axis in panels if np.isfinite(axis.dataLim.ymax)), default=0)
     panels[0].set(ylabel=f"AP = IoU on {split} (%)", ylim=(0, max(1.0, 1.15 * top)))
     _theta_legend(figure, lines, marks, split)
     figure.alt = f"AP on {split} against theta. " + "; ".join(said) + f". No pixel exceeds {CEILING:.4f}."

@@ -61,7 +61,8 @@ def _models(rows: Sequence[Row]) -> list[str]:
 
 
 _CSS = """
-table.table-2 {border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: 0 0 1rem}
+table.table-2 {border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums;
+  margin: 0 0 1rem}
 table.table-2 caption {caption-side: top; text-align: left; padding: 0 0 .5rem; color: inherit}
 table.table-2 :is(th, td) {padding: .2rem .4rem; text-align: right; vertical-align: baseline; border: 0;
   background: none; white-space: nowrap}
@@ -167,7 +168,7 @@ def table_2_dots(
                 colour, marker = model_style(model)
                 printed = getattr(paper.TABLE_2[model][cls], field) if model in paper.TABLE_2 else None
                 if printed is not None:
-                    axis.plot(printed, y, marker, color=INK, markerfacecolor="white", markersize=7, zorder=4.5)
+                    axis.plot(printed, y, marker, color=INK, mfc="white", markersize=7, zorder=4.5)
                 row = places.get((model, cls))
                 ours = None if row is None else getattr(row, field)
                 if ours is None or np.isnan(ours.value):
@@ -175,10 +176,9 @@ def table_2_dots(
                 axis.plot([100 * ours.low, 100 * ours.high], [y, y], color=colour, linewidth=2.2, zorder=4,
                           solid_capstyle="round")
                 axis.plot(100 * ours.value, y, marker, color=colour, markersize=7, zorder=5)
-                said.append(
-                    f"{model} {cls} {METRICS[field]} {100 * ours.value:.1f} % [{100 * ours.low:.1f}, "
-                    f"{100 * ours.high:.1f}]" + (f", paper {printed:.2f} %" if printed is not None else "")
-                )
+                text = f"{model} {cls} {METRICS[field]} {100 * ours.value:.1f} %"
+                text += "" if np.isnan(ours.low) else f" [{100 * ours.low:.1f}, {100 * ours.high:.1f}]"
+                said.append(text if printed is None else f"{text}, paper {printed:.2f} %")
             if field == "ap" and baselines and cls in baselines:
                 axis.axvline(100 * baselines[cls], color=INK, linewidth=1, dashes=(1.5, 2))
                 axis.annotate("everything foreground", (100 * baselines[cls], 1), (3, -2), va="top",

@@ -115,7 +115,9 @@ def voc_masks() -> dict[str, np.ndarray | None]:
     cat[5:15, 5:15], cat[4, 5:15] = 8, 255
     dog[10:20, 2:18] = 12
     every = np.resize(np.array([*range(21), 255], np.uint8), (11, 6))
-    return {"2008_000001": cat, "2008_000002": None, "2008_000003": dog, "2009_000004": None, "2010_000005": every}
+    absent = None
+    return {"2008_000001": cat, "2008_000002": absent, "2008_000003": dog, "2009_000004": absent,
+            "2010_000005": every}
 
 
 @pytest.fixture
@@ -142,3 +144,65 @@ def one_line(error: pytest.ExceptionInfo, *parts: object) -> str:
     for part in parts:
         assert str(part) in message
     return message
+
+
+TINY = """
+models = ["max1", "LSE1"]
+classes = ["cat"]
+
+[data]
+weak_train = 12
+weak_heldout = 12
+segmentation_train = 4
+segmentation_val = 6
+
+[training]
+samples = 16
+batch = 4
+rate = 0.006
+
+[round2]
+samples = 8
+
+[mining]
+theta = 0.4       # the networks of this run say about one half everywhere
+images = 3
+per_image = 12
+
+[scoring]
+scale_to = 48
+"""
+"""A profile whose whole run takes seconds: real architectures, drawn pictures, hardly any training."""
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory) -> Path:
+    """A folder with ``tiny.toml`` and its finished run ``run``; treat it as read-only, or copy it."""
+    from lsegrepro.run import SPLITS, open_run
+
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
+    run = open_run(folder / "tiny.toml", folder / "run", device="cpu", progress=False)
+    for network in run.networks():
+        for split in SPLITS:
+            run.scores(*network, split)  # trains, mines and counts whatever comes before
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_folder):
+    """The finished run, opened so that nothing more is computed in it."""
+    from lsegrepro.run import open_run
+
+    return open_run(tiny_folder / "tiny.toml", tiny_folder / "run", device="cpu", progress=False, compute=False)
+
+
+@pytest.fixture
+def own_run(tiny_folder, tmp_path):
+    """A copy of the finished run that a test may spoil; whatever is missing in it is computed."""
+    import shutil
+
+    from lsegrepro.run import open_run
+
+    shutil.copytree(tiny_folder, tmp_path / "tiny")
+    return open_run(tmp_path / "tiny" / "tiny.toml", tmp_path / "tiny" / "run", device="cpu", progress=False)

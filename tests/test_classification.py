@@ -49,7 +49,7 @@ def test_patch_scores_need_no_gradient_and_keep_the_order(tiny_net, decoded):
 
 def test_bfloat16_is_close(tiny_net, decoded):
     images = decoded.batch(np.arange(2))
-    exact, fast = (classification.patch_scores(tiny_net, images, precision) for precision in ("float32", "bfloat16"))
+    exact, fast = (classification.patch_scores(tiny_net, images, p) for p in ("float32", "bfloat16"))
     assert fast.dtype == torch.float32 and not torch.equal(exact, fast)
     assert (exact - fast).abs().max() < 0.05
 

@@ -28,9 +28,13 @@ def png(path, rows, depth, colour, *chunks):
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     data = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
     parts = [(b"IHDR", header), *chunks, (b"IDAT", data), (b"IEND", b"")]
-    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(map(chunk, parts)))
     return path
+
+
+def chunk(part):
+    kind, data = part
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png16(path, values, colour, *chunks):
@@ -194,7 +198,8 @@ def test_few_bits(tmp_path, depth):
 
 def test_one_bit(tmp_path, pixels):
     Image.fromarray(pixels[..., 0]).convert("1", dither=Image.Dither.NONE).save(tmp_path / "a.png")
-    assert np.array_equal(load_image(tmp_path / "a.png"), np.where(pixels[..., :1] > 127, 255, 0).repeat(3, 2))
+    expected = np.where(pixels[..., :1] > 127, 255, 0).repeat(3, 2)
+    assert np.array_equal(load_image(tmp_path / "a.png"), expected)
 
 
 @pytest.mark.parametrize("extension", [".gif", ".webp", ".png", ".tif"])
@@ -279,9 +284,8 @@ def test_a_damaged_file_gives_a_picture_or_one_line(tmp_path, encoded, data):
 def test_a_photograph_that_would_fill_the_memory_is_refused(tmp_path):
     """A hundred bytes that claim 100,000 x 100,000 pixels."""
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d))
-                    for k, d in ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b"")))
-    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b"")]
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(map(chunk, parts)))
     refused(tmp_path / "bomb.png", tmp_path / "bomb.png", "pixels")
 
 
@@ -304,7 +308,8 @@ def test_preparation_is_its_definition(height, width, side):
     scaled = short_side(image, side)
     assert min(scaled.shape[:2]) == side
     long, expected = max(scaled.shape[:2]), max(height, width) * side / min(height, width)
-    assert abs(long - expected) <= 0.5 and (scaled.shape[0] >= scaled.shape[1]) == (height >= width) or long == side
+    assert abs(long - expected) <= 0.5
+    assert long == side or (scaled.shape[0] > scaled.shape[1]) == (height > width)
     found = prepare(image, side)
     assert found.shape == (side, side, 3) and found.dtype == np.uint8
     top, left = (scaled.shape[0] - side) // 2, (scaled.shape[1] - side) // 2

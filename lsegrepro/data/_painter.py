@@ -115,14 +115,16 @@ def _tiles(name: str, repeats: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Shape:
-    """A region given by its signed distance `sd(x, y)`, negative inside, within a circle (x, y, radius).
+    """A region given by its signed distance `sd(x, y)`, negative inside.
 
-    `axis` is the direction along which stripes follow one another.
+    It lies within `hx` and `hy` of its centre (x, y); `axis` is the direction along which
+    stripes follow one another.
     """
 
     x: float
     y: float
-    radius: float
+    hx: float
+    hy: float
     sd: Callable[[np.ndarray, np.ndarray], np.ndarray]
     axis: tuple[float, float] = (1.0, 0.0)
 
@@ -138,7 +140,8 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, angle: float = 0.0) -> S
         u, v = u / rx, v / ry
         return near * (near - 1) / (np.sqrt(u * u + v * v) + np.float32(1e-6))
 
-    return Shape(cx, cy, max(rx, ry), sd, (c, s) if rx >= ry else (-s, c))
+    hx, hy = math.hypot(rx * c, ry * s), math.hypot(rx * s, ry * c)
+    return Shape(cx, cy, hx, hy, sd, (c, s) if rx >= ry else (-s, c))
 
 
 def limb(ax: float, ay: float, bx: float, by: float, ra: float, rb: float) -> Shape:
@@ -152,8 +155,8 @@ def limb(ax: float, ay: float, bx: float, by: float, ra: float, rb: float) -> Sh
         px, py = px - t * dx, py - t * dy
         return np.sqrt(px * px + py * py) - (ra + t * (rb - ra))
 
-    reach = length / 2 + max(ra, rb)
-    return Shape((ax + bx) / 2, (ay + by) / 2, reach, sd, (dx / length, dy / length))
+    hx, hy = (abs(d) / 2 + max(ra, rb) for d in (dx, dy))
+    return Shape((ax + bx) / 2, (ay + by) / 2, hx, hy, sd, (dx / length, dy / length))
 
 
 def polygon(points: Sequence[tuple[float, float]], rounding: float = 0.0) -> Shape:
@@ -173,8 +176,8 @@ def polygon(points: Sequence[tuple[float, float]], rounding: float = 0.0) -> Sha
             far = side if far is None else np.maximum(far, side)
         return far - rounding
 
-    reach = max(math.hypot(x - cx, y - cy) for x, y in points)
-    return Shape(cx, cy, reach + 2 * rounding, sd)
+    hx, hy = max(abs(x - cx) for x, _ in points), max(abs(y - cy) for _, y in points)
+    return Shape(cx, cy, hx + 2 * rounding, hy + 2 * rounding, sd)
 
 
 def box(cx: float, cy: float, hx: float, hy: float, rounding: float = 0.0) -> Shape:
@@ -185,7 +188,7 @@ def box(cx: float, cy: float, hx: float, hy: float, rounding: float = 0.0) -> Sh
         p, q = np.maximum(u, 0), np.maximum(v, 0)
         return np.sqrt(p * p + q * q) + np.minimum(np.maximum(u, v), 0) - rounding
 
-    return Shape(cx, cy, math.hypot(hx, hy), sd)
+    return Shape(cx, cy, hx, hy, sd)
 
 
 def blend(*shapes: Shape, k: float = 0.1) -> Shape:
@@ -199,9 +202,10 @@ def blend(*shapes: Shape, k: float = 0.1) -> Shape:
             total = np.minimum(total, other) - h * h * (k / 4)
         return total
 
-    cx, cy = (sum(c) / len(shapes) for c in ((s.x for s in shapes), (s.y for s in shapes)))
-    reach = max(math.hypot(s.x - cx, s.y - cy) + s.radius for s in shapes)
-    return Shape(cx, cy, reach + k / 2, sd, shapes[0].axis)
+    left, right = min(s.x - s.hx for s in shapes), max(s.x + s.hx for s in shapes)
+    top, bottom = min(s.y - s.hy for s in shapes), max(s.y + s.hy for s in shapes)
+    hx, hy = (right - left + k) / 2, (bottom - top + k) / 2
+    return Shape((left + right) / 2, (top + bottom) / 2, hx, hy, sd, shapes[0].axis)
 
 
 def curve(points: Sequence[tuple[float, float]], ra: float, rb: float, steps: int = 7) -> Shape:
@@ -354,9 +358,10 @@ class Pen:
         a, b, c, d, e, f = self.matrix
         height, width = self.owner.shape
         column, row = a * shape.x + b * shape.y + c, d * shape.x + e * shape.y + f
-        reach = shape.radius * self.scale + self.sway + skin.fuzz + 2
-        top, bottom = max(0, math.floor(row - reach)), min(height, math.ceil(row + reach) + 1)
-        left, right = max(0, math.floor(column - reach)), min(width, math.ceil(column + reach) + 1)
+        margin = self.sway + skin.fuzz + 2
+        w, h = (abs(u) * shape.hx + abs(v) * shape.hy + margin for u, v in ((a, b), (d, e)))
+        top, bottom = max(0, math.floor(row - h)), min(height, math.ceil(row + h) + 1)
+        left, right = max(0, math.floor(column - w)), min(width, math.ceil(column + w) + 1)
         if top >= bottom or left >= right:
             return
         window = (slice(top, bottom), slice(left, right))
@@ -378,7 +383,7 @@ class Pen:
         cover = np.minimum(np.maximum(np.float32(0.5) - sd, 0), 1)
         if self.figure is not None and alpha == 1.0:
             self.owner[at][cover >= 0.5] = self.figure
-        light = skin.light(sd, speckle, shape.radius * self.scale)
+        light = skin.light(sd, speckle, max(shape.hx, shape.hy) * self.scale)
         marks = skin.marks(x, y, shape.axis, self.scale)
         if alpha < 1.0:
             cover = cover * np.float32(alpha)

@@ -64,9 +64,9 @@ WOOD: Colour = (0.46, 0.33, 0.22)
 BEAK: Colour = (0.92, 0.64, 0.22)
 
 FUR = {
-    "cat": ("stripes",) * 8 + ("patches", "plain"),
-    "dog": ("spots",) * 4 + ("patches",) * 4 + ("shaggy", "plain"),
-    "other": ("plain",) * 4 + ("shaggy",) * 3 + ("stripes", "spots", "patches"),
+    "cat": ("stripes",) * 17 + ("patches", "shaggy", "plain"),
+    "dog": ("patches",) * 10 + ("spots",) * 7 + ("shaggy", "plain", "stripes"),
+    "other": ("plain",) * 8 + ("shaggy",) * 6 + ("stripes", "spots", "patches") * 2,
 }
 POSES = ("stand", "stand", "sit", "sit", "lie", "portrait", "portrait")
 
@@ -78,9 +78,9 @@ def _mix(a: Colour, b: Colour, t: float) -> Colour:
 def _coat(dice: Dice, kind: str = "other") -> Skin:
     """Fur: a pattern typical of the kind, in two of the colours that all kinds share."""
     base, pattern = dice.pick(COATS), dice.pick(FUR[kind])
-    contrasting = [c for c in COATS if abs(sum(c) - sum(base)) > 0.8]
+    contrasting = [c for c in COATS if abs(sum(c) - sum(base)) > 1.0]
     rate = {
-        "stripes": dice.real(1 / 13, 1 / 9), "spots": dice.real(0.8, 1.2), "patches": dice.real(1.1, 1.6),
+        "stripes": dice.real(1 / 12, 1 / 8), "spots": dice.real(0.7, 1.0), "patches": dice.real(0.9, 1.4),
         "shaggy": dice.real(0.5, 0.9), "plain": 1.0,
     }[pattern]
     return Skin(
@@ -92,7 +92,7 @@ def _coat(dice: Dice, kind: str = "other") -> Skin:
 
 def _fabric(dice: Dice, *patterns: str, volume: float = 0.25) -> Skin:
     """Painted, woven or leafy stuff of things."""
-    pattern = dice.pick(("plain", "plain", *(patterns or ("dots", "stripes", "spots"))))
+    pattern = dice.pick(("plain",) * 5 + (patterns or ("dots", "stripes", "spots")))
     rate = {"stripes": dice.real(1 / 30, 1 / 10), "dots": dice.real(1 / 30, 1 / 12)}.get(pattern, 0.8)
     base = dice.tint(dice.pick(PAINTS + COATS[:4]))
     mark = _mix(base, dice.pick(PAINTS + COATS), dice.real(0.3, 0.9))
@@ -416,14 +416,14 @@ def _backdrop(page: Pen, dice: Dice, indoors: bool, horizon: float) -> None:
         mark = _mix(base, other, dice.real(0.15, 0.5))
         skin = Skin(
             base, mark, pattern, rate.get(pattern, 0.6), share=dice.real(0.15, 0.5),
-            grain=0.04, ink=0.0, volume=0.0, offset=dice.offset(),
+            grain=0.03, ink=0.0, volume=0.0, offset=dice.offset(),
         )
         page.fill(box(width / 2, (top + bottom) / 2, width / 2 + 9, (bottom - top) / 2), skin)
 
     if indoors:
         wall, floor = dice.tint(dice.pick(WALLS)), dice.tint(dice.pick(FLOORS))
         other = dice.pick(WALLS + PAINTS)
-        band(-9, horizon, wall, other, "plain", "plain", "stripes", "dots", "patches", "spots")
+        band(-9, horizon, wall, other, "plain", "plain", "stripes", "dots", "patches", "patches")
         band(horizon, height + 9, floor, INK, "plain", "stripes", "shaggy", "dots", "patches")
         page.fill(box(width / 2, horizon, width, 5), Skin(_mix(wall, WHITE, 0.4), volume=0.0))
         if dice.chance(0.5):  # a rug
@@ -477,7 +477,7 @@ def _scene(dice: Dice, kinds: tuple[str, ...], height: int, width: int, bare: bo
     animals = []
     for number, kind in enumerate(kinds, start=1):
         pose = dice.pick(POSES)
-        tall = side * (0.3 * 3.6 ** math.sqrt(dice.real(0, 1)) if len(kinds) == 1 else dice.real(0.3, 0.75))
+        tall = side * (0.35 * 3.3 ** math.sqrt(dice.real(0, 1)) if len(kinds) == 1 else dice.real(0.3, 0.75))
         x = width * (number - 0.5 + (0 if bare else dice.real(-0.3, 0.3))) / len(kinds)
         low = min(height, max(horizon + 0.04 * height, 0.95 * tall))
         y = height + 0.05 * tall if pose == "portrait" else dice.real(low, height + 0.08 * tall)
@@ -511,7 +511,7 @@ def _finish(canvas: np.ndarray, dice: Dice) -> np.ndarray:
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :] * np.float32(dice.real(-0.2, 0.2))
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * np.float32(dice.real(-0.16, 0.16))
     light = x + y + np.float32(dice.real(0.8, 1.04))
-    soft, rough = np.float32(dice.real(0.0, 0.25)), np.float32(dice.real(0.02, 0.06))
+    soft, rough = np.float32(dice.real(0.0, 0.25)), np.float32(dice.real(0.01, 0.04))
     speck = dice.rng.random((4, height, width), dtype=np.float32) - np.float32(0.5)
     out = np.empty((height, width, 3), dtype=np.uint8)
     for channel, plane in enumerate(canvas):

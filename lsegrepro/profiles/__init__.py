@@ -50,8 +50,14 @@ class Data:
         if self.kind not in ("drawn", "photographs"):
             raise LsegreproError(f"data.kind must be drawn or photographs, got {self.kind!r}")
         for name in ("weak_train", "weak_heldout", "segmentation_train", "segmentation_val"):
-            if getattr(self, name) < 4:
-                raise LsegreproError(f"data.{name} must be at least 4, got {getattr(self, name)}")
+            if not 4 <= getattr(self, name) <= 1_000_000:
+                raise LsegreproError(f"data.{name} must lie in [4, 1000000], got {getattr(self, name)}")
+        if not 0 < self.heldout < 1:
+            raise LsegreproError(f"data.heldout must lie in (0, 1), got {self.heldout}")
+        if not 0 < self.fraction <= 1:
+            raise LsegreproError(f"data.fraction must lie in (0, 1], got {self.fraction}")
+        if self.seed < 0:
+            raise LsegreproError(f"data.seed must be at least 0, got {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -110,12 +116,14 @@ def load_profile(name: str | Path) -> Profile:
     ('max1', 'LSE1')
     """
     path = Path(__file__).parent / f"{name}.toml" if name in BUILT_IN else Path(name)
-    if not path.is_file():
-        raise LsegreproError(f"no profile {name}: choose {', '.join(BUILT_IN)} or the path of a .toml file")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LsegreproError(f"{path} is not valid TOML: {error}") from error
+    except (OSError, ValueError) as error:  # a name with a null character is a ValueError
+        raise LsegreproError(
+            f"no profile {name}: choose {', '.join(BUILT_IN)} or the path of a .toml file"
+        ) from error
     try:
         profile = _profile(path.stem, values)
     except LsegreproError as error:
@@ -149,7 +157,8 @@ def _profile(name: str, values: dict[str, Any]) -> Profile:
         superpixels=_record(Superpixels, _table(values, "superpixels"), "superpixels"),
     )
     for round in (1, 2):
-        profile.arguments(profile.models[0], profile.classes[0], round)  # refuse bad values now, not hours later
+        for seed in profile.seeds:  # refuse bad values now, not hours later
+            profile.arguments(profile.models[0], profile.classes[0], round, seed)
     return profile
 
 
@@ -201,5 +210,7 @@ def _typed(kind: type, key: str, value: object, title: str) -> None:
     wanted = next(f.type for f in dataclasses.fields(kind) if f.name == key)
     if isinstance(value, bool) or not isinstance(value, _KINDS[wanted]):
         raise LsegreproError(f"{title}.{key} must be of type {wanted.removesuffix(' | None')}, got {value!r}")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise LsegreproError(f"{title}.{key} must fit in 64 bits, got a number of {value.bit_length()} bits")
     if isinstance(value, float) and not float("-inf") < value < float("inf"):
         raise LsegreproError(f"{title}.{key} must be finite, got {value}")

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from lsegrepro import pages
+from lsegrepro.errors import LsegreproError
+from lsegrepro.evaluation import Interval
+from lsegrepro.run import open_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    profile = tmp_path / "tiny.toml"
+    sizes = {"segmentation_train": 4, "segmentation_val": 4, "weak_train": 6, "weak_heldout": 6}
+    profile.write_text("[data]\n" + "".join(f"{key} = {value}\n" for key, value in sizes.items()))
+    return open_run(profile, tmp_path / "run")
+
+
+def test_nobody_is_at_a_notebook_here():
+    assert not pages.live()
+
+
+def test_a_table_escapes_and_keeps_its_shape():
+    shown = pages.table(["a", "b"], [["<x>", 12345]], "A & B.")
+    assert "&lt;x&gt;" in shown.html and "12,345" in shown.html and "A &amp; B." in shown.html
+    with pytest.raises(LsegreproError, match="2 cells"):
+        pages.table(["a", "b"], [["x"]], "")
+
+
+def test_numbers_that_are_not_there_are_dashes():
+    nan = float("nan")
+    assert pages.percent(nan) == pages.between(Interval(nan, nan, nan)) == "–"
+    assert pages.between(Interval(0.5, nan, nan)) == "50.0"
+
+
+def test_provenance_of_a_run_with_nothing_in_it(run):
+    text = pages.provenance(run).text
+    assert "profile tiny" in text and "0 of" in text and str(run.folder) not in text
+
+
+def test_a_drawn_picture_may_always_be_shown(run):
+    for stand_in in (False, True):
+        assert pages.shows(run, stand_in)
+        example = pages.example(run, "dog", stand_in)
+        assert example.image.shape[:2] == example.mask.shape
+
+
+def test_without_its_photographs_the_free_cat_stands_in(tmp_path):
+    run = open_run("local", tmp_path, data=tmp_path / "nowhere")
+    assert not pages.shows(run, False)
+    example = pages.example(run, "cat")
+    assert example.image.shape == (300, 451, 3) and "free cat" in example.said
+
+
+def test_figures_say_what_they_show():
+    picture = np.zeros((4, 6, 3), np.uint8)
+    assert pages.sheet([picture] * 3, ["a", "b", "c"], "Three.", 2).alt == "Three."
+    assert pages.lines([0, 1], {"LSE1, found": [0, 1]}, title="t", xlabel="x", alt="One.").alt == "One."
+    with pytest.raises(LsegreproError, match="titles"):
+        pages.sheet([], [], "None.")
