@@ -125,6 +125,13 @@ def picture(axes: Axes, image: np.ndarray, title: str = "") -> None:
 # Into a page
 
 
+_ON_THE_PAGE = (
+    "<style>html[data-theme=dark] .bd-content div.cell_output .text_html:not(:has(table.dataframe)) "
+    "{background: none; color: inherit; padding: 0}</style>"
+)
+"""The book's theme puts a light panel under any output in HTML; ours need none and stand on the page."""
+
+
 @dataclass(frozen=True)
 class Html:
     """A piece of a page. A notebook draws it; `text` stands for it where there is no page."""
@@ -133,7 +140,7 @@ class Html:
     text: str
 
     def _repr_html_(self) -> str:
-        return self.html
+        return _ON_THE_PAGE + self.html
 
     def __repr__(self) -> str:
         return self.text
@@ -179,7 +186,7 @@ def show(figure: Figure, alt: str | None = None, caption: str | None = None) -> 
         f'height="{height}" style="max-width:100%;height:auto;background:#fff;padding:0;border-radius:4px">'
     )
     below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return Html(f'<figure class="lsegrepro">{image}{below}</figure>', f"figure: {alt}")
+    return Html(f'<figure class="lsegrepro" style="margin:0 0 1rem;padding:0">{image}{below}</figure>', f"figure: {alt}")
 
 
 def encode(figure: Figure) -> tuple[str, bytes]:

@@ -214,7 +214,7 @@ class ThetaExplorer:
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         """Both forms: a live notebook draws the widget, a page of HTML the other."""
-        bundle = {"text/plain": self.text, "text/html": self.show(static=True).html}
+        bundle = {"text/plain": self.text, "text/html": self.show(static=True)._repr_html_()}
         try:
             live = self.widget._repr_mimebundle_(**options)
         except ImportError:  # no ipywidgets: the page will do
@@ -267,5 +267,5 @@ def _encode(picture: np.ndarray) -> bytes:
         if picture.dtype == bool:
             Image.fromarray(picture).save(file, "PNG", compress_level=1)
         else:
-            Image.fromarray(picture).save(file, "JPEG", quality=92)
+            Image.fromarray(picture).save(file, "JPEG", quality=90, subsampling=0)
         return file.getvalue()

@@ -25,7 +25,7 @@ from . import evaluation, evidence, paper
 from .errors import LsegreproError
 from .evaluation import Curve
 from .evidence import Regions, Scores
-from .files import read_json, read_jsonl
+from .files import digest, read_json, read_jsonl
 from .profiles import Profile, load_profile
 
 if TYPE_CHECKING:
@@ -219,10 +219,10 @@ class Run:
 
         path = self.negatives_path(model, cls, seed)
         if path.is_file():
-            found, digest = read_meta(path), self.card(model, cls, 1, seed).get("sha256")
-            if found.get("mining") != dataclasses.asdict(self.profile.mining) or digest not in (
-                None, found.get("weights_sha256"),
-            ):
+            found = read_meta(path)
+            used = found.get("weights_sha256")
+            if (found.get("mining") != dataclasses.asdict(self.profile.mining)
+                    or used != self.card(model, cls, 1, seed).get("sha256", used)):
                 raise LsegreproError(
                     f"{path} was mined with other arguments or weights than profile {self.profile.name} "
                     f"has in {self.folder}: delete it or choose another run folder"
@@ -277,15 +277,16 @@ class Run:
             from .scoring import score_set
 
             weights, cache = self.weights(model, cls, round, seed), self.folder / "cache"
+            made_by = digest([weights.sha256, dataclasses.asdict(self.profile.scoring)])
             scores = score_set(weights, self.segmentation(split), regions, self.profile.scoring,
-                               maps=cache / "maps" / weights.sha256[:16], superpixels=cache / "superpixels",
+                               maps=cache / "maps" / made_by, superpixels=cache / "superpixels",
                                progress=self.progress)
             evidence.write_scores(path, scores)
         scores = evidence.read_scores(path, regions)
         self._as_wanted(path, {"model": model, "class": cls, "round": round, "seed": seed, "split": split,
                                "arguments": dataclasses.asdict(self.profile.scoring)}, scores.meta)
-        digest = self.card(model, cls, round, seed).get("sha256", scores.meta["weights_sha256"])
-        if digest != scores.meta["weights_sha256"]:
+        used = scores.meta["weights_sha256"]
+        if used != self.card(model, cls, round, seed).get("sha256", used):
             raise LsegreproError(f"{path} was scored with other weights than those in {self.folder}: delete it")
         return scores
 

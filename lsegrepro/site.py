@@ -128,7 +128,8 @@ def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
     try:
         with _data_in_environment(run):
             papermill.execute_notebook(
-                source, partial, parameters=parameters, progress_bar=False, kernel_name="python3"
+                source, partial, parameters=parameters, progress_bar=False, kernel_name="python3",
+                start_timeout=600,  # a busy machine takes more than the minute that is usual
             )
     except papermill.PapermillExecutionError as error:
         why = next(iter(error.evalue.splitlines()), "")

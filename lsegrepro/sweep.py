@@ -101,7 +101,7 @@ def figure_5(
         axis.axvline(paper.THETA[cls], color=INK, linewidth=1, dashes=(1.5, 2))
         if baselines and cls in baselines:
             axis.axhline(100 * baselines[cls], color=INK, linewidth=1, dashes=(1.5, 2))
-            axis.annotate("everything foreground", (0.01, 100 * baselines[cls]), (0, -3), va="top",
+            axis.annotate("everything foreground", (0.01, 100 * baselines[cls]), (0, 3), va="bottom",
                           fontsize=8, textcoords="offset points")
             said.append(f"{cls}, everything foreground: {100 * baselines[cls]:.1f} %")
         axis.axvspan(CEILING, 1, color=RULE, linewidth=0, alpha=0.6)

@@ -61,15 +61,17 @@ def _models(rows: Sequence[Row]) -> list[str]:
 
 
 _CSS = """
-table.table-2 {border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums;
+table.table-2 {border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums;
   margin: 0 0 1rem}
 table.table-2 caption {caption-side: top; text-align: left; padding: 0 0 .5rem; color: inherit}
-table.table-2 :is(th, td) {padding: .2rem .4rem; text-align: right; vertical-align: baseline; border: 0;
-  background: none; white-space: nowrap}
-table.table-2 th:is([scope=row], [scope=rowgroup]) {text-align: left; font-weight: 400; vertical-align: top}
-table.table-2 th[scope=rowgroup] {white-space: normal}
-table.table-2 th[scope=rowgroup], table.table-2 .ours td {font-weight: 600}
-table.table-2 th[scope=colgroup] {text-align: center}
+table.table-2 tr :is(th, td) {padding: .2rem .3rem; text-align: right; vertical-align: baseline;
+  border: 0; background: none; white-space: nowrap}
+table.table-2 tr th:is([scope=row], [scope=rowgroup]) {text-align: left; vertical-align: top}
+table.table-2 tr th[scope=row] {font-weight: 400}
+table.table-2 tr th[scope=rowgroup] {font-weight: 600; white-space: normal}
+table.table-2 tr th[scope=colgroup] {text-align: center}
+table.table-2 tr.ours td {font-weight: 600}
+table.table-2 thead th {border: 0}
 table.table-2 :is(tbody, thead) {border-bottom: 1px solid rgb(128 128 128 / .6)}
 table.table-2 small {display: block; font-size: .8em; font-weight: 400; opacity: .85}
 table.table-2 .hidden {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)}

@@ -263,6 +263,7 @@ def encoded(tmp_path_factory):
     return [(path.suffix, path.read_bytes()) for path in sorted(folder.iterdir())]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of Exif that makes no sense
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_file_gives_a_picture_or_one_line(tmp_path, encoded, data):

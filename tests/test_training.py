@@ -243,6 +243,20 @@ def test_a_checkpoint_older_than_the_curve(decoded, tmp_path):
     same_result(whole, go(short(), decoded, out))
 
 
+def test_killed_between_the_last_step_and_the_weights(decoded, tmp_path, monkeypatch):
+    whole = go(short(), decoded, tmp_path / "whole.safetensors")
+    out = tmp_path / "w.safetensors"
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "save_weights", killed)
+        go(short(), decoded, out)
+    assert not out.exists()
+    same_result(whole, go(short(), decoded, out))
+
+
 KILLED = """
 import sys
 sys.path[:0] = sys.argv[2:]

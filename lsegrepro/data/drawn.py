@@ -65,7 +65,7 @@ BEAK: Colour = (0.92, 0.64, 0.22)
 
 FUR = {
     "cat": ("stripes",) * 17 + ("patches", "shaggy", "plain"),
-    "dog": ("patches",) * 10 + ("spots",) * 7 + ("shaggy", "plain", "stripes"),
+    "dog": ("spots",) * 12 + ("patches",) * 5 + ("shaggy", "plain", "stripes"),
     "other": ("plain",) * 8 + ("shaggy",) * 6 + ("stripes", "spots", "patches") * 2,
 }
 POSES = ("stand", "stand", "sit", "sit", "lie", "portrait", "portrait")
@@ -80,7 +80,7 @@ def _coat(dice: Dice, kind: str = "other") -> Skin:
     base, pattern = dice.pick(COATS), dice.pick(FUR[kind])
     contrasting = [c for c in COATS if abs(sum(c) - sum(base)) > 1.0]
     rate = {
-        "stripes": dice.real(1 / 12, 1 / 8), "spots": dice.real(0.7, 1.0), "patches": dice.real(0.9, 1.4),
+        "stripes": dice.real(1 / 12, 1 / 8), "spots": dice.real(0.9, 1.25), "patches": dice.real(0.9, 1.4),
         "shaggy": dice.real(0.5, 0.9), "plain": 1.0,
     }[pattern]
     return Skin(
@@ -478,7 +478,8 @@ def _scene(dice: Dice, kinds: tuple[str, ...], height: int, width: int, bare: bo
     for number, kind in enumerate(kinds, start=1):
         pose = dice.pick(POSES)
         tall = side * (0.35 * 3.3 ** math.sqrt(dice.real(0, 1)) if len(kinds) == 1 else dice.real(0.3, 0.75))
-        x = width * (number - 0.5 + (0 if bare else dice.real(-0.3, 0.3))) / len(kinds)
+        spread = 0 if bare else 0.4 - 0.25 * tall / side  # the taller, the nearer the middle
+        x = width * (number - 0.5 + dice.real(-spread, spread)) / len(kinds)
         low = min(height, max(horizon + 0.04 * height, 0.95 * tall))
         y = height + 0.05 * tall if pose == "portrait" else dice.real(low, height + 0.08 * tall)
         animals.append((y, x, tall, number, kind, pose))
