@@ -186,7 +186,8 @@ def show(figure: Figure, alt: str | None = None, caption: str | None = None) -> 
         f'height="{height}" style="max-width:100%;height:auto;background:#fff;padding:0;border-radius:4px">'
     )
     below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return Html(f'<figure class="lsegrepro" style="margin:0 0 1rem;padding:0">{image}{below}</figure>', f"figure: {alt}")
+    frame = 'class="lsegrepro" style="margin:0 0 1rem;padding:0"'
+    return Html(f"<figure {frame}>{image}{below}</figure>", f"figure: {alt}")
 
 
 def encode(figure: Figure) -> tuple[str, bytes]:

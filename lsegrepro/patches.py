@@ -30,8 +30,8 @@ def to_float(images: Tensor) -> Tensor:
     Tensor
         (..., 3, H, W) float32 in [-1, 1], channels last in memory.
 
-    >>> to_float(torch.tensor([[[0, 255, 51]]], dtype=torch.uint8)).flatten().tolist()
-    [-1.0, 1.0, -0.6000000238418579]
+    >>> to_float(torch.tensor([[[0, 255, 51]]], dtype=torch.uint8)).flatten()
+    tensor([-1.0000,  1.0000, -0.6000])
     """
     return images.movedim(-1, -3).to(torch.float32).mul_(2 / 255).sub_(1)
 
