@@ -31,8 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line too."""
+
+    def error(self, message: str) -> None:
+        self.exit(2, f"lsegrepro: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lsegrepro", description=(
+    parser = _Parser(prog="lsegrepro", description=(
         "An executable replication of Pinheiro and Collobert (2014): cats and dogs segmented from image labels."))
     parser.add_argument("--version", action="version", version=f"lsegrepro {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

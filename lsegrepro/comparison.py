@@ -12,13 +12,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from . import evaluation, paper
-from .display import INK, MUTED, VERMILLION, WIDTH, styled
 from .errors import LsegreproError
 from .evaluation import Interval
 from .failures import without_false_alarms
+from .figures.style import INK, MUTED, VERMILLION, WIDTH, styled
+from .figures.tables import Row
 from .results import choose_theta, present_weights
 from .run import Run
-from .tables import Row
 
 LSE_OR_MAX = (("LSE1", "max1"), ("LSE2", "max2"))
 """The paper's second claim: pairs that differ in the aggregation only."""

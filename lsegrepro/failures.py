@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from . import evaluation, evidence, paper
-from .display import GREEN, MUTED, VERMILLION, WIDTH, model_style, styled
 from .errors import LsegreproError
 from .evidence import Regions, Scores
+from .figures.style import GREEN, MUTED, VERMILLION, WIDTH, model_style, styled
 
 PARTS = {
     "found": "found",

@@ -79,6 +79,6 @@ def score(
     from .scoring import score_image  # torch
 
     weights = run.weights(*network)
-    cache = run.folder / "cache" / "maps" / weights.sha256[:16] / f"{name}.npz" if name else None
+    cache = run.maps_path(weights) / f"{name}.npz" if name else None
     codes, _ = score_image(weights, image, run.profile.scoring, cache)
     return Scored(image, codes, oversegment(image, run.profile.superpixels), theta)

@@ -14,10 +14,22 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from . import __version__, paper
-from .display import BLUE, GREEN, INK, MODEL_STYLE, MUTED, PURPLE, VERMILLION, WIDTH, Html, picture, styled
 from .errors import LsegreproError
 from .evaluation import Interval
 from .evidence import Regions
+from .figures.style import (
+    BLUE,
+    GREEN,
+    INK,
+    MODEL_STYLE,
+    MUTED,
+    PURPLE,
+    VERMILLION,
+    WIDTH,
+    Html,
+    picture,
+    styled,
+)
 from .results import coverage
 from .run import Run
 
@@ -46,6 +58,15 @@ def percent(value: float, digits: int = 1) -> str:
     ('12.3 %', '–')
     """
     return "–" if np.isnan(value) else f"{100 * value:.{digits}f} %"
+
+
+def keep(key: str, text: str) -> None:
+    """Put a computed text aside for other pages of the book, which quote it with MyST's ``glue``."""
+    try:
+        from myst_nb import glue
+    except ImportError:  # a notebook by itself: nobody quotes it
+        return
+    glue(key, text, display=False)
 
 
 def between(interval: Interval, digits: int = 1) -> str:

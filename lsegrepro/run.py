@@ -276,11 +276,10 @@ class Run:
             self._needs(path)
             from .scoring import score_set
 
-            weights, cache = self.weights(model, cls, round, seed), self.folder / "cache"
-            made_by = digest([weights.sha256, dataclasses.asdict(self.profile.scoring)])
+            weights = self.weights(model, cls, round, seed)
             scores = score_set(weights, self.segmentation(split), regions, self.profile.scoring,
-                               maps=cache / "maps" / made_by, superpixels=cache / "superpixels",
-                               progress=self.progress)
+                               maps=self.maps_path(weights), progress=self.progress,
+                               superpixels=self.folder / "cache" / "superpixels")
             evidence.write_scores(path, scores)
         scores = evidence.read_scores(path, regions)
         self._as_wanted(path, {"model": model, "class": cls, "round": round, "seed": seed, "split": split,
@@ -289,6 +288,11 @@ class Run:
         if used != self.card(model, cls, round, seed).get("sha256", used):
             raise LsegreproError(f"{path} was scored with other weights than those in {self.folder}: delete it")
         return scores
+
+    def maps_path(self, weights: Weights) -> Path:
+        """The folder that keeps the score maps of a network, one file an image, until it is deleted."""
+        made_by = digest([weights.sha256, dataclasses.asdict(self.profile.scoring)])
+        return self.folder / "cache" / "maps" / made_by
 
     def has_scores(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> bool:
         """Whether the evidence of a network on a split is there."""

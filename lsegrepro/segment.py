@@ -20,6 +20,7 @@ from .evaluation import threshold
 from .files import atomic
 from .run import Run, open_run
 from .superpixels import Superpixels, oversegment, smooth
+from .views import overlay
 from .weights import Weights, load_weights
 
 PUBLISHED = Path(__file__).resolve().parent.parent / "published"
@@ -62,12 +63,6 @@ def segment(
     threshold(theta)
     codes = dense.to_codes(dense.probability_map(weights.net, image))
     return Segmentation(codes, smooth(codes, oversegment(image, superpixels or Superpixels())), theta)
-
-
-def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Lay green over the foreground, as Figure 4 does: (H, W, 3) uint8."""
-    green = np.array([0, 200, 70], np.float32)
-    return np.where(mask[..., None], image * 0.45 + green * 0.55, image).astype(np.uint8)
 
 
 def published_run(device: str = "auto") -> Run:

@@ -71,7 +71,8 @@ def build(run: Run) -> Path:
     _needs("jupyter_book")
     site = run.folder / "site"
     _stage(run, site)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(site), "-W", "--keep-going", "--all", "-q"]
+    program = Path(sys.executable).with_name("jupyter-book")  # it has no `python -m`
+    command = [str(program), "build", str(site), "-W", "--keep-going", "--all", "-q"]
     log = site / "build.log"
     with open(log, "w", encoding="utf-8") as file:
         code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
@@ -166,7 +167,10 @@ def _clean(notebook: dict) -> dict:
     """Drop what differs between two runs of the same notebook, or tells of the machine."""
     notebook["metadata"] = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
     for cell in notebook["cells"]:
-        cell["metadata"] = {"tags": tags} if (tags := cell["metadata"].get("tags")) else {}
+        tags = cell["metadata"].get("tags", [])
+        if "injected-parameters" in tags:
+            tags = [*tags, "hide-input"]
+        cell["metadata"] = {"tags": tags} if tags else {}
     return notebook
 
 

@@ -15,7 +15,7 @@ from lsegrepro.data.drawn import DrawnSegmentation, DrawnWeak, draw
 from lsegrepro.errors import LsegreproError
 from lsegrepro.paper import VOC_INDEX
 
-DIGEST = ""
+DIGEST = "a7d297463257e339c91c9b85b6d2c7408b29ecd67dcb17dd11ffb390cc570ed8"
 """SHA-256 of the pictures of `test_stored_digest`. A new one needs a new GENERATOR_VERSION."""
 
 
@@ -86,17 +86,16 @@ def test_mask_follows_the_animal():
     assert differing / 6 > 0.97 and outside == 0
 
 
-def test_sizes_and_occlusion_vary():
-    shares, hidden = [], 0
-    for i in range(24):
+def test_sizes_vary():
+    shares = []
+    for i in range(20):
         dice = Dice(i)
         page = drawn._scene(dice, ("cat",), 150, 150, bare=False)
         if page is None:
-            hidden += 1
             continue
         shares.append(float((page.owner > 0).mean()))
-    assert min(shares) < 0.12 and max(shares) > 0.3
-    assert len(shares) > 16  # few pages are thrown away
+    assert min(shares) < 0.2 and max(shares) > 0.4
+    assert len(shares) > 12  # few pages are thrown away
 
 
 def test_what_stands_in_front_hides_the_animal():

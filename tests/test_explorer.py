@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from lsegrepro import LsegreproError, evaluation, explorer, explorer_page, views
+from lsegrepro import LsegreproError, evaluation, explorer, views
 from lsegrepro.explorer import Scene, ThetaExplorer, image_counts, masks_at
+from lsegrepro.explorer import page as explorer_page
 from lsegrepro.superpixels import smooth
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -14,9 +14,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lsegrepro import LsegreproError, charts, display, evaluation, figures, paper, sweep, tables, views
+from lsegrepro import LsegreproError, evaluation, figures, paper, views
 from lsegrepro.evaluation import Interval
-from lsegrepro.tables import Row
+from lsegrepro.figures import charts, sweep, tables
+from lsegrepro.figures import style as display
+from lsegrepro.figures.tables import Row
 
 
 @pytest.fixture(autouse=True)

@@ -41,6 +41,17 @@ def test_atomic_keeps_the_old_content_when_the_block_fails(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_reader_never_sees_a_part(tmp_path):
+    """The name moves from one file to the next: who has the old one open goes on reading it."""
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with open(target) as reader:
+        with files.atomic(target) as temporary:
+            temporary.write_text("new and longer")
+        assert reader.read() == "old"
+    assert target.read_text() == "new and longer"
+
+
 @pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_atomic_gives_the_permissions_of_any_other_file(tmp_path, umask, mode):
     before = os.umask(umask)

@@ -96,8 +96,7 @@ def test_only_background_images_are_looked_at(weights, heldout, tmp_path, monkey
 
 
 def test_meta_counts_what_was_found(weights, heldout, codes, tmp_path):
-    theta = max(float(c.max()) for c in codes) - 1  # at most a few pixels, of one image
-    theta = theta_for(codes, 1e-5) if theta < 0 else theta / 65535
+    theta = theta_for(codes, 1e-5)  # a pixel or two
     path = tmp_path / "n.npz"
     found = mined(weights, heldout, path, theta=theta)
     meta = mining.read_meta(path)
@@ -197,7 +196,7 @@ def test_a_damaged_file_is_refused(weights, heldout, tmp_path):
             refused += 1
         else:  # a byte that zip does not use, such as a date
             assert np.array_equal(hard.centres, found["centres"])
-    assert refused > 50
+    assert refused > 25
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", "missing"])

@@ -22,8 +22,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from .errors import LsegreproError
-from .views import CEILING
+from ..errors import LsegreproError
+from ..views import CEILING
 
 LOSS_FLOOR = -math.log(CEILING)
 """Lowest loss of a sample, 0.1269, in nats: the two LSE scores differ by at most 2."""

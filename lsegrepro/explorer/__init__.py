@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from . import paper, views
-from .errors import LsegreproError
-from .evaluation import Counts, Curve, threshold
-from .evidence import VOID
-from .explorer_page import STEPS, static_html
+from .. import paper, views
+from ..errors import LsegreproError
+from ..evaluation import Counts, Curve, threshold
+from ..evidence import VOID
+from .page import STEPS, static_html
 
 YELLOW = (240, 228, 66)
 """The annotated outline."""

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from . import paper, views
-from .display import Html, data_uri
-from .evaluation import ap, threshold
-from .evidence import VOID
+from .. import paper, views
+from ..evaluation import ap, threshold
+from ..evidence import VOID
+from ..figures.style import Html, data_uri
 
 if TYPE_CHECKING:
-    from .explorer import Scene
+    from . import Scene
 
 STEPS = 882
 """Positions of the slider, 0 to 0.881 by 0.001. The last is above the ceiling, 0.8808: no pixel is left."""
@@ -82,6 +82,6 @@ def static_html(scene: Scene, theta: float | None = None) -> Html:
         "truth": truth, "ap": curve,
     }  # fmt: skip
     text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
-    page = resources.files(__package__).joinpath("explorer.html").read_text(encoding="ascii")
+    page = resources.files(__package__).joinpath("page.html").read_text(encoding="ascii")
     said = f"theta explorer of a {width} x {height} image, {scene.cls}"
     return Html(page.replace("@DATA@", text), said)

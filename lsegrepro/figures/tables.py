@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from . import paper
-from .display import INK, RULE, WIDTH, Html, model_style, styled
-from .errors import LsegreproError
-from .evaluation import Interval
+from .. import paper
+from ..errors import LsegreproError
+from ..evaluation import Interval
+from .style import INK, RULE, WIDTH, Html, model_style, styled
 
 METRICS = {"foreground": "foreground", "background": "background", "ap": "AP"}
 """Columns of Table 2: field of `Row` (and of `paper.Row`) to heading."""

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from . import display
-from .display import INK, LOSS_FLOOR, LOSS_START, MUTED, VERMILLION, WIDTH, picture, styled
+from . import style
+from .style import INK, LOSS_FLOOR, LOSS_START, MUTED, VERMILLION, WIDTH, picture, styled
 
 
 @styled
@@ -46,7 +46,7 @@ def gradient_weights(
     panels = [(None, scores), *weights.items()]
     for axis, (name, values) in zip(axes[int(shown) :], panels, strict=True):
         first = name is None
-        bars = axis.bar(places, values, width=0.62, color=MUTED if first else display.BLUE)
+        bars = axis.bar(places, values, width=0.62, color=MUTED if first else style.BLUE)
         said = [f"{value:.2f}".replace("-", "\N{MINUS SIGN}") for value in values]
         axis.bar_label(bars, said, fontsize=8, padding=2)
         axis.grid(axis="x", visible=False)
@@ -81,7 +81,7 @@ def tempered_family(
     """
     figure = Figure(figsize=(WIDTH, 3.1))
     left, right = figure.subplots(1, 2)
-    colours = (display.BLUE, VERMILLION, display.GREEN, display.PURPLE)
+    colours = (style.BLUE, VERMILLION, style.GREEN, style.PURPLE)
     for (name, line), colour in zip(values.items(), colours, strict=False):
         left.plot(r, line, label=name, color=colour)
     for value, name in ((mean, "mean"), (maximum, "max")):
@@ -137,7 +137,7 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], log: bool
     said = []
     others = iter(("#E69F00", "#56B4E9", INK, MUTED))
     for label, rows in runs.items():
-        colour, marker = display.MODEL_STYLE.get(label.split(" ")[0], (None, "o"))
+        colour, marker = style.MODEL_STYLE.get(label.split(" ")[0], (None, "o"))
         if colour is None or any(line.get_color() == colour for line in left.lines):
             colour = next(others, INK)
         left.plot(*_columns(rows, "loss"), color=colour, label=label)

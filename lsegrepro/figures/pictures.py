@@ -1,7 +1,7 @@
-"""Everything a notebook draws: Figures 2, 4 and 6 here, Figure 5, Table 2 and the charts from beside it.
+"""Figures 2, 4 and 6: those that show pictures.
 
 Every function takes arrays or small records, and returns a matplotlib figure that carries its
-own alternative text as ``figure.alt``. `display.show` puts it into a page. No torch, no files.
+own alternative text as ``figure.alt``. `style.show` puts it into a page. No torch, no files.
 Fractions come in (AP 0.25), percent is printed (25 %), as in Table 2.
 """
 
@@ -17,19 +17,10 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 
-from . import evaluation, views
-from .charts import gradient_weights, tempered_family, training_curves
-from .display import INK, MUTED, VERMILLION, WIDTH, picture, show, styled
-from .errors import LsegreproError
-from .sweep import ThetaLine, ThetaMark, figure_5
-from .tables import Row, table_2_dots, table_2_html
-from .views import CEILING, FLOOR, heat, overlay
-
-__all__ = [
-    "Result", "Row", "ThetaLine", "ThetaMark", "figure_2", "figure_4", "figure_5", "figure_6",
-    "gradient_weights", "heat", "overlay", "show", "table_2_dots", "table_2_html", "tempered_family",
-    "training_curves",
-]
+from .. import evaluation, views
+from ..errors import LsegreproError
+from ..views import CEILING, FLOOR, heat, overlay
+from .style import INK, MUTED, VERMILLION, WIDTH, picture, styled
 
 _HALO = {"facecolor": INK, "edgecolor": "none", "pad": 1.6, "alpha": 0.85}
 

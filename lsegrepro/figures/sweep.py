@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from . import evaluation, paper
-from .display import INK, RULE, WIDTH, model_style, styled
-from .errors import LsegreproError
-from .views import CEILING
+from .. import evaluation, paper
+from ..errors import LsegreproError
+from ..views import CEILING
+from .style import INK, RULE, WIDTH, model_style, styled
 
 _DASHES = (0, (4, 2))
 

@@ -1,0 +1,14 @@
+"""Figures 2 to 6, Table 2, and the charts of the chapters, in one style (numpy and matplotlib, never torch)."""
+
+from ..views import heat, overlay
+from .charts import gradient_weights, tempered_family, training_curves
+from .pictures import Result, figure_2, figure_4, figure_6
+from .style import show
+from .sweep import ThetaLine, ThetaMark, figure_5
+from .tables import Row, table_2_dots, table_2_html
+
+__all__ = [
+    "Result", "Row", "ThetaLine", "ThetaMark", "figure_2", "figure_4", "figure_5", "figure_6",
+    "gradient_weights", "heat", "overlay", "show", "table_2_dots", "table_2_html", "tempered_family",
+    "training_curves",
+]

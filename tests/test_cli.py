@@ -1,0 +1,294 @@
+"""The command line: what it says when all is well, and one line when it is not."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lsegrepro import __version__, cli, mining, training
+from lsegrepro.data import drawn
+from lsegrepro.paper import ARCHITECTURES
+from lsegrepro.results import coverage, results
+from lsegrepro.run import DATA_VARIABLE
+
+NETWORK = ["--model", "LSE1", "--class", "cat"]
+
+
+@pytest.fixture(autouse=True)
+def no_photographs(monkeypatch):
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def command(capsys):
+    """Run a command in this process: its exit code and what it says."""
+
+    def run(*words) -> tuple[int, str, str]:
+        try:
+            code = cli.main([str(word) for word in words])
+        except SystemExit as stop:  # argparse
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def refused(command):
+    """Run a command that must fail: exit code 2 and one line, which is returned."""
+
+    def run(*words) -> str:
+        code, printed, said = command(*words)
+        assert (code, printed) == (2, "")
+        assert said.startswith("lsegrepro: ") and said.endswith("\n") and said.count("\n") == 1
+        return said
+
+    return run
+
+
+@pytest.fixture
+def tiny(tiny_folder) -> list[str]:
+    """Options that name the finished tiny run."""
+    return ["--profile", str(tiny_folder / "tiny.toml"), "--run", str(tiny_folder / "run"), "--device", "cpu"]
+
+
+# What it says
+
+
+def test_info_counts_the_parameters(command):
+    code, printed, said = command("info", "--json")
+    assert (code, said) == (0, "")
+    facts = json.loads(printed)
+    assert {name: each["parameters"] for name, each in facts["architectures"].items()} == {
+        "LSE1": 408_922, "LSE2": 886_872, "LSE2-40-80": 712_762}
+    assert facts["architectures"]["LSE2-40-80"]["printed"] == 886_872
+    assert facts["versions"]["lsegrepro"] == __version__ and facts["versions"]["torch"] == torch.__version__
+    assert len(facts["devices"]["gpus"]) == torch.cuda.device_count() and facts["devices"]["cpu_threads"] >= 1
+    code, printed, _ = command("info")
+    for architecture in ARCHITECTURES.values():
+        assert f"{architecture.name:11}{architecture.parameters:9,} parameters" in printed
+    assert code == 0 and "GPUs: " in printed
+
+
+def test_evaluate_reads_the_results(command, tiny, tiny_run):
+    code, printed, said = command("evaluate", *tiny, "--json")
+    assert (code, said) == (0, "")
+
+    def refuse(word):
+        raise ValueError(f"{word} is no JSON")
+
+    found, expected = json.loads(printed, parse_constant=refuse), results(tiny_run)
+    assert found["coverage"] == coverage(tiny_run.regions("val")) == "all 6 val images"
+    assert [(r["model"], r["round"], r["samples"]) for r in found["results"]] == [
+        (r.model, r.round, r.samples) for r in expected]
+    for one, other in zip(found["results"], expected, strict=True):
+        assert one["chosen"]["theta"] == other.chosen.theta and one["oracle"]["ap"]["value"] == other.oracle.ap.value
+        assert one["classification"]["accuracy"] == other.classification.accuracy
+    code, printed, _ = command("evaluate", *tiny)
+    assert code == 0 and printed.startswith("AP in percent on all 6 val images")
+    assert [line.split()[:3] for line in printed.splitlines()[2:]] == [
+        [r.model, r.cls, str(r.round)] for r in expected]
+
+
+def test_numbers_that_are_undefined_are_null_in_json():
+    assert cli._without_nan({"a": [1.5, float("nan")], "b": {"c": float("nan")}, "d": None, "e": 3}) == {
+        "a": [1.5, None], "b": {"c": None}, "d": None, "e": 3}
+
+
+def test_steps_that_are_done_are_found_done(command, tiny, tiny_folder, monkeypatch):
+    for module, name in ((training, "train"), (mining, "mine")):
+        monkeypatch.setattr(module, name, None)
+    run = tiny_folder / "run"
+    for words, path in (
+        (["train", *NETWORK], "weights/LSE1-cat-round1-seed0.safetensors"),
+        (["train", *NETWORK, "--round", 2], "weights/LSE1-cat-round2-seed0.safetensors"),
+        (["mine", *NETWORK], "negatives/LSE1-cat-seed0.npz"),
+        (["regions", "--split", "train"], "evidence/regions-train.npz"),
+        (["regions"], "evidence/regions-val.npz"),
+        (["score", *NETWORK, "--round", 2], "evidence/LSE1-cat-round2-seed0-val.npz"),
+        (["score", *NETWORK, "--split", "train"], "evidence/LSE1-cat-round1-seed0-train.npz"),
+    ):
+        assert command(*words, *tiny) == (0, f"{run / path}\n", "")
+
+
+def test_the_program_is_installed_under_its_name(tmp_path):
+    program = Path(sys.executable).with_name("lsegrepro")
+    if not program.is_file():
+        pytest.skip("lsegrepro is not installed as a program here")
+    done = subprocess.run([program, "segment", "absent.jpg", "--class", "cat"], cwd=tmp_path, capture_output=True,
+                          text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "lsegrepro: no such photograph: absent.jpg\n"
+    assert subprocess.run([program, "--version"], capture_output=True, text=True).stdout == (
+        f"lsegrepro {__version__}\n")
+
+
+def test_help_names_every_command(command):
+    code, printed, _ = command("--help")
+    assert code == 0
+    for name in ("info", "train", "mine", "regions", "score", "evaluate", "segment", "reproduce", "notebook", "site"):
+        assert re.search(rf"^    {name} ", printed, re.MULTILINE), name
+        assert command(name, "--help")[0] == 0
+
+
+# What people get wrong
+
+
+def test_no_photographs(refused, tmp_path):
+    run = ["--profile", "local", "--run", tmp_path / "run"]
+    for words in (["train", *NETWORK], ["mine", *NETWORK], ["regions"], ["score", *NETWORK], ["reproduce"]):
+        assert "profile local needs photographs: set LSEGREPRO_DATA (or --data)" in refused(*words, *run)
+        assert f"the data folder {tmp_path / 'nowhere'} does not exist" in refused(
+            *words, *run, "--data", tmp_path / "nowhere")
+    assert not (tmp_path / "run").exists()
+
+
+def test_photographs_in_another_layout(refused, tmp_path, voc_tree):
+    data = ["--profile", "local", "--run", tmp_path / "run", "--data", tmp_path]
+    said = refused("train", *NETWORK, *data)
+    assert f"no folder {tmp_path / 'weak' / 'cat'}: weak labels are one folder a label" in said
+    for label in ("cat", "dog", "background"):
+        (tmp_path / "weak" / label).mkdir(parents=True)
+    assert f"no photograph in {tmp_path / 'weak' / 'cat'}" in refused("reproduce", *data)
+    (voc_tree / "SegmentationClass").rename(voc_tree / "Masks")
+    assert "none of the 5 images" in refused("regions", *data)
+    (voc_tree / "ImageSets").rename(voc_tree / "Lists")
+    said = refused("regions", *data)
+    assert f"no VOC 2012 below {tmp_path / 'VOCdevkit' / 'VOC2012'}" in said and "JPEGImages" in said
+
+
+def test_a_mask_in_colour(refused, tmp_path, voc_tree):
+    mask = voc_tree / "SegmentationClass" / "2008_000003.png"
+    Image.open(mask).convert("RGB").save(mask)
+    said = refused("regions", "--profile", "local", "--run", tmp_path / "run", "--data", tmp_path)
+    assert f"{mask} has mode RGB: a VOC mask is a palette PNG" in said
+
+
+def test_a_photograph_that_cannot_be_read(refused, tmp_path):
+    (tmp_path / "bad.jpg").write_text("no photograph")
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:50])
+    (tmp_path / "folder").mkdir()
+    for name, said in (("bad.jpg", "is not a photograph that can be read"), ("cut.png", "cannot read the photograph"),
+                       ("absent.jpg", "no such photograph"), ("folder", "no photograph in the folder")):
+        line = refused("segment", tmp_path / name, "--class", "cat", "--out", tmp_path / "out")
+        assert said in line and str(tmp_path / name) in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(drawn.draw(0, ("cat",), (64, 80))[0]).save(path)
+    return path
+
+
+def test_segmenting_with_wrong_arguments(refused, photo, tmp_path, tiny_run):
+    weights = tiny_run.weights_path("max1", "cat")
+    segment = ["segment", photo, "--out", tmp_path / "out", "--weights", weights]
+    assert "unknown class 'bird': choose one of cat, dog" in refused(*segment, "--class", "bird")
+    for theta in ("1", "1.5", "-0.1", "nan", "inf"):
+        assert "theta must lie in [0, 1)" in refused(*segment, "--class", "cat", f"--theta={theta}")
+    assert f"{weights} was trained for cat, not dog" in refused(*segment, "--class", "dog")
+    assert f"{weights} holds max1 (architecture LSE1), not LSE2" in refused(
+        *segment, "--class", "cat", "--model", "LSE2")
+    assert f"{photo} is not a safetensors file" in refused(*segment[:-1], photo, "--class", "cat")
+    assert "no weights file" in refused(*segment[:-1], tmp_path / "absent.safetensors", "--class", "cat")
+    assert "unknown device 'tpu'" in refused(*segment, "--class", "cat", "--device", "tpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_another_architecture_in_a_run(refused, own_run, tmp_path):
+    from lsegrepro.model import PatchNet
+    from lsegrepro.weights import save_weights
+
+    card = own_run.card("LSE1", "cat")
+    path = own_run.weights_path("LSE1", "cat")
+    card["arguments"]["model"] = "LSE2"
+    save_weights(path, PatchNet(ARCHITECTURES["LSE2"]), {"arguments": card["arguments"]})
+    own_run.scores_path("LSE1", "cat").unlink()
+    said = refused("score", *NETWORK, "--profile", own_run.profile.path, "--run", own_run.folder, "--device", "cpu")
+    assert str(path) in said and "LSE2" in said and "LSE1" in said
+
+
+def test_a_gpu_that_is_not_there(refused, tmp_path, photo, tiny_run, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    gpu = ["--device", "cuda"]
+    for words in (["train", *NETWORK], ["mine", *NETWORK], ["reproduce"]):
+        assert "no GPU 'cuda' here (0 found): use --device cpu" in refused(*words, *gpu, "--run", tmp_path / "run")
+    weights = tiny_run.weights_path("LSE1", "cat")
+    assert "no GPU" in refused("segment", photo, "--class", "cat", "--weights", weights, *gpu, "--out", tmp_path / "o")
+    assert not (tmp_path / "run").exists() and not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("words, said", [
+    (["train", "--model", "LSE3", "--class", "cat"], "unknown model 'LSE3': choose one of max1, LSE1, max2, LSE2"),
+    (["train", "--model", "LSE1", "--class", "bird"], "unknown class 'bird': choose one of cat, dog"),
+    (["score", "--model", "LSE1", "--class", "bird"], "unknown class 'bird'"),
+    (["train", *NETWORK, "--round", "3"], "round must be 1 or 2, got 3"),
+    (["train", *NETWORK, "--seed", "-1"], "training.seed must be in [0, 2^63), got -1"),
+    (["train", *NETWORK, "--profile", "slow"], "no profile slow: choose quick, local, paper or the path"),
+    (["train", *NETWORK, "--device", "tpu"], "unknown device 'tpu': choose auto, cpu, cuda or cuda:N"),
+    (["notebook", "08-more"], "no notebook '08-more': choose one of 01-data,"),
+    (["evaluate"], "no evidence in"),
+    # What argparse finds
+    (["train"], "the following arguments are required: --model, --class"),
+    (["segment", "a.jpg"], "the following arguments are required: --class"),
+    (["segment", "a.jpg", "--class", "cat", "--theta", "high"], "argument --theta: invalid float value: 'high'"),
+    (["regions", "--split", "test"], "invalid choice: 'test'"),
+    (["evaluat"], "invalid choice: 'evaluat'"),
+    ([], "the following arguments are required: COMMAND"),
+])
+def test_wrong_words(refused, tmp_path, words, said):
+    run = ["--run", tmp_path / "run"] if words and words[0] not in ("segment", "evaluat") else []
+    assert said in refused(*words, *run)
+    assert not (tmp_path / "run").exists()
+
+
+def test_damaged_results(refused, own_run):
+    options = ["--profile", own_run.profile.path, "--run", own_run.folder]
+    path = own_run.scores_path("LSE1", "cat", 2)
+    path.write_bytes(path.read_bytes()[:-70])
+    assert str(path) in refused("evaluate", *options)
+    (own_run.folder / "tiny.toml").write_text("models = ['LSE1'")
+    assert "tiny.toml is not valid TOML" in refused("evaluate", "--profile", own_run.folder / "tiny.toml")
+
+
+def test_a_place_that_cannot_be_written_to(refused, own_run, tmp_path):
+    own_run.regions_path("val").unlink()
+    cache = own_run.folder / "cache"
+    cache.rename(tmp_path / "away")
+    cache.write_text("in the way")
+    said = refused("regions", "--profile", own_run.profile.path, "--run", own_run.folder)
+    assert "cannot write" in said and str(cache) in said
+    assert not own_run.regions_path("val").exists()
+
+
+def test_an_interruption_is_no_failure_of_the_program(command, tmp_path, monkeypatch):
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lsegrepro.run.Run.regions", stop)
+    code, _, said = command("regions", "--run", tmp_path)
+    assert (code, said) == (130, "lsegrepro: interrupted; the same command goes on from there\n")
+
+
+def test_segmenting_a_folder_with_a_bad_file_goes_on_and_exits_2(command, photo, tmp_path, tiny_run):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "bad.jpg").write_text("no photograph")
+    os.rename(photo, photos / "good.png")
+    weights = tiny_run.weights_path("LSE1", "cat")
+    code, printed, said = command("segment", photos, "--class", "cat", "--weights", weights, "--out", tmp_path / "out",
+                                  "--device", "cpu", "--theta", "0.5")
+    lines = said.splitlines()
+    assert code == 2 and "good.png" in printed and len(list((tmp_path / "out").iterdir())) == 3
+    assert len(lines) == 2 and all(line.startswith("lsegrepro: ") for line in lines)
+    assert "bad.jpg is not a photograph" in lines[0] and "1 of the photographs could not be segmented" in lines[1]
