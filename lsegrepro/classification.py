@@ -12,13 +12,13 @@ from . import model, patches
 from .model import PatchNet
 
 
-def test_corners(side: int, number: int, size: int) -> np.ndarray:
+def central_corners(side: int, number: int, size: int) -> np.ndarray:
     """At test the patch of each cell is the central one: (1, N, 2) top and left.
 
     The paper only says "forwarding N patches"; the central ones make the score a
     function of the image.
 
-    >>> test_corners(300, 4, 133)[0].tolist()
+    >>> central_corners(300, 4, 133)[0].tolist()
     [[8, 8], [8, 158], [158, 8], [158, 158]]
     """
     cells = np.array(patches.grid(side, number))
@@ -41,7 +41,7 @@ def patch_scores(net: PatchNet, images: Tensor, precision: str = "float32") -> T
     """
     x = patches.to_float(images)
     arch = net.architecture
-    corners = np.repeat(test_corners(x.shape[-1], arch.patches, arch.patch), len(x), axis=0)
+    corners = np.repeat(central_corners(x.shape[-1], arch.patches, arch.patch), len(x), axis=0)
     cuts = patches.cut(x, corners, arch.patch).contiguous(memory_format=torch.channels_last)
     with autocast(images.device, precision):
         scores = net(cuts)

@@ -70,8 +70,8 @@ def present_weights(regions: Regions) -> np.ndarray:
     background images would make a low theta look better than it is.
 
     >>> from lsegrepro.superpixels import Superpixels
-    >>> r = Regions("train", "d", Superpixels(), ("a", "b"), ("c", "d"), 4, np.ones((2, 2)), np.arange(3),
-    ...             np.array([[1, 0, 0], [0, 0, 1]]), np.zeros(2))
+    >>> r = Regions("train", "d", Superpixels(), ("a", "b"), ("c", "d"), 4, np.ones((2, 2), np.int32), np.arange(3),
+    ...             np.array([[1, 0, 0], [0, 0, 1]], np.uint32), np.zeros(2, np.uint32))
     >>> present_weights(r).tolist()
     [1.0, 3.0]
     """

@@ -97,13 +97,17 @@ def train(
     optimiser = torch.optim.SGD(net.parameters(), lr=args.rate * args.batch, momentum=args.momentum)
     checkpoint, curve = out.with_suffix(".checkpoint"), out.with_suffix(".jsonl")
     step, seconds, since, running = _restore(net, optimiser, checkpoint, identity)
-    rows = [row for row in read_jsonl(curve) if row["step"] <= step] if step else []
+    rows = [row for row in read_jsonl(curve) if row["step"] <= step] if step and curve.is_file() else []
     aggregate = model.aggregation(args.aggregation_name)
 
-    def save(step: int) -> None:
-        # The curve first: a checkpoint is never ahead of it.
+    def save_curve() -> None:
         with atomic(curve) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    save_curve()  # a folder that cannot be written to is found out now
+
+    def save(step: int) -> None:
+        save_curve()  # first: a checkpoint is never ahead of its curve
         elapsed = seconds + time.monotonic() - begun
         _save_checkpoint(net, optimiser, checkpoint, identity, step, elapsed, since, running)
 
@@ -166,7 +170,7 @@ def evaluate_weak(net: model.PatchNet, heldout: Decoded, args: Training, limit: 
     present = np.flatnonzero(heldout.labels == args.cls)[:limit]
     others = heldout.labels == "background" if args.negatives == "background" else heldout.labels != args.cls
     absent = np.flatnonzero(others)
-    absent = absent[:: max(1, len(absent) // limit)][:limit]  # spread over the kinds of negatives
+    absent = absent[np.linspace(0, len(absent) - 1, min(limit, len(absent))).astype(int)]  # of every kind
     index = np.concatenate([present, absent])
     scores = weak_scores(net, heldout.batch(index), args.aggregation_name, precision=args.precision)
     target = torch.as_tensor((np.arange(len(index)) >= len(present)).astype(np.int64), device=scores.device)

@@ -12,7 +12,7 @@ from lsegrepro import classification, model, paper, patches
 @pytest.mark.parametrize("name", paper.ARCHITECTURES)
 def test_corners_are_central_and_inside(name):
     architecture = paper.ARCHITECTURES[name]
-    corners = classification.test_corners(300, architecture.patches, architecture.patch)
+    corners = classification.central_corners(300, architecture.patches, architecture.patch)
     n = math.isqrt(architecture.patches)
     assert corners.shape == (1, n * n, 2)
     cell = 300 // n

@@ -1,0 +1,177 @@
+"""The seven notebooks: sources without outputs, each of which runs on its own on a tiny run."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from lsegrepro.site import NOTEBOOKS
+
+nbformat = pytest.importorskip("nbformat")
+PARAMETERS = {"profile": "quick", "run_folder": "", "data": "", "device": "auto", "stand_in": False}
+
+
+def source(name: str):
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    assert path.is_file(), f"notebooks/{name}.ipynb is missing"
+    return nbformat.read(path, 4)
+
+
+def tagged(notebook, tag: str) -> list:
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+# The sources
+
+
+def test_there_are_seven_and_no_other():
+    assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == sorted(NOTEBOOKS)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_source_is_a_valid_notebook_without_outputs(name):
+    notebook = source(name)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) >= (4, 5)
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+    assert notebook.metadata.kernelspec.name == "python3" and notebook.metadata.kernelspec.language == "python"
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags", "editable"} and cell.source.strip()
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_source_opens_with_a_title_and_a_question_then_its_parameters(name):
+    first, second, *rest = source(name).cells
+    title, *body = first.source.split("\n")
+    assert first.cell_type == "markdown" and re.fullmatch(r"# \S.*", title) and "?" in "".join(body)
+    assert tagged(source(name), "parameters") == [second] and "hide-input" in second.metadata.tags
+    assigned = {statement.targets[0].id: ast.literal_eval(statement.value)
+                for statement in ast.parse(second.source).body}
+    assert assigned == PARAMETERS
+    assert not any(cell.source.startswith("# ") for cell in rest if cell.cell_type == "markdown")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_source_is_thin_and_speaks_of_no_machine(name):
+    for cell in source(name).cells:
+        assert not re.search(r"/(home|work|root|tmp|Users)/|https?://(localhost|127)", cell.source)
+        if cell.cell_type == "code":
+            tree = ast.parse(cell.source)
+            assert len(cell.source.splitlines()) <= 45
+            imported = [node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+                        for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+            assert not {"matplotlib", "PIL"} & {module.split(".")[0] for module in imported}
+
+
+# Their execution
+
+
+@pytest.fixture(scope="session")
+def executed(tiny_folder, tmp_path_factory):
+    """Execute every notebook on a copy of the tiny run, two at a time, by the command; what each said, and where."""
+    pytest.importorskip("papermill", reason="the book's packages are not installed")
+    folder = tmp_path_factory.mktemp("notebooks")
+    shutil.copytree(tiny_folder, folder, dirs_exist_ok=True)
+
+    def run(name: str, *options: str):
+        command = [sys.executable, "-m", "lsegrepro.cli", "notebook", name, "--profile", "tiny.toml", "--run", "run",
+                   "--device", "cpu", *options]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        said = dict(zip(NOTEBOOKS, pool.map(run, NOTEBOOKS), strict=True))
+    kept = folder / "run" / "executed" / "07-qualitative.ipynb"
+    if kept.is_file():
+        kept = kept.rename(folder / "07-qualitative.ipynb")
+    said["stand-in"] = run("07-qualitative", "--stand-in")
+    (folder / "run" / "executed" / "07-qualitative.ipynb").rename(folder / "stand-in.ipynb")
+    if kept.is_file():
+        kept.rename(folder / "run" / "executed" / "07-qualitative.ipynb")
+    return folder, said
+
+
+def page(executed, name: str):
+    folder, said = executed
+    assert said[name].returncode == 0, said[name].stderr[-3000:]
+    path = folder / ("stand-in.ipynb" if name == "stand-in" else f"run/executed/{name}.ipynb")
+    return path, nbformat.read(path, 4)
+
+
+@pytest.mark.parametrize("name", [*NOTEBOOKS, "stand-in"])
+def test_a_notebook_runs_on_its_own(executed, name):
+    path, notebook = page(executed, name)
+    nbformat.validate(notebook)
+    injected = tagged(notebook, "injected-parameters")
+    assert len(injected) == 1 and f"stand_in = {name == 'stand-in'}" in injected[0].source
+    shown = 0
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.execution_count is not None
+            for output in cell.outputs:
+                assert output.output_type != "error"
+                shown += output.output_type in ("display_data", "execute_result")
+                if output.output_type == "stream":  # progress, in a cell that hides it
+                    assert output.name == "stderr" and "remove-stderr" in cell.metadata.get("tags", []), output.text
+    assert shown >= 5
+
+
+@pytest.mark.parametrize("name", [*NOTEBOOKS, "stand-in"])
+def test_an_executed_notebook_tells_nothing_of_the_machine(executed, name):
+    path, notebook = page(executed, name)
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    assert all(set(cell.metadata) <= {"tags"} for cell in notebook.cells)
+    text = path.read_text(encoding="utf-8")
+    for place in (str(executed[0]), str(ROOT), str(Path.home()), sys.prefix):
+        if len(place) > 1 and place != "/root":
+            assert place not in text
+    assert "/tmp/" not in text and "site-packages" not in text
+
+
+@pytest.mark.parametrize("name", [*NOTEBOOKS, "stand-in"])
+def test_figures_and_findings_are_whole(executed, name):
+    _, notebook = page(executed, name)
+    html = markdown = ""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            assert "application/vnd.jupyter.widget-view+json" not in data  # a page has no kernel to answer it
+            assert "image/png" not in data  # figures come through one function, as HTML with words beside them
+            html += data.get("text/html", "")
+            markdown += data.get("text/markdown", "")
+    images = re.findall(r"<img\b[^>]*>", html)
+    assert all(re.search(r'\balt="[^"]+"', image) for image in images)
+    assert len(images) + html.count("<svg") + html.count("<table") >= 2
+    assert 'class="provenance"' in html and "profile tiny" in html and markdown
+    for word in (r"\bnan\b", r"\bNone\b", r"\binf\b", r"\{[a-z_]+\}"):
+        assert not re.search(word, markdown), re.search(f".{{40}}{word}.{{40}}", markdown)
+
+
+def test_executing_changes_no_result(executed, tiny_folder):
+    """The notebooks find everything done: no weight, no evidence is written again."""
+    page(executed, "03-training")
+    for kind in ("weights", "negatives", "evidence"):
+        for path in (tiny_folder / "run" / kind).iterdir():
+            copy = executed[0] / "run" / kind / path.name
+            assert copy.read_bytes() == path.read_bytes()
+            assert copy.stat().st_mtime_ns == path.stat().st_mtime_ns
+        assert len(list((executed[0] / "run" / kind).iterdir())) == len(list((tiny_folder / "run" / kind).iterdir()))
+
+
+def test_what_is_shown_is_what_the_run_holds(executed, tiny_run):
+    """The table of the chapter on Table 2 holds the AP that the library computes."""
+    from lsegrepro.results import result
+
+    _, notebook = page(executed, "06-table-2")
+    text = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+    for model in ("max1", "LSE1"):
+        assert f"{100 * result(tiny_run, model, 'cat', 2).chosen.ap.value:.1f}" in text
