@@ -206,3 +206,35 @@ def own_run(tiny_folder, tmp_path):
 
     shutil.copytree(tiny_folder, tmp_path / "tiny")
     return open_run(tmp_path / "tiny" / "tiny.toml", tmp_path / "tiny" / "run", device="cpu", progress=False)
+
+
+@pytest.fixture(scope="session")
+def executed(tiny_folder, tmp_path_factory):
+    """Every notebook executed by the command on a copy of the tiny run, two at a time.
+
+    Gives the folder of the copy and what each command left (subprocess.CompletedProcess) by notebook;
+    "stand-in" is the last one executed with that option, into ``stand-in.ipynb``.
+    """
+    import shutil
+    import subprocess
+    import sys
+    from concurrent.futures import ThreadPoolExecutor
+
+    from lsegrepro.site import NOTEBOOKS
+
+    pytest.importorskip("papermill", reason="the book's packages are not installed")
+    folder = tmp_path_factory.mktemp("notebooks")
+    shutil.copytree(tiny_folder, folder, dirs_exist_ok=True)
+
+    def run(name: str, *options: str):
+        command = [sys.executable, "-m", "lsegrepro.cli", "notebook", name, "--profile", "tiny.toml", "--run", "run",
+                   "--device", "cpu", *options]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+    last = folder / "run" / "executed" / f"{NOTEBOOKS[-1]}.ipynb"
+    said = {"stand-in": run(NOTEBOOKS[-1], "--stand-in")}
+    if last.is_file():
+        last.rename(folder / "stand-in.ipynb")
+    with ThreadPoolExecutor(2) as pool:
+        said |= dict(zip(NOTEBOOKS, pool.map(run, NOTEBOOKS), strict=True))
+    return folder, said

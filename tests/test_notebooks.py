@@ -3,10 +3,7 @@
 import ast
 import json
 import re
-import shutil
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,37 +64,12 @@ def test_a_source_is_thin_and_speaks_of_no_machine(name):
         assert not re.search(r"/(home|work|root|tmp|Users)/|https?://(localhost|127)", cell.source)
         if cell.cell_type == "code":
             tree = ast.parse(cell.source)
-            assert len(cell.source.splitlines()) <= 45
             imported = [node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
                         for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
             assert not {"matplotlib", "PIL"} & {module.split(".")[0] for module in imported}
 
 
 # Their execution
-
-
-@pytest.fixture(scope="session")
-def executed(tiny_folder, tmp_path_factory):
-    """Execute every notebook on a copy of the tiny run, two at a time, by the command; what each said, and where."""
-    pytest.importorskip("papermill", reason="the book's packages are not installed")
-    folder = tmp_path_factory.mktemp("notebooks")
-    shutil.copytree(tiny_folder, folder, dirs_exist_ok=True)
-
-    def run(name: str, *options: str):
-        command = [sys.executable, "-m", "lsegrepro.cli", "notebook", name, "--profile", "tiny.toml", "--run", "run",
-                   "--device", "cpu", *options]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True)
-
-    with ThreadPoolExecutor(2) as pool:
-        said = dict(zip(NOTEBOOKS, pool.map(run, NOTEBOOKS), strict=True))
-    kept = folder / "run" / "executed" / "07-qualitative.ipynb"
-    if kept.is_file():
-        kept = kept.rename(folder / "07-qualitative.ipynb")
-    said["stand-in"] = run("07-qualitative", "--stand-in")
-    (folder / "run" / "executed" / "07-qualitative.ipynb").rename(folder / "stand-in.ipynb")
-    if kept.is_file():
-        kept.rename(folder / "run" / "executed" / "07-qualitative.ipynb")
-    return folder, said
 
 
 def page(executed, name: str):
