@@ -205,7 +205,8 @@ def device_name(device: torch.device) -> str:
     """The device in words, as a card names it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} threads of {platform.processor() or platform.machine()}"
+    threads = torch.get_num_threads()
+    return f"{threads} CPU thread{'s' * (threads > 1)}, {platform.machine()}"
 
 
 def _same(wanted: dict, found: dict, path: Path) -> None:

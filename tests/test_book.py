@@ -1,5 +1,6 @@
 """The book as a reader gets it: every page in a browser with no network, on a wide screen and on a phone."""
 
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,7 +14,7 @@ from lsegrepro.run import open_run
 WIDTHS = (1280, 360)
 LOOK = """() => ({
     title: document.title,
-    headings: [...document.querySelectorAll("h1")].map(h => h.textContent.replace("#", "").trim()),
+    headings: [...document.querySelectorAll("article h1")].map(h => h.textContent.replace("#", "").trim()),
     text: (document.querySelector("article") || document.body).innerText,
     ids: [...document.querySelectorAll("[id], a[name]")].flatMap(e => [e.id, e.getAttribute("name")]),
     links: [...document.querySelectorAll("a[href]")].map(a => a.href),
@@ -29,7 +30,8 @@ WIDER = """() => {
     const limit = document.documentElement.clientWidth;
     if (document.scrollingElement.scrollWidth <= limit) return [];
     const wide = [...document.querySelectorAll("article *")].filter(e => e.getBoundingClientRect().right > limit + 1);
-    return [`${document.scrollingElement.scrollWidth} > ${limit}`, ...wide.slice(0, 5).map(e => e.outerHTML.slice(0, 150))];
+    const named = wide.slice(0, 5).map(e => e.outerHTML.slice(0, 150));
+    return [`${document.scrollingElement.scrollWidth} > ${limit}`, ...named];
 }"""
 
 
@@ -55,6 +57,7 @@ def pages(html) -> dict[str, dict]:
     if chromium is None:
         pytest.skip("no Chromium is installed")
     paths = sorted(p for p in html.rglob("*.html") if not p.relative_to(html).parts[0].startswith("_"))
+    paths.remove(html / "index.html")  # it leads on to the first page, and is nothing itself
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         context = browser.new_context(viewport={"width": WIDTHS[0], "height": 900})
@@ -102,7 +105,11 @@ def test_every_page_is_there(pages):
             assert f"book/{folder}/{name}.html" in pages
     for path in (ROOT / "book").glob("*.md"):
         assert f"book/{path.stem}.html" in pages
-    assert "index.html" in pages
+
+
+def test_the_index_leads_to_the_first_page(html):
+    forward = re.search(r'http-equiv="refresh" content="0; *url=([^"]+)"', (html / "index.html").read_text(), re.I)
+    assert forward and (html / forward[1]).is_file() and forward[1] == "book/intro.html"
 
 
 def test_no_page_asks_anything_of_the_network(pages):

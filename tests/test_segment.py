@@ -123,7 +123,8 @@ def test_photographs_of_any_mode(mode, tmp_path, weights_file):
 
 
 @pytest.mark.parametrize("name", [
-    "two words.jpg", "it's \"quoted\".jpg", "Kätzchen.jpg", "猫.jpg", "-cat.jpg", "a.b.c.jpg", "IMG.JPEG", ".hidden.jpg",
+    "two words.jpg", "it's \"quoted\".jpg", "Kätzchen.jpg", "猫.jpg", "-cat.jpg", "a.b.c.jpg", "IMG.JPEG",
+    ".hidden.jpg",
     "100%{x}$HOME*.jpg", "new\nline.jpg", "gr\udcfcn.jpg",
 ])
 def test_names_of_any_kind(name, tmp_path, weights_file, capsys):
