@@ -15,7 +15,8 @@ from lsegrepro.data.images import load_image
 from lsegrepro.errors import LsegreproError
 from lsegrepro.model import PatchNet
 from lsegrepro.profiles import load_profile
-from lsegrepro.results import choose_theta
+from lsegrepro.results import choose_theta, coverage
+from lsegrepro.run import DATA_VARIABLE
 from lsegrepro.superpixels import Superpixels, oversegment, smooth
 from lsegrepro.weights import load_weights, save_weights
 
@@ -320,6 +321,21 @@ def test_what_was_not_published_is_said(published, photo, tmp_path, model, cls, 
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_is_computed_in_the_published_run():
+def test_what_this_version_publishes_belongs_together(monkeypatch):
+    """The committed weights, evidence and profile fit each other, and no photograph is needed to tell."""
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
     run = segment.published_run("cpu")
     assert run.compute is False and run.profile.name == "local" and run.folder == segment.PUBLISHED
+    if not (run.folder / "weights").is_dir():
+        pytest.skip("the published run is not beside the package")
+    for network in run.networks():
+        assert run.weights(*network).sha256 == run.card(*network)["sha256"]
+        for split in ("train", "val"):
+            run.scores(*network, split)  # checked against the regions, the weights and the profile
+    for model in run.profile.models:
+        weights, theta = segment.published_network(model, "cat", "cpu")
+        assert weights.sha256 == run.card(model, "cat", 2)["sha256"]
+        assert theta == choose_theta(run, model, "cat", 2)
+    assert coverage(run.regions("val")) == "886 of 1,449 val images"
+    suffixes = {path.suffix for kind in ("weights", "negatives", "evidence") for path in (run.folder / kind).iterdir()}
+    assert suffixes == {".safetensors", ".json", ".jsonl", ".npz"}  # no photograph, no pickle
