@@ -44,13 +44,11 @@ def seed_counts(run: Run, model: str, cls: str, round: int = 2, *, smoothed: boo
 
 def row(run: Run, model: str, cls: str, round: int = 2) -> Row:
     """One class of one row of our Table 2: the mean over seeds, with 95 % intervals over images and seeds."""
-    counts = seed_counts(run, model, cls, round)
-    statistics = (evaluation.foreground_accuracy, evaluation.background_accuracy, evaluation.ap)
-    return Row(model, cls, *(evaluation.bootstrap(counts, s) for s in statistics))
+    return constant_row(model, cls, seed_counts(run, model, cls, round))
 
 
 def constant_row(name: str, cls: str, counts: np.ndarray) -> Row:
-    """A row of Table 2 for a baseline: counts (n, 4) of an answer that no training made."""
+    """A row of Table 2 from counts (n, 4) or (s, n, 4), such as those of an answer that no training made."""
     statistics = (evaluation.foreground_accuracy, evaluation.background_accuracy, evaluation.ap)
     return Row(name, cls, *(evaluation.bootstrap(counts, s) for s in statistics))
 

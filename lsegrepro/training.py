@@ -262,5 +262,3 @@ def _restore(
                 # The buffer takes the parameter's memory layout, as in an uninterrupted run.
                 optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
     return step, seconds, since, tensors.get("running", torch.zeros(()))
-
-
