@@ -1,6 +1,6 @@
-"""Table 2 as comparisons: each network over its seeds, paired differences, and a box for a baseline.
+"""Table 2 as comparisons: each network over its seeds, its baselines, and paired differences.
 
-Neither torch nor photographs are needed, except that the box reads masks.
+Neither torch nor photographs are needed: the evidence is enough.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from . import evaluation, paper
 from .errors import LsegreproError
 from .evaluation import Interval
+from .evidence import BOX_FRACTIONS
 from .failures import without_false_alarms
 from .figures.style import INK, MUTED, VERMILLION, WIDTH, styled
 from .figures.tables import Row
-from .results import choose_theta, present_weights
+from .results import GRID_STEP, choose_theta, present_weights
 from .run import Run
 
 LSE_OR_MAX = (("LSE1", "max1"), ("LSE2", "max2"))
@@ -26,20 +27,55 @@ LSE_OR_MAX = (("LSE1", "max1"), ("LSE2", "max2"))
 SMALL_OR_LARGE = (("LSE1", "LSE2"), ("max1", "max2"))
 """Its third: nine small patches against four large ones."""
 
-BOX_STEP = 0.05
-"""The box is chosen among these fractions of an image's sides."""
+THETAS = {"train": "θ chosen on train", "paper": "the paper's θ", "oracle": "best θ on val (an oracle)"}
+"""Where a theta comes from. The first is the headline; nobody may choose the last."""
 
 
-def seed_counts(run: Run, model: str, cls: str, round: int = 2, *, smoothed: bool = True) -> np.ndarray:
-    """Counts of each val image for each seed, at the theta chosen on train for that seed: (s, n, 4) int64."""
-    regions = run.regions("val")
+def seed_thetas(run: Run, model: str, cls: str, round: int = 2, at: str = "train") -> list[float]:
+    """The theta of each seed, from one of `THETAS`; the oracle's is on the grid of the choice on train."""
+    if at not in THETAS:
+        raise LsegreproError(f"theta comes from one of {', '.join(THETAS)}, not from {at!r}")
+    if at == "paper":
+        return [paper.THETA[cls] for _ in run.profile.seeds]
+    if at == "train":
+        return [choose_theta(run, model, cls, round, seed) for seed in run.profile.seeds]
+    return [run.smoothed(model, cls, round, seed).best(step=GRID_STEP)[0] for seed in run.profile.seeds]
+
+
+def seed_counts(run: Run, model: str, cls: str, round: int = 2, at: str = "train") -> np.ndarray:
+    """Counts of each val image for each seed, smoothed, at the seed's own theta: (s, n, 4) int64.
+
+    Parameters
+    ----------
+    at : str
+        One of `THETAS`.
+    """
+    regions, thetas = run.regions("val"), seed_thetas(run, model, cls, round, at)
     return np.stack([
-        evaluation.per_image_counts(
-            regions, run.scores(model, cls, round, seed),
-            theta=choose_theta(run, model, cls, round, seed, smoothed=smoothed), smoothed=smoothed,
-        )
-        for seed in run.profile.seeds
+        evaluation.per_image_counts(regions, run.scores(model, cls, round, seed), theta=theta)
+        for seed, theta in zip(run.profile.seeds, thetas, strict=True)
     ])  # fmt: skip
+
+
+def three_way_counts(run: Run, model: str, round: int = 2) -> dict[str, np.ndarray]:
+    """Counts (s, n, 4) of background, cat and dog when the cat and the dog network of a model label together.
+
+    Each at the theta chosen on train. To be set beside `seed_counts`, where each class stands alone.
+    """
+    names, found = evaluation.ThreeWay.NAMES, []
+    thetas = {cls: seed_thetas(run, model, cls, round) for cls in paper.CLASSES}
+    for i, seed in enumerate(run.profile.seeds):
+        both = (run.scores(model, cls, round, seed) for cls in paper.CLASSES)
+        joined = evaluation.three_way(run.regions("val"), *both, *(thetas[cls][i] for cls in paper.CLASSES))
+        found.append([joined.counts(name) for name in names])
+    return dict(zip(names, np.swapaxes(found, 0, 1), strict=True))
+
+
+def classification_counts(run: Run, model: str, cls: str, round: int = 2) -> np.ndarray:
+    """The images of val, classified with each seed's network, as counts (s, n, 4)."""
+    holds = evaluation.present(run.regions("val"), cls)
+    return np.stack([evaluation.classification_counts(run.scores(model, cls, round, s).image_scores, holds)
+                     for s in run.profile.seeds])
 
 
 def row(run: Run, model: str, cls: str, round: int = 2) -> Row:
@@ -153,25 +189,38 @@ class Box:
 
 
 def centred_box(run: Run, cls: str) -> Box:
-    """The best fixed box of a class, its size chosen on train. Reads the masks.
+    """The best fixed box of a class, its size chosen on train among `evidence.BOX_FRACTIONS`.
 
-    Raises
-    ------
-    LsegreproError
-        If the masks are not at hand.
+    On train each image counts `results.present_weights` times, as it does for the choice of theta.
     """
-    fractions = np.arange(BOX_STEP, 1 + BOX_STEP / 2, BOX_STEP)
-    counts, holds, best = {}, {}, {}
-    for split in ("train", "val"):
-        data, regions = run.segmentation(split), run.regions(split)
-        if tuple(data.ids) != regions.ids:
-            raise LsegreproError(f"the masks of {split} are not those the evidence was made of: score again")
-        masks = (data.mask(i) for i in range(len(data)))
-        counts[split] = evaluation.centred_box_counts(masks, paper.VOC_INDEX[cls], fractions)  # (f, n, 4)
-        holds[split] = evaluation.present(regions, cls)
-    weights = present_weights(run.regions("train"))[:, None]
-    for told in (False, True):
-        train = without_false_alarms(counts["train"], holds["train"]) if told else counts["train"]
-        best[told] = int(np.argmax(evaluation.ap((train * weights).sum(axis=1))))
-    return Box(float(fractions[best[False]]), counts["val"][best[False]], float(fractions[best[True]]),
-               without_false_alarms(counts["val"][best[True]], holds["val"]))
+    train, val = run.regions("train"), run.regions("val")
+    weights = present_weights(train)
+    measured, holds = evaluation.centred_box_counts(val, cls), evaluation.present(val, cls)
+
+    def best(counts: np.ndarray) -> int:
+        return int(np.argmax(evaluation.ap(weights @ counts)))  # (f, n, 4) to (f, 4): the AP of each box
+
+    counts = evaluation.centred_box_counts(train, cls)
+    blind = best(counts)
+    told = best(without_false_alarms(counts, evaluation.present(train, cls)))
+    return Box(BOX_FRACTIONS[blind], measured[blind], BOX_FRACTIONS[told], without_false_alarms(measured[told], holds))
+
+
+def baselines(run: Run, cls: str) -> dict[str, np.ndarray]:
+    """Answers that see nothing, by name: counts (n, 4) of each val image."""
+    val = run.regions("val")
+    return {
+        "nothing foreground": evaluation.nothing_foreground(val, cls),
+        "everything foreground": evaluation.everything_foreground(val, cls),
+        "centred box": centred_box(run, cls).counts,
+    }
+
+
+def baseline_differences(run: Run, round: int = 2) -> list[Difference]:
+    """AP of every network minus that of every baseline, paired: a sign of 1 beats it."""
+    return [
+        Difference(f"{model} − {name}", cls, evaluation.bootstrap_difference(
+            seed_counts(run, model, cls, round), counts))
+        for cls in run.profile.classes for model in run.profile.models
+        for name, counts in baselines(run, cls).items()
+    ]  # fmt: skip

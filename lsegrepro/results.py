@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import evaluation, evidence, paper
+from .errors import LsegreproError
 from .evaluation import Classification, Curve, Interval
 from .evidence import Regions, Scores
 from .run import Run
@@ -70,9 +71,10 @@ def present_weights(regions: Regions) -> np.ndarray:
     background images would make a low theta look better than it is.
 
     >>> from lsegrepro.superpixels import Superpixels
-    >>> r = Regions("train", "d", Superpixels(), ("a", "b"), ("c", "d"), 4, np.ones((2, 2), np.int32), np.arange(3),
-    ...             np.array([[1, 0, 0], [0, 0, 1]], np.uint32), np.zeros(2, np.uint32))
-    >>> present_weights(r).tolist()
+    >>> builder = evidence.RegionsBuilder("train", "digest", Superpixels(), absent=["c", "d"], listed=4)
+    >>> for name, index in (("a", 8), ("b", 0)):
+    ...     builder.add(name, np.array([[0]]), np.array([[index]], np.uint8))
+    >>> present_weights(builder.build()).tolist()
     [1.0, 3.0]
     """
     held = (regions.totals[:, : len(paper.CLASSES)] > 0).any(axis=1)
@@ -81,22 +83,30 @@ def present_weights(regions: Regions) -> np.ndarray:
     return np.where(held, 1.0, weight)
 
 
-def train_curve(regions: Regions, scores: Scores, *, smoothed: bool = True) -> Curve:
-    """The curve that theta is chosen on, each image counted `present_weights` times."""
-    weights = present_weights(regions)
-    if smoothed:
-        per_pixel = np.repeat(weights, np.diff(regions.offsets))
-        fg, bg = regions.pixels(scores.cls)
-        return evaluation.curve(scores.statistics, np.rint(fg * per_pixel), np.rint(bg * per_pixel))
-    weighted = {name: np.rint(getattr(scores, name) * weights[:, None]).sum(axis=0).astype(np.int64)
-                for name in ("foreground", "background")}
-    return evaluation.histogram_curve(weighted["foreground"], weighted["background"])
+def train_curve(regions: Regions, scores: Scores) -> Curve:
+    """The smoothed curve that theta is chosen on, each image counted `present_weights` times."""
+    per_pixel = np.repeat(present_weights(regions), np.diff(regions.offsets))
+    fg, bg = regions.pixels(scores.cls)
+    return evaluation.curve(scores.statistics, np.rint(fg * per_pixel), np.rint(bg * per_pixel))
 
 
 def choose_theta(run: Run, model: str, cls: str, round: int = 1, seed: int = 0, *, smoothed: bool = True) -> float:
-    """Theta of largest AP on the train split, on the grid of 0.005; val takes no part."""
-    scores = run.scores(model, cls, round, seed, "train")
-    return train_curve(run.regions("train"), scores, smoothed=smoothed).best(step=GRID_STEP)[0]
+    """Theta of largest AP on the train split, on the grid of 0.005; val takes no part.
+
+    Each image counts `present_weights` times. Of equal thetas the smallest is taken.
+
+    Raises
+    ------
+    LsegreproError
+        If no train image holds the class.
+    """
+    regions, scores = run.regions("train"), run.scores(model, cls, round, seed, "train")
+    if smoothed:
+        return train_curve(regions, scores).best(step=GRID_STEP)[0]
+    if not evaluation.present(regions, cls).any():
+        raise LsegreproError(f"no train image holds a {cls}: the AP is 0/0 at every theta")
+    counts = evaluation.raw_grid_counts(regions, scores)  # (200, n, 4)
+    return int(np.argmax(evaluation.ap(present_weights(regions) @ counts))) / evidence.GRID
 
 
 def cell(regions: Regions, scores: Scores, theta: float, *, smoothed: bool = True) -> Cell:

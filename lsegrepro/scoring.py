@@ -17,7 +17,7 @@ from .classification import patch_scores
 from .data import SegmentationSet
 from .data.images import prepare
 from .errors import LsegreproError
-from .evidence import Regions, RegionsBuilder, Scores, ScoresBuilder
+from .evidence import Regions, RegionsBuilder, Scores, ScoresBuilder, code_digest
 from .files import atomic
 from .superpixels import Superpixels, oversegment_all
 from .training import device_name
@@ -104,7 +104,7 @@ def score_set(
     builder = ScoresBuilder(regions, {
         "model": card["model"], "class": card["cls"], "round": card["round"], "seed": card["seed"],
         "split": regions.split, "weights_sha256": weights.sha256, "arguments": asdict(args),
-        "device": device_name(next(weights.net.parameters()).device),
+        "device": device_name(next(weights.net.parameters()).device), "code_digest": code_digest(),
     })
     title = f"{card['model']} {card['cls']} round {card['round']} on {regions.split}"
     labels = _labels(data, regions.superpixels, superpixels, 1, title, progress)

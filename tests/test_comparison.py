@@ -1,28 +1,35 @@
 """Comparisons of Table 2, on a run that is drawn and scored by formula: no training."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
 import pytest
+from conftest import ROOT
+from literal import META, counted
 
 from lsegrepro import comparison, evaluation, evidence, figures, paper
 from lsegrepro.errors import LsegreproError
 from lsegrepro.evidence import RegionsBuilder, ScoresBuilder
+from lsegrepro.results import choose_theta, present_weights
 from lsegrepro.run import open_run
 
 PROFILE = """
 models = ["max1", "LSE1"]
-classes = ["cat"]
+classes = ["cat", "dog"]
 seeds = [0, 1]
 [data]
-segmentation_train = 4
-segmentation_val = 6
+segmentation_train = 6
+segmentation_val = 8
 """
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Two models and two seeds; LSE1 is right but for noise, max1 sees nothing."""
+def folder(tmp_path_factory):
+    """A run of two models, two classes and two seeds; LSE1 is right but for noise, max1 sees nothing."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "tiny.toml").write_text(PROFILE)
     run = open_run(folder / "tiny.toml", folder / "run", progress=False, compute=False)
@@ -37,41 +44,158 @@ def run(tmp_path_factory):
         regions = builder.build()
         evidence.write_regions(run.regions_path(split), regions)
         for model, cls, round, seed in run.networks():
-            meta = {"model": model, "class": cls, "round": round, "seed": seed, "split": split,
-                    "weights_sha256": "0" * 64, "arguments": asdict(run.profile.scoring), "device": "none"}
+            meta = {**META, "model": model, "class": cls, "round": round, "seed": seed, "split": split,
+                    "arguments": asdict(run.profile.scoring)}
             scores = ScoresBuilder(regions, meta)
             for labels, mask in zip(cells, masks, strict=True):
-                p = 0.3 + 0.2 * rng.random(mask.shape)
+                p, truth = 0.3 + 0.2 * rng.random(mask.shape), mask == paper.VOC_INDEX[cls]
                 if model == "LSE1":
-                    p += 0.3 * (mask == paper.VOC_INDEX[cls])
-                scores.add((p * 65535).astype(np.uint16), labels, mask, [0.0, 0.0])
+                    p += 0.3 * truth
+                image_scores = [0.5 * (model == "LSE1" and truth.any()), 0.2]
+                scores.add((p * 65535).astype(np.uint16), labels, mask, image_scores)
             evidence.write_scores(run.scores_path(model, cls, round, seed, split), scores.build())
-    return run
+    return folder
+
+
+@pytest.fixture
+def run(folder):
+    return open_run(folder / "tiny.toml", folder / "run", progress=False, compute=False)
 
 
 def test_counts_of_every_seed(run):
     counts = comparison.seed_counts(run, "LSE1", "cat")
-    assert counts.shape == (2, 6, 4)
+    assert counts.shape == (2, 8, 4)
+    for seed in (0, 1):
+        theta = choose_theta(run, "LSE1", "cat", 2, seed)
+        expected = evaluation.per_image_counts(run.regions("val"), run.scores("LSE1", "cat", 2, seed), theta=theta)
+        assert (counts[seed] == expected).all()
     row = comparison.row(run, "LSE1", "cat")
+    assert row.ap == evaluation.bootstrap(counts)  # over the seeds as well as the images
     assert row.ap.value == pytest.approx(np.mean(evaluation.ap(counts.sum(axis=1))))
     assert row.ap.low <= row.ap.value <= row.ap.high
 
 
+def test_the_three_thetas_are_kept_apart(run):
+    for model, cls in (("LSE1", "cat"), ("max1", "dog")):
+        assert comparison.seed_thetas(run, model, cls, at="paper") == [paper.THETA[cls]] * 2
+        aps = {}
+        for at in comparison.THETAS:
+            counts = comparison.seed_counts(run, model, cls, at=at)
+            aps[at] = evaluation.ap(counts.sum(axis=1))
+            for seed, theta in enumerate(comparison.seed_thetas(run, model, cls, at=at)):
+                assert aps[at][seed] == run.smoothed(model, cls, 2, seed).at(theta).ap
+        assert (aps["oracle"] >= aps["train"]).all() and (aps["oracle"] >= aps["paper"]).all()
+    with pytest.raises(LsegreproError, match="train, paper, oracle, not from 'val'"):
+        comparison.seed_counts(run, "LSE1", "cat", at="val")
+
+
 def test_differences_know_which_is_better(run):
-    (difference,) = comparison.model_differences(run, comparison.LSE_OR_MAX)
-    assert difference.name == "LSE1 − max1" and difference.sign == 1
-    assert difference.paper == pytest.approx(0.1145)
+    cat, dog = comparison.model_differences(run, comparison.LSE_OR_MAX)
+    assert (cat.name, cat.cls, cat.sign, dog.sign) == ("LSE1 − max1", "cat", 1, 1)
+    assert cat.paper == pytest.approx(0.1145)
+    assert cat.interval == evaluation.bootstrap_difference(
+        comparison.seed_counts(run, "LSE1", "cat"), comparison.seed_counts(run, "max1", "cat"))
     assert comparison.model_differences(run, comparison.SMALL_OR_LARGE) == []
-    assert len(comparison.round_differences(run)) == 2
-    assert "LSE1 − max1, cat" in comparison.forest([difference]).alt
+    assert len(comparison.round_differences(run)) == 4
+    assert "LSE1 − max1, cat" in comparison.forest([cat]).alt
     with pytest.raises(LsegreproError, match="at least one"):
         comparison.forest([])
 
 
-def test_a_box_that_is_told_leaves_other_images_alone(run):
-    box = comparison.centred_box(run, "cat")
+@pytest.mark.parametrize("cls, index", paper.VOC_INDEX.items())
+def test_the_box_is_that_of_the_masks(run, cls, index):
+    """Twenty boxes painted on every mask, the best of train taken; also when told which images hold the class."""
+    counts, holds = {}, {}
+    for split in ("train", "val"):
+        data = run.segmentation(split)
+        masks = [data.mask(i) for i in range(len(data))]
+        holds[split] = np.array([(mask == index).any() for mask in masks])
+        painted = []
+        for k in range(1, 21):
+            boxes = [np.zeros(mask.shape, bool) for mask in masks]
+            for box in boxes:
+                h, w = (round(side * k / 20) for side in box.shape)
+                top, left = (box.shape[0] - h) // 2, (box.shape[1] - w) // 2
+                box[top : top + h, left : left + w] = True
+            painted.append([counted([box], [mask], index) for box, mask in zip(boxes, masks, strict=True)])
+        counts[split] = np.array(painted)
+    assert present_weights(run.regions("train")).tolist() == [1] * 6
+    best = int(np.argmax(evaluation.ap(counts["train"].sum(axis=1))))
+    told = int(np.argmax(evaluation.ap(counts["train"][:, holds["train"]].sum(axis=1))))
+    box = comparison.centred_box(run, cls)
+    assert (box.fraction, box.told_fraction) == ((best + 1) / 20, (told + 1) / 20)
+    assert (box.counts == counts["val"][best]).all()
+    assert (box.told[holds["val"]] == counts["val"][told][holds["val"]]).all()
+    assert not box.told[~holds["val"], 1].any() and box.counts[~holds["val"], 1].all()
+
+
+def test_the_box_is_chosen_with_the_weights_of_the_images(run, monkeypatch):
+    """Images that stand for absent ones count for more in the choice of the box, as in that of theta."""
+    weights = np.where(evaluation.present(run.regions("train"), "cat"), 1.0, 1e6)
+    monkeypatch.setattr(comparison, "present_weights", lambda regions: weights)
+    expected = int(np.argmax(evaluation.ap(
+        (evaluation.centred_box_counts(run.regions("train"), "cat") * weights[:, None]).sum(axis=1))))
+    assert comparison.centred_box(run, "cat").fraction == evidence.BOX_FRACTIONS[expected]
+
+
+def test_networks_against_baselines(run):
+    names = ["nothing foreground", "everything foreground", "centred box"]
+    assert list(comparison.baselines(run, "cat")) == names
+    found = {(d.name, d.cls): d for d in comparison.baseline_differences(run)}
+    assert len(found) == 2 * 2 * 3
+    for cls in paper.CLASSES:
+        assert all(found[f"LSE1 − {name}", cls].sign == 1 for name in names)
+        box = found["max1 − centred box", cls]
+        assert box.sign < 1 and box.interval == evaluation.bootstrap_difference(
+            comparison.seed_counts(run, "max1", cls), comparison.centred_box(run, cls).counts)
+    rows = [comparison.row(run, "LSE1", "cat"),
+            *(comparison.constant_row(name, "cat", c) for name, c in comparison.baselines(run, "cat").items())]
+    assert rows[1].ap.value == 0 and rows[1].background.value == 1
+    assert "centred box cat AP" in figures.table_2_html(rows, "Ours.").text
+
+
+def test_two_networks_label_together(run):
+    counts = comparison.three_way_counts(run, "LSE1")
+    assert list(counts) == ["background", "cat", "dog"]
+    thetas = [choose_theta(run, "LSE1", cls, 2, 1) for cls in paper.CLASSES]
+    expected = evaluation.three_way(run.regions("val"), run.scores("LSE1", "cat", 2, 1),
+                                    run.scores("LSE1", "dog", 2, 1), *thetas)
+    for name in counts:
+        assert counts[name].shape == (2, 8, 4) and (counts[name][1] == expected.counts(name)).all()
+
+
+def test_images_are_classified_by_every_seed(run):
     holds = evaluation.present(run.regions("val"), "cat")
-    assert 0 < box.fraction <= 1 and box.counts.shape == box.told.shape == (6, 4)
-    assert box.counts[~holds, 1].all() and not box.told[~holds, 1].any()
-    rows = [comparison.row(run, "LSE1", "cat"), comparison.constant_row("box", "cat", box.counts)]
-    assert "box cat AP" in figures.table_2_html(rows, "Ours.").text
+    right = comparison.classification_counts(run, "LSE1", "cat")
+    assert right.shape == (2, 8, 4) and (evaluation.accuracy(right.sum(axis=1)) == 1).all()
+    never = comparison.classification_counts(run, "max1", "cat")
+    assert never[0, :, 2].tolist() == holds.tolist() and not never[..., :2].any()
+
+
+PAGE = """
+import json, sys
+sys.modules["torch"] = None
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
+    if cell["cell_type"] == "code":
+        shell.run_cell("".join(cell["source"])).raise_error()
+        if "parameters" in cell["metadata"]["tags"]:
+            shell.user_ns.update(profile="tiny.toml", run_folder="run")
+spaces = shell.user_ns
+print(json.dumps({"ap": spaces["aps"]["LSE1", "cat"].value, "short": spaces["short_of"]("max1", "dog"),
+                  "beats": spaces["short_of"]("LSE1", "cat"), "together": list(spaces["together"])}))
+"""
+
+
+def test_the_page_needs_neither_torch_nor_photographs(folder, run):
+    """Every cell of the chapter, run where torch cannot be imported and no photograph is known."""
+    pytest.importorskip("IPython")
+    hidden = {key: value for key, value in os.environ.items() if key != "LSEGREPRO_DATA"}
+    done = subprocess.run([sys.executable, "-c", PAGE, ROOT / "notebooks" / "06-table-2.ipynb"], cwd=folder,
+                          capture_output=True, text=True, env=hidden)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["ap"] == comparison.row(run, "LSE1", "cat").ap.value and found["together"] == ["max1", "LSE1"]
+    assert found["short"].startswith("**max1 does not beat** “") and "“centred box”" in found["short"]
+    assert found["beats"] == "LSE1 beats all 3 of them for cat."

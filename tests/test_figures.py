@@ -205,7 +205,7 @@ def test_figure_6_has_a_column_an_image(picture, codes):
 
 def test_figure_5_draws_exactly_the_curve(curve):
     thetas = np.arange(200) / 200
-    raw = sweep.ThetaLine("LSE1", "cat", thetas, evaluation.ap(curve.at_many(thetas)), False, exact=False)
+    raw = sweep.ThetaLine("LSE1", "cat", thetas, evaluation.ap(curve.at_many(thetas)), False)
     smoothed = sweep.ThetaLine.of("LSE1", "cat", curve, band=(thetas, raw.ap - 0.01, raw.ap + 0.01))
     best = curve.best()
     marks = [sweep.ThetaMark("LSE1", "cat", 0.5, curve.at(0.5).ap),
@@ -217,7 +217,7 @@ def test_figure_5_draws_exactly_the_curve(curve):
     assert np.array_equal(line.get_xdata(), curve.thetas)
     assert np.array_equal(line.get_ydata(), 100 * curve.ap)
     assert line.get_drawstyle() == "steps-post" and line.get_linestyle() == "-"
-    assert np.array_equal(dashed.get_ydata(), 100 * raw.ap) and dashed.get_drawstyle() == "default"
+    assert np.array_equal(dashed.get_ydata(), 100 * raw.ap) and dashed.get_drawstyle() == "steps-post"
     assert dashed.get_linestyle() != "-"
     # The step drawn at any theta is the AP counted there.
     for theta in (0.0, 0.123, 0.5, 0.77, 0.88):
@@ -251,6 +251,27 @@ def test_figure_5_of_an_undefined_ap():
     assert "undefined" in figure.alt and len(figure.axes) == 1
     with pytest.raises(LsegreproError, match="needs a line"):
         sweep.figure_5([])
+
+
+def test_sweeps_draw_the_intervals_they_are_given():
+    ap = {"LSE1, cat": [Interval(0.1, 0.08, 0.13), Interval(0.12, 0.12, 0.12)],
+          "max1, cat": [Interval(0.05, 0.04, 0.06)] * 2}
+    panels = [sweep.Sweep("scale", [50, 100], ap), sweep.Sweep("σ", [0.5, 1.2], ap)]
+    figure = sweep.sweeps(panels, {"LSE1, cat": 0.12, "max1, cat": 0.05})
+    for axis, ticks in zip(figure.axes, (["50", "100"], ["0.5", "1.2"]), strict=True):
+        assert [label.get_text() for label in axis.get_xticklabels()] == ticks
+        points = [line for line in axis.lines if line.get_marker() not in ("", "None", None)]
+        bars = [bar.get_segments() for bar in axis.collections]
+        for name, line, segments in zip(ap, points, bars, strict=True):
+            wanted = 100 * np.array([(i.value, i.low, i.high) for i in ap[name]])
+            assert to_hex(line.get_color()) == to_hex(display.MODEL_STYLE[name[:4]][0])
+            np.testing.assert_allclose(line.get_ydata(), wanted[:, 0])
+            np.testing.assert_allclose([s[:, 1] for s in segments], wanted[:, 1:])
+            np.testing.assert_allclose([s[:, 0] for s in segments], np.repeat(line.get_xdata()[:, None], 2, axis=1))
+    assert "scale, LSE1, cat: 10.00 % [8.00, 13.00] at 50" in figure.alt
+    assert drawn(figure)[0] == "image/svg+xml"
+    with pytest.raises(LsegreproError, match="at least one"):
+        sweep.sweeps([], {})
 
 
 # Charts

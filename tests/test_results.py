@@ -2,29 +2,30 @@
 
 import dataclasses
 import shutil
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from literal import META
 from torchmetrics.functional.classification import binary_jaccard_index
 
-from lsegrepro import evaluation, paper, results
+from lsegrepro import LsegreproError, evaluation, paper, results
 from lsegrepro.data.drawn import DrawnSegmentation
-from lsegrepro.evidence import Regions, RegionsBuilder, ScoresBuilder
+from lsegrepro.evidence import Regions, RegionsBuilder, Scores, ScoresBuilder
 from lsegrepro.scoring import score_image
 from lsegrepro.superpixels import Superpixels, oversegment
 
 NETWORK = ("LSE1", "cat", 2, 0)
-META = {"model": "LSE1", "class": "cat", "round": 1, "seed": 0, "split": "val", "weights_sha256": "f00d",
-        "arguments": {}, "device": "none"}
 
 
 def regions_of(totals, absent: int = 0) -> Regions:
     """Regions with one superpixel an image, of these counts of cat, dog and other."""
-    totals = np.array(totals, np.uint32)
-    n = len(totals)
-    return Regions("val", "digest", Superpixels(), [f"a{i}" for i in range(n)], [f"b{i}" for i in range(absent)],
-                   n + absent, np.full((n, 2), 100, np.int32), np.arange(n + 1), totals, np.zeros(n, np.uint32))
+    builder = RegionsBuilder("val", "digest", Superpixels(), [f"b{i}" for i in range(absent)], len(totals) + absent)
+    for i, pixels in enumerate(totals):
+        mask = np.repeat(np.array([8, 12, 0], np.uint8), pixels)[None]
+        builder.add(f"a{i}", np.zeros(mask.shape, np.int32), mask)
+    return builder.build()
 
 
 @pytest.fixture
@@ -69,12 +70,52 @@ def test_images_without_the_classes_stand_for_the_absent(totals, absent, weights
 
 def test_the_curve_on_train_is_that_of_the_weighted_pixels(drawn_evidence):
     regions, scores, pictures = drawn_evidence  # weights 1, 1 and 3
+    curve = results.train_curve(regions, scores)
+    for theta in (0.2, 0.4, 0.5, 0.6051, 0.8):
+        expected = sum(np.multiply(by_hand(*picture, theta), weight)
+                       for picture, weight in zip(pictures, (1, 1, 3), strict=True))
+        assert curve.at_many(theta).tolist() == expected.tolist()
+
+
+class Given(NamedTuple):
+    """A run that holds one piece of evidence."""
+
+    the_regions: Regions
+    the_scores: Scores
+
+    def regions(self, split):
+        return self.the_regions
+
+    def scores(self, *network):
+        return self.the_scores
+
+
+def test_theta_of_the_weighted_pixels(drawn_evidence):
+    """Raw or smoothed: the first of the 200 thetas with the largest AP of pixels, each image with its weight."""
+    regions, scores, pictures = drawn_evidence
+
     for smoothed in (True, False):
-        curve = results.train_curve(regions, scores, smoothed=smoothed)
-        for theta in (0.2, 0.4, 0.5, 0.605, 0.8):
-            expected = sum(np.multiply(by_hand(*picture, theta, smoothed), weight)
-                           for picture, weight in zip(pictures, (1, 1, 3), strict=True))
-            assert curve.at_many(theta).tolist() == expected.tolist()
+        aps = []
+        for b in range(200):
+            tp, fp, fn, _ = sum(np.multiply(by_hand(*picture, b / 200, smoothed), weight)
+                                for picture, weight in zip(pictures, (1, 1, 3), strict=True))
+            aps.append(tp / (tp + fp + fn))
+        theta = results.choose_theta(Given(regions, scores), "LSE1", "cat", smoothed=smoothed)
+        assert theta == aps.index(max(aps)) / 200
+
+
+def test_no_theta_without_the_class():
+    """Train images without a dog cannot choose a theta for dogs."""
+    builder = RegionsBuilder("train", "d", Superpixels(), absent=[], listed=1)
+    builder.add("a", np.zeros((2, 3), np.int32), np.full((2, 3), 8, np.uint8))
+    regions = builder.build()
+    builder = ScoresBuilder(regions, {**META, "class": "dog", "split": "train"})
+    builder.add(np.zeros((2, 3), np.uint16), np.zeros((2, 3), np.int32), np.full((2, 3), 8, np.uint8), (0, 0))
+    scores = builder.build()
+
+    for smoothed in (True, False):
+        with pytest.raises(LsegreproError, match="0/0"):
+            results.choose_theta(Given(regions, scores), "LSE1", "dog", smoothed=smoothed)
 
 
 def by_hand(codes, labels, mask, theta, smoothed=True) -> np.ndarray:

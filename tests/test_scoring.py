@@ -11,6 +11,7 @@ from lsegrepro import dense, gallery, scoring
 from lsegrepro.arguments import Scoring
 from lsegrepro.data.images import prepare
 from lsegrepro.errors import LsegreproError
+from lsegrepro.evidence import code_digest
 from lsegrepro.superpixels import Superpixels, oversegment
 from lsegrepro.weights import Weights
 
@@ -111,7 +112,7 @@ def test_image_scores_are_the_largest_of_the_central_patches(weights, regions):
 def test_scores_say_what_made_them(weights, regions):
     meta = scored(weights, regions).meta
     wanted = {"model": "LSE1", "class": "cat", "round": 1, "seed": 0, "split": "val", "weights_sha256": "f00d",
-              "arguments": {"scale_to": 0, "precision": "float32"}}
+              "arguments": {"scale_to": 0, "precision": "float32"}, "code_digest": code_digest()}
     assert wanted.items() <= meta.items() and meta["regions"]["digest"] == regions.digest
 
 

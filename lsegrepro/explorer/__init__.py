@@ -110,8 +110,6 @@ class Scene:
                 raise LsegreproError(
                     f"{name} must be {self.image.shape[:2]} {np.dtype(kind)}, got {array.shape} {array.dtype}"
                 )
-        if self.curve is not None and self.curve.grid is not None:
-            raise LsegreproError("the curve is known on a grid only; give the explorer a smoothed curve")
         object.__setattr__(self, "marks", {"paper": paper.THETA[self.cls], **self.marks})
         threshold(np.array(list(self.marks.values())))  # refuses a theta outside [0, 1)
 

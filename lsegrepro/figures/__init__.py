@@ -4,11 +4,11 @@ from ..views import heat, overlay
 from .charts import gradient_weights, tempered_family, training_curves
 from .pictures import Result, figure_2, figure_4, figure_6
 from .style import show
-from .sweep import ThetaLine, ThetaMark, figure_5
+from .sweep import Sweep, ThetaLine, ThetaMark, figure_5, sweeps
 from .tables import Row, table_2_dots, table_2_html
 
 __all__ = [
-    "Result", "Row", "ThetaLine", "ThetaMark", "figure_2", "figure_4", "figure_5", "figure_6",
-    "gradient_weights", "heat", "overlay", "show", "table_2_dots", "table_2_html", "tempered_family",
+    "Result", "Row", "Sweep", "ThetaLine", "ThetaMark", "figure_2", "figure_4", "figure_5", "figure_6",
+    "gradient_weights", "heat", "overlay", "show", "sweeps", "table_2_dots", "table_2_html", "tempered_family",
     "training_curves",
 ]

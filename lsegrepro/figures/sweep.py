@@ -1,4 +1,4 @@
-"""Figure 5: AP against theta, exact at every theta."""
+"""AP against what is chosen: Figure 5, exact at every theta, and the parameters of the superpixels."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from .. import evaluation, paper
 from ..errors import LsegreproError
+from ..evaluation import Interval
 from ..views import CEILING
 from .style import INK, RULE, WIDTH, model_style, styled
 
@@ -30,8 +31,6 @@ class ThetaLine:
         (m,) each; a step begins at each theta and holds until the next.
     smoothed : bool
         After the vote of the superpixels: solid. Raw pixels: dashed.
-    exact : bool
-        False if the AP is known at `thetas` only; the points are then joined by straight lines.
     band : tuple of ndarray, optional
         thetas, low and high of an interval, shaded.
     """
@@ -41,7 +40,6 @@ class ThetaLine:
     thetas: np.ndarray
     ap: np.ndarray
     smoothed: bool = True
-    exact: bool = True
     band: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     @classmethod
@@ -49,7 +47,7 @@ class ThetaLine:
         kind, model: str, cls: str, curve: evaluation.Curve, *, smoothed: bool = True, band=None
     ) -> ThetaLine:
         """The line of a curve, step for step."""
-        return kind(model, cls, curve.thetas, curve.ap, smoothed, curve.grid is None, band)
+        return kind(model, cls, curve.thetas, curve.ap, smoothed, band)
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def _theta_line(axis: Axes, line: ThetaLine) -> str:
     axis.plot(
         line.thetas, 100 * np.asarray(line.ap), color=colour, zorder=3 if line.smoothed else 2.5,
         linewidth=1.8 if line.smoothed else 1.1, linestyle="-" if line.smoothed else _DASHES,
-        drawstyle="steps-post" if line.exact else "default",
+        drawstyle="steps-post",
     )  # fmt: skip
     if line.band is not None:
         thetas, low, high = (np.asarray(a, float) for a in line.band)
@@ -154,3 +152,61 @@ def _theta_legend(figure: Figure, lines: Sequence[ThetaLine], marks: Sequence[Th
     handles = [handle for pair in pairs for handle in pair] if kinds else models
     columns = max(len(models), len(kinds))
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.6)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """One parameter moved, the others held.
+
+    Attributes
+    ----------
+    parameter : str
+        Its name, for the axis.
+    values : sequence of float
+        (m,), ascending.
+    ap : mapping
+        Name of a network, beginning with its model, to m intervals, fractions.
+    """
+
+    parameter: str
+    values: Sequence[float]
+    ap: Mapping[str, Sequence[Interval]]
+
+
+@styled
+def sweeps(panels: Sequence[Sweep], levels: Mapping[str, float], split: str = "train") -> Figure:
+    """AP against each parameter, a panel each: points with bars, and a dashed line across to compare with.
+
+    Parameters
+    ----------
+    panels : sequence of Sweep
+        Values stand at equal distances, whatever they are.
+    levels : mapping
+        Name of a network to the AP, a fraction, of its dashed line.
+    split : str
+        What the AP was measured on, for the axis.
+    """
+    if not panels:
+        raise LsegreproError("a chart of parameters needs at least one of them")
+    figure = Figure(figsize=(WIDTH, 3.2))
+    ratios = [len(panel.values) + 1 for panel in panels]
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=ratios)[0]
+    said = []
+    for axis, panel in zip(row, panels, strict=True):
+        for i, (name, intervals) in enumerate(panel.ap.items()):
+            colour, marker = model_style(name.replace(",", " ").split(" ")[0])
+            value, low, high = 100 * np.array([(each.value, each.low, each.high) for each in intervals]).T
+            places = np.arange(len(panel.values)) + 0.12 * (i - (len(panel.ap) - 1) / 2)  # bars side by side
+            axis.vlines(places, low, high, color=colour, linewidth=1.4)
+            axis.plot(places, value, color=colour, marker=marker, markersize=5, linewidth=1.2, label=name)
+            axis.axhline(100 * levels[name], color=colour, linewidth=0.9, linestyle=_DASHES)
+            points = ", ".join(f"{v:.2f} % [{a:.2f}, {b:.2f}] at {x:g}"
+                               for x, v, a, b in zip(panel.values, value, low, high, strict=True))
+            said.append(f"{panel.parameter}, {name}: {points}")
+        axis.set(xlabel=panel.parameter, xticks=range(len(panel.values)), xlim=(-0.5, len(panel.values) - 0.5),
+                 xticklabels=[f"{x:g}" for x in panel.values])
+    row[0].set(ylabel=f"AP = IoU on {split} (%)")
+    handles, names = row[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=max(1, len(names)))
+    figure.alt = f"AP on {split} against the parameters of the superpixels. " + "; ".join(said) + "."
+    return figure

@@ -1,0 +1,159 @@
+"""Evidence made image by image, in the order of the set, from label maps, masks and codes."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import __version__, paper
+from ..superpixels import Superpixels, order_statistic, superpixel_sizes
+from .records import BOX_FRACTIONS, GRID_BINS, META_KEYS, VOID, Regions, Scores, require
+
+
+@dataclass
+class RegionsBuilder:
+    """Assemble `Regions` image by image.
+
+    >>> builder = RegionsBuilder("val", "d1", Superpixels(), absent=["b"], listed=2)
+    >>> builder.add("a", np.array([[0, 0, 1]]), np.array([[8, 0, 255]], np.uint8))
+    >>> builder.build().counts.tolist()
+    [[1, 0, 1], [0, 0, 0]]
+    """
+
+    split: str
+    data_digest: str
+    superpixels: Superpixels
+    absent: list[str]
+    listed: int
+    _rows: list[tuple] = field(default_factory=list, repr=False)
+
+    def add(self, name: str, labels: np.ndarray, mask: np.ndarray) -> None:
+        """Count an image: labels (H, W) of `superpixels.oversegment`, mask (H, W) uint8 of VOC indices."""
+        superpixels = len(superpixel_sizes(labels))
+        _same_shape(name, labels, mask)
+        column = np.full(256, 2)
+        column[[*(paper.VOC_INDEX[cls] for cls in paper.CLASSES), VOID]] = (0, 1, 3)
+        truth = column[mask.ravel()]
+        cells = np.bincount(labels.ravel() * 4 + truth, minlength=4 * superpixels)
+        rings = np.bincount(smallest_box(*mask.shape).ravel() * 4 + truth, minlength=4 * len(BOX_FRACTIONS))
+        self._rows.append((name, labels.shape, *(c.reshape(-1, 4)[:, :3] for c in (cells, rings)), _checksum(labels)))
+
+    def build(self) -> Regions:
+        """The regions of the images added so far, in their order."""
+        require(self._rows, "no image was added")
+        ids, sizes, counts, rings, checksums = zip(*self._rows, strict=True)
+        return Regions(
+            self.split, self.data_digest, self.superpixels, ids, tuple(self.absent), self.listed,
+            sizes=np.array(sizes, np.int32),
+            offsets=np.cumsum([0, *map(len, counts)], dtype=np.int64),
+            counts=np.concatenate(counts).astype(np.uint32),
+            rings=np.array(rings, np.uint32),
+            label_checksums=np.array(checksums, np.uint32),
+        )
+
+
+@dataclass
+class ScoresBuilder:
+    """Assemble `Scores` image by image, in the order of the regions, checking each against them.
+
+    Parameters
+    ----------
+    regions : Regions
+    meta : dict
+        Exactly `META_KEYS`.
+    """
+
+    regions: Regions
+    meta: dict[str, Any]
+    _rows: list[tuple] = field(default_factory=list, repr=False)
+    _codes: np.ndarray = field(default_factory=lambda: np.zeros((2, 65536), np.int64), repr=False)
+
+    def __post_init__(self) -> None:
+        wrong = set(META_KEYS) ^ set(self.meta)
+        require(not wrong, f"meta must have exactly {', '.join(META_KEYS)}; wrong: {sorted(wrong)}")
+        require(self.meta["class"] in paper.CLASSES, f"unknown class {self.meta['class']!r}")
+
+    def add(self, codes: np.ndarray, labels: np.ndarray, mask: np.ndarray, image_scores: np.ndarray) -> None:
+        """Add the next image.
+
+        Parameters
+        ----------
+        codes : ndarray
+            (H, W) uint16, floor(p * 65535) of every pixel.
+        labels, mask : ndarray
+            (H, W), those the regions were made of.
+        image_scores : array_like
+            (2,), largest foreground and background score of the N test patches.
+
+        Raises
+        ------
+        LsegreproError
+            If the superpixels or the mask are not those of the regions.
+        """
+        index = len(self._rows)
+        require(index < len(self.regions), f"one image more than the {len(self.regions)} of the regions")
+        name = self.regions.ids[index]
+        _same_shape(name, labels, mask)
+        require(_checksum(labels) == self.regions.label_checksums[index],
+                f"the superpixels of {name} are not those of the regions; compute the regions again here")
+        inside = mask == paper.VOC_INDEX[self.meta["class"]]
+        rows = np.stack([np.bincount(codes[part], minlength=65536) for part in (inside, ~inside & (mask != VOID))])
+        grid = np.stack([np.bincount(GRID_BINS, row) for row in rows])  # (2, GRID + 1)
+        self._rows.append((order_statistic(codes, labels), *grid, np.asarray(image_scores, np.float32)))
+        self._codes += rows
+
+    def build(self) -> Scores:
+        """The scores; every image of the regions must have been added."""
+        require(len(self._rows) == len(self.regions),
+                f"{len(self._rows)} of {len(self.regions)} images were added")
+        statistics, foreground, background, image_scores = zip(*self._rows, strict=True)
+        meta = {**self.meta, "regions": self.regions.summary(), "package_version": __version__}
+        scores = Scores(
+            meta=json.loads(json.dumps(meta)),  # as it will be read back: lists, not tuples
+            statistics=np.concatenate(statistics),
+            foreground=np.array(foreground, np.uint32),
+            background=np.array(background, np.uint32),
+            foreground_codes=self._codes[0].astype(np.uint32),
+            background_codes=self._codes[1].astype(np.uint32),
+            image_scores=np.array(image_scores, np.float32),
+        )
+        scores.check(self.regions)
+        return scores
+
+
+def smallest_box(height: int, width: int) -> np.ndarray:
+    """For each pixel the place in `BOX_FRACTIONS` of the smallest centred box that holds it.
+
+    The box of a fraction has the rounded fraction of each side; where it cannot be centred, it
+    lies half a pixel towards the top or the left. So every box holds the smaller ones.
+
+    Returns
+    -------
+    ndarray
+        (height, width) int64 in 0 .. 19.
+
+    >>> smallest_box(8, 8)[4].tolist()
+    [16, 11, 6, 3, 3, 8, 13, 18]
+    """
+    rings = []
+    for side in (height, width):
+        ring = np.empty(side, np.int64)
+        for place, fraction in reversed(list(enumerate(BOX_FRACTIONS))):
+            length = round(side * fraction)
+            start = (side - length) // 2
+            ring[start : start + length] = place
+        rings.append(ring)
+    return np.maximum.outer(*rings)
+
+
+def _checksum(labels: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(labels, "<i4"))
+
+
+def _same_shape(name: str, labels: np.ndarray, mask: np.ndarray) -> None:
+    require(mask.shape == labels.shape and mask.dtype == np.uint8,
+            f"the mask of {name} must be {labels.shape} uint8, got {mask.shape} {mask.dtype}")

@@ -1,0 +1,262 @@
+"""What evidence holds: `Regions`, the truth in each superpixel, and `Scores`, what a model says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import paper
+from ..errors import LsegreproError
+from ..superpixels import Superpixels
+from . import sealed
+
+VOID = 255
+"""Mask value that no count includes, as in VOC's own evaluation."""
+
+COLUMNS = (*paper.CLASSES, "other")
+"""Columns of `Regions.counts`; other is background and every other class, void left out."""
+
+BOX_FRACTIONS = tuple(step / 20 for step in range(1, 21))
+"""Sides of the centred boxes that are counted, as parts of the image's sides."""
+
+GRID = 200
+"""The histograms of each image are exact at theta = b / GRID, b = 0 .. GRID - 1 (steps of 0.005)."""
+
+GRID_CODES = np.floor(np.arange(GRID) / GRID * 65535).astype(np.int64)
+"""code > GRID_CODES[b] exactly when code > theta * 65535 at theta = b / GRID."""
+
+GRID_BINS = np.searchsorted(GRID_CODES, np.arange(65536))
+"""(65536,) int64, how many thetas of the grid each code exceeds: its bin in the histograms of an image."""
+
+META_KEYS = ("model", "class", "round", "seed", "split", "weights_sha256", "arguments", "device", "code_digest")
+"""What the author of a scores file says; regions and package version are added."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """What the ground truth says of each superpixel; n images, T superpixels in all.
+
+    Attributes
+    ----------
+    split : str
+        For example ``"val"``.
+    data_digest : str
+        Digest of the segmentation set.
+    superpixels : Superpixels
+    ids, absent : tuple of str
+        Images counted, in order, and images listed but not at hand.
+    listed : int
+        Images on the official list.
+    sizes : ndarray
+        (n, 2) int32, height and width in pixels.
+    offsets : ndarray
+        (n + 1,) int64; superpixels offsets[i] : offsets[i + 1] belong to image i.
+    counts : ndarray
+        (T, 3) uint32, pixels of cat, dog and other in each superpixel, void left out.
+    rings : ndarray
+        (n, 20, 3) uint32, pixels of cat, dog and other that lie in the centred box of each of
+        `BOX_FRACTIONS` and in no smaller one. `boxes` adds them up; apart they compress better.
+    label_checksums : ndarray
+        (n,) uint32, CRC-32 of each label map: tells whether two machines cut an image alike.
+    """
+
+    split: str
+    data_digest: str
+    superpixels: Superpixels
+    ids: tuple[str, ...]
+    absent: tuple[str, ...]
+    listed: int
+    sizes: np.ndarray
+    offsets: np.ndarray
+    counts: np.ndarray
+    rings: np.ndarray
+    label_checksums: np.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", tuple(self.ids))
+        object.__setattr__(self, "absent", tuple(self.absent))
+        n, names = len(self.ids), (*self.ids, *self.absent)
+        require(n >= 1 and len(set(names)) == len(names) and all(isinstance(i, str) and i for i in names),
+                "image ids must be distinct names, at least one of them present")
+        require(isinstance(self.listed, int) and self.listed >= len(names),
+                f"listed is {self.listed} but {len(names)} images are named")
+        _freeze(self, "sizes", np.int32, (n, 2))
+        _freeze(self, "offsets", np.int64, (n + 1,))
+        require(self.offsets[0] == 0 and (np.diff(self.offsets) >= 1).all(),
+                "offsets must start at 0 and give each image a superpixel")
+        _freeze(self, "counts", np.uint32, (int(self.offsets[-1]), len(COLUMNS)))
+        _freeze(self, "rings", np.uint32, (n, len(BOX_FRACTIONS), len(COLUMNS)))
+        _freeze(self, "label_checksums", np.uint32, (n,))
+        areas = self.sizes.astype(np.int64).prod(axis=1)
+        require((self.sizes > 0).all() and (self.totals.sum(axis=1) <= areas).all()
+                and (np.diff(self.offsets) <= areas).all(), "an image has more pixels counted than it holds")
+        require((self.boxes[:, -1] == self.totals).all(),
+                "the boxes and the superpixels of an image do not hold the same pixels")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def totals(self) -> np.ndarray:
+        """Pixels of cat, dog and other in each image: (n, 3) int64."""
+        return np.add.reduceat(self.counts.astype(np.int64), self.offsets[:-1], axis=0)
+
+    @cached_property
+    def boxes(self) -> np.ndarray:
+        """Pixels of cat, dog and other inside the centred box of each of `BOX_FRACTIONS`: (n, 20, 3) int64."""
+        return self.rings.cumsum(axis=1, dtype=np.int64)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the whole content; scores name the regions they belong to by it."""
+        return sealed.content_digest(*self._parts())
+
+    def summary(self) -> dict[str, Any]:
+        """What scores repeat of their regions, so that a mismatch can be named."""
+        return {"split": self.split, "images": len(self), "superpixels": asdict(self.superpixels),
+                "data_digest": self.data_digest, "digest": self.digest}
+
+    def pixels(self, cls: str) -> tuple[np.ndarray, np.ndarray]:
+        """Foreground and background pixels of each superpixel for a class: (T,), (T,) int64."""
+        if cls not in paper.CLASSES:
+            raise LsegreproError(f"unknown class {cls!r}; choose one of {', '.join(paper.CLASSES)}")
+        counts = self.counts.astype(np.int64)
+        foreground = counts[:, COLUMNS.index(cls)]
+        return foreground, counts.sum(axis=1) - foreground
+
+    def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        header = {"split": self.split, "data_digest": self.data_digest, "listed": self.listed,
+                  "superpixels": asdict(self.superpixels), "ids": list(self.ids), "absent": list(self.absent)}
+        names = ("sizes", "offsets", "counts", "rings", "label_checksums")
+        return header, {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What one model says of each superpixel and image, for one class.
+
+    Attributes
+    ----------
+    meta : dict
+        `META_KEYS`, ``regions`` (`Regions.summary`) and ``package_version``.
+    statistics : ndarray
+        (T,) uint16, order statistic of the pixel codes of each superpixel.
+    foreground, background : ndarray
+        (n, GRID + 1) uint32, histograms of the pixel codes inside and outside the class
+        mask, void left out. Bin b holds the pixels whose code exceeds exactly b thetas of
+        the grid, so the pixels above theta = b / GRID are those of the bins b + 1 and up.
+    foreground_codes, background_codes : ndarray
+        (65536,) uint32, histograms of the codes themselves over all images, exact at every theta.
+    image_scores : ndarray
+        (n, 2) float32 in [-1, 1], largest foreground and background score of the N test patches.
+    """
+
+    meta: dict[str, Any]
+    statistics: np.ndarray
+    foreground: np.ndarray
+    background: np.ndarray
+    foreground_codes: np.ndarray
+    background_codes: np.ndarray
+    image_scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        missing = [key for key in (*META_KEYS, "regions", "package_version") if key not in self.meta]
+        require(not missing, f"the header lacks {', '.join(missing)}")
+        require(self.meta["class"] in paper.CLASSES, f"unknown class {self.meta['class']!r}")
+        require(isinstance(self.meta["regions"], Mapping) and "digest" in self.meta["regions"],
+                "the header does not name its regions")
+        n = len(self.image_scores)
+        _freeze(self, "statistics", np.uint16, (len(self.statistics),))
+        for name in ("foreground", "background"):
+            _freeze(self, name, np.uint32, (n, GRID + 1))
+            _freeze(self, f"{name}_codes", np.uint32, (65536,))
+        _freeze(self, "image_scores", np.float32, (n, 2))
+        require(np.isfinite(self.image_scores).all(), "image_scores holds values that are not finite")
+        require((np.abs(self.image_scores) <= 1).all(),
+                "image_scores must lie in [-1, 1]: a tanh bounds them")
+
+    @property
+    def cls(self) -> str:
+        """The class scored, cat or dog."""
+        return self.meta["class"]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the whole content, header included."""
+        return sealed.content_digest(*self._parts())
+
+    def check(self, regions: Regions) -> None:
+        """Raise `LsegreproError`, saying what differs, unless these scores belong to `regions`.
+
+        Scores whose histograms contradict each other belong to none.
+        """
+        mine, theirs = self.meta["regions"], regions.summary()
+        differing = [f"{k} {mine.get(k)!r} against {v!r}" for k, v in theirs.items() if mine.get(k) != v]
+        require(not differing, "the scores belong to other regions: " + "; ".join(differing))
+        require(len(self.statistics) == len(regions.counts) and len(self.image_scores) == len(regions),
+                f"{len(self.statistics)} superpixels of {len(self.image_scores)} images, the regions have "
+                f"{len(regions.counts)} of {len(regions)}")
+        totals = regions.totals[:, COLUMNS.index(self.cls)]
+        wrong = ((self.foreground.sum(axis=1, dtype=np.int64) != totals)
+                 | (self.background.sum(axis=1, dtype=np.int64) != regions.totals.sum(axis=1) - totals))
+        require(not wrong.any(), "the histograms do not add up to the pixels of "
+                f"{regions.ids[int(wrong.argmax())]} ({int(wrong.sum())} images in all)")
+        for name in ("foreground", "background"):
+            codes = np.bincount(GRID_BINS, getattr(self, f"{name}_codes"))  # float64: exact up to 2^53 pixels
+            require((codes == getattr(self, name).sum(axis=0, dtype=np.int64)).all(),
+                    f"the histograms {name} and {name}_codes do not hold the same pixels")
+
+    def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        names = ("statistics", "foreground", "background", "foreground_codes", "background_codes", "image_scores")
+        return self.meta, {name: getattr(self, name) for name in names}
+
+
+def write_regions(path: str | Path, regions: Regions) -> None:
+    """Write regions atomically; the same content gives the same bytes."""
+    sealed.write(path, "lsegrepro regions", *regions._parts())
+
+
+def read_regions(path: str | Path) -> Regions:
+    """Read regions; `LsegreproError` names the file and what is wrong with it."""
+    header, arrays = sealed.read(path, "lsegrepro regions")
+    try:
+        return Regions(**{**header, "superpixels": Superpixels(**header["superpixels"])}, **arrays)
+    except (LsegreproError, TypeError, KeyError) as error:
+        raise LsegreproError(f"{path} is refused: {error}") from error
+
+
+def write_scores(path: str | Path, scores: Scores) -> None:
+    """Write scores atomically; the same content gives the same bytes."""
+    sealed.write(path, "lsegrepro scores", *scores._parts())
+
+
+def read_scores(path: str | Path, regions: Regions | None = None) -> Scores:
+    """Read scores; given `regions`, refuse scores that belong to others, saying what differs."""
+    header, arrays = sealed.read(path, "lsegrepro scores")
+    try:
+        scores = Scores(header, **arrays)
+        if regions is not None:
+            scores.check(regions)
+    except (LsegreproError, TypeError) as error:
+        raise LsegreproError(f"{path} is refused: {error}") from error
+    return scores
+
+
+def _freeze(record: object, name: str, kind: type, shape: tuple[int, ...]) -> None:
+    """Check the shape and type of an array and keep a read-only copy."""
+    array = np.array(getattr(record, name))
+    require(array.shape == shape and array.dtype == kind,
+            f"{name} must be {shape} {np.dtype(kind)}, got {array.shape} {array.dtype}")
+    array.flags.writeable = False
+    object.__setattr__(record, name, array)
+
+
+def require(good: object, message: str) -> None:
+    """Raise `LsegreproError` with the message unless `good`."""
+    if not good:
+        raise LsegreproError(message)

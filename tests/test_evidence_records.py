@@ -1,0 +1,168 @@
+"""Records that contradict themselves or each other are refused; what is written comes back, small."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from literal import META, evidence_of, pictures
+
+from lsegrepro import LsegreproError
+from lsegrepro.evaluation import bootstrap, per_image_counts, raw_curve, smoothed_curve
+from lsegrepro.evidence import (
+    GRID,
+    GRID_CODES,
+    Regions,
+    Scores,
+    read_regions,
+    read_scores,
+    write_regions,
+    write_scores,
+)
+from lsegrepro.evidence.records import GRID_BINS
+from lsegrepro.superpixels import Superpixels
+
+
+def test_every_code_falls_into_its_bin():
+    codes = np.arange(65536)
+    expected = sum((codes > b / GRID * 65535).astype(int) for b in range(GRID))
+    assert (GRID_BINS == expected).all()
+    assert all(((codes > GRID_CODES[b]) == (codes > b / GRID * 65535)).all() for b in range(GRID))
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 5))
+def test_round_trip(tmp_path_factory, seed, count):
+    folder = tmp_path_factory.mktemp("evidence")
+    regions, scores = evidence_of(pictures(seed, count))
+    write_regions(folder / "r.npz", regions)
+    write_scores(folder / "s.npz", scores)
+    regions_again = read_regions(folder / "r.npz")
+    scores_again = read_scores(folder / "s.npz", regions_again)
+    assert regions_again.digest == regions.digest and scores_again.digest == scores.digest
+    assert regions_again.ids == regions.ids and regions_again.superpixels == regions.superpixels
+    assert scores_again.meta == scores.meta
+    for a, b in ((regions, regions_again), (scores, scores_again)):
+        arrays, arrays_again = a._parts()[1], b._parts()[1]
+        for name in arrays:
+            assert arrays[name].dtype == arrays_again[name].dtype
+            assert (arrays[name] == arrays_again[name]).all()
+
+
+@pytest.fixture
+def stored(tmp_path):
+    regions, scores = evidence_of(pictures())
+    write_regions(tmp_path / "regions.npz", regions)
+    write_scores(tmp_path / "scores.npz", scores)
+    return tmp_path
+
+
+@pytest.mark.parametrize("change, says", [
+    (dict(superpixels=Superpixels(scale=50)), "scale"),
+    (dict(split="train"), "split 'val' against 'train'"),
+    (dict(data_digest="data-2"), "data_digest"),
+    (dict(absent=(), listed=3), "digest"),
+])
+def test_scores_of_other_regions(stored, change, says):
+    other = replace(read_regions(stored / "regions.npz"), **change)
+    with pytest.raises(LsegreproError, match=f"scores.npz is refused.*other regions.*{says}"):
+        read_scores(stored / "scores.npz", other)
+
+
+def _with(array, place, value):
+    changed = array.copy()
+    changed[place] = int(changed[place]) + value
+    return changed
+
+
+@pytest.mark.parametrize("change, says", [
+    (lambda r: dict(ids=("a", "a", "b")), "distinct"),
+    (lambda r: dict(listed=4), "listed"),
+    (lambda r: dict(sizes=np.ones((3, 2), np.int32)), "more pixels"),
+    (lambda r: dict(counts=np.zeros((2, 3), np.uint32)), "counts"),
+    (lambda r: dict(offsets=np.array([0, 3, 3, 9])), "offsets"),
+    (lambda r: dict(sizes=np.ones((3, 2))), "sizes.*int32.*float64"),
+    (lambda r: dict(rings=r.rings[:, 1:]), "rings.*20"),
+    (lambda r: dict(rings=_with(r.rings, (1, 4, 2), 1)), "boxes and the superpixels.*same pixels"),
+])
+def test_regions_that_contradict_themselves(change, says):
+    regions, _ = evidence_of(pictures())
+    with pytest.raises(LsegreproError, match=says):
+        replace(regions, **change(regions))
+
+
+@pytest.mark.parametrize("name", ["foreground_codes", "background_codes"])
+def test_histograms_that_contradict_each_other(name):
+    """The same number of pixels, one of them at another code: in another bin of the grid."""
+    regions, scores = evidence_of(pictures())
+    codes = getattr(scores, name)
+    moved = _with(_with(codes, int(codes.argmax()), -1), 20_000, 1)
+    with pytest.raises(LsegreproError, match=f"histograms {name.removesuffix('_codes')} and {name}"):
+        replace(scores, **{name: moved}).check(regions)
+    scores.check(regions)
+
+
+def test_histograms_of_an_image_add_up_to_its_pixels():
+    regions, scores = evidence_of(pictures())
+    with pytest.raises(LsegreproError, match="histograms.*i1"):
+        replace(scores, foreground=_with(scores.foreground, (1, 3), 1)).check(regions)
+
+
+def test_arrays_cannot_be_changed():
+    regions, scores = evidence_of(pictures())
+    for array in (regions.counts, regions.rings, scores.statistics, scores.foreground_codes):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+def test_size_of_a_real_val_split(tmp_path):
+    """886 images of 120 superpixels stay a few hundred kilobytes a model."""
+    rng = np.random.default_rng(0)
+    n, per = 886, 120
+    offsets = np.arange(n + 1) * per
+    counts = np.zeros((n * per, 3), np.uint32)
+    counts[:, 2] = rng.integers(100, 3000, n * per)
+    rings = np.zeros((n, 20, 3), np.uint32)
+    rings[:, :, 2] = rng.multinomial(1, np.ones(20) / 20, n) + np.arange(0, 9000, 450)
+    rings[:, 19, 2] += (counts[:, 2].reshape(n, per).sum(axis=1) - rings[:, :, 2].sum(axis=1)).astype(np.uint32)
+    regions = Regions("val", "d", Superpixels(), tuple(f"2010_{i:06}" for i in range(n)), (), n,
+                      np.full((n, 2), (800, 500), np.int32), offsets, counts, rings, np.zeros(n, np.uint32))
+    histogram = rng.multinomial(1, np.ones(GRID + 1) / (GRID + 1), n).astype(np.uint32)
+    histogram[:, 25:176] = rng.poisson(1000, (n, 151))
+    codes = np.zeros(65536, np.uint32)
+    codes[8000:57000] = rng.poisson(3000, 49000)
+    meta = {**META, "regions": regions.summary(), "package_version": "0"}
+    statistics = rng.integers(8000, 57000, n * per).astype(np.uint16)
+    scores = Scores(meta, statistics, np.zeros_like(histogram), histogram, codes // 20, codes,
+                    np.zeros((n, 2), np.float32))
+    write_regions(tmp_path / "r.npz", regions)
+    write_scores(tmp_path / "s.npz", scores)
+    assert (tmp_path / "r.npz").stat().st_size < 450_000
+    assert (tmp_path / "s.npz").stat().st_size < 750_000
+
+
+HIDDEN = """
+import sys
+for name in ("torch", "skimage", "scipy", "PIL", "matplotlib"):
+    sys.modules[name] = None
+from lsegrepro import superpixels, evidence, evaluation
+regions = evidence.read_regions(sys.argv[1])
+scores = evidence.read_scores(sys.argv[2], regions)
+print(evaluation.smoothed_curve(regions, scores).at(0.6))
+print(evaluation.raw_curve(scores).at(0.6))
+print(evaluation.bootstrap(evaluation.per_image_counts(regions, scores, theta=0.6), resamples=100))
+"""
+
+
+def test_evidence_is_enough(stored):
+    """A process with numpy alone recomputes the same numbers; the superpixels import without torch."""
+    done = subprocess.run([sys.executable, "-c", HIDDEN, stored / "regions.npz", stored / "scores.npz"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    regions, scores = evidence_of(pictures())
+    interval = bootstrap(per_image_counts(regions, scores, theta=0.6), resamples=100)
+    curves = smoothed_curve(regions, scores), raw_curve(scores)
+    assert done.stdout.splitlines() == [*(str(curve.at(0.6)) for curve in curves), str(interval)]

@@ -1,0 +1,198 @@
+"""Evidence files: the same content in the same bytes, and anything else is refused by name."""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from literal import evidence_of, pictures
+
+from lsegrepro import LsegreproError
+from lsegrepro.evidence import VERSION, read_regions, read_scores, sealed, write_regions, write_scores
+
+
+@pytest.fixture
+def stored(tmp_path):
+    regions, scores = evidence_of(pictures())
+    write_regions(tmp_path / "regions.npz", regions)
+    write_scores(tmp_path / "scores.npz", scores)
+    return tmp_path
+
+
+def reseal(path: Path, change) -> None:
+    """Rewrite a file with its parts changed and the seal made good: what a forger would do."""
+    with np.load(path) as archive:
+        arrays = {name: archive[name].copy() for name in archive.files}
+    head = json.loads(arrays.pop("header").tobytes())
+    change(head, arrays)
+    text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
+    with open(path, "wb") as file:
+        np.savez(file, header=text, **arrays)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"0" * 64
+    body = path.read_bytes()[:-64]
+    path.write_bytes(body + hashlib.sha256(body).hexdigest().encode())
+
+
+def test_same_content_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        regions, scores = evidence_of(pictures())
+        write_regions(tmp_path / f"{name}-r.npz", regions)
+        write_scores(tmp_path / f"{name}-s.npz", scores)
+    assert (tmp_path / "a-r.npz").read_bytes() == (tmp_path / "b-r.npz").read_bytes()
+    assert (tmp_path / "a-s.npz").read_bytes() == (tmp_path / "b-s.npz").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 4  # nothing temporary stays
+
+
+def test_plain_numpy_reads_it(stored):
+    with np.load(stored / "scores.npz", allow_pickle=False) as archive:
+        assert set(archive.files) == {"header", "statistics", "foreground", "background", "foreground_codes",
+                                      "background_codes", "image_scores"}
+        header = json.loads(archive["header"].tobytes())
+    assert header["format"] == "lsegrepro scores" and header["content"]["class"] == "cat"
+    assert header["version"] == VERSION == 2
+
+
+@pytest.mark.parametrize("name, read", [("regions.npz", read_regions), ("scores.npz", read_scores)])
+def test_any_flipped_byte_is_refused(stored, name, read):
+    path = stored / name
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in [*range(0, len(whole) - 100, 5), *range(len(whole) - 100, len(whole))]:
+        flipped = whole[place] ^ int(rng.integers(1, 256))
+        path.write_bytes(whole[:place] + bytes([flipped]) + whole[place + 1 :])
+        with pytest.raises(LsegreproError, match=name):
+            read(path)
+
+
+@pytest.mark.parametrize("name, read", [("regions.npz", read_regions), ("scores.npz", read_scores)])
+def test_any_truncation_is_refused(stored, name, read):
+    path = stored / name
+    whole = path.read_bytes()
+    for length in [*range(0, len(whole) - 100, 31), *range(len(whole) - 100, len(whole))]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(LsegreproError, match=f"{name}.*truncated"):
+            read(path)
+
+
+@pytest.mark.parametrize("part", ["statistics", "foreground_codes"])
+def test_the_damaged_part_is_named(stored, part):
+    path = stored / "scores.npz"
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(f"{part}.npy")
+    place = info.header_offset + 30 + len(info.filename) + info.compress_size // 2
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    with pytest.raises(LsegreproError, match=f"scores.npz is refused.*altered.*{part}"):
+        read_scores(path)
+
+
+def _older(head, arrays):
+    """A file of the first version, which had neither the exact histograms nor the digest of the code."""
+    head["version"] = 1
+    del arrays["foreground_codes"], arrays["background_codes"], head["content"]["code_digest"]
+
+
+def _newer(head, arrays):
+    head["version"] = VERSION + 1
+
+
+def _without_content(head, arrays):
+    del head["content"]
+
+
+def _altered(head, arrays):
+    arrays["statistics"][0] ^= 1
+
+
+def _altered_header(head, arrays):
+    head["content"]["model"] = "LSE2"
+
+
+def _redigested(change):
+    def forge(head, arrays):
+        change(head, arrays)
+        head["digest"] = sealed.content_digest(head["content"], arrays)
+
+    return forge
+
+
+@_redigested
+def _not_a_number(head, arrays):
+    arrays["image_scores"][0, 0] = np.nan
+
+
+@_redigested
+def _too_large(head, arrays):
+    arrays["image_scores"][0, 0] = 1.5
+
+
+@_redigested
+def _wrong_type(head, arrays):
+    arrays["statistics"] = arrays["statistics"].astype(np.int64)
+
+
+@_redigested
+def _wrong_shape(head, arrays):
+    arrays["foreground"] = arrays["foreground"][:, 1:]
+
+
+@_redigested
+def _one_array_more(head, arrays):
+    arrays["photograph"] = np.zeros((3, 3, 3), np.uint8)
+
+
+@_redigested
+def _no_class(head, arrays):
+    head["content"]["class"] = "cow"
+
+
+@_redigested
+def _no_model(head, arrays):
+    del head["content"]["model"]
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [(_older, "version 1, wanted 'lsegrepro scores' version 2; use the lsegrepro that wrote it or compute it again"),
+     (_newer, "version 3"), (_without_content, "not a file of the format"),
+     (_altered, "digest"), (_altered_header, "digest"),
+     (_not_a_number, "image_scores.*finite"), (_too_large, r"image_scores.*\[-1, 1\]"),
+     (_wrong_type, "statistics.*uint16"), (_wrong_shape, "foreground"), (_one_array_more, "photograph"),
+     (_no_class, "cow"), (_no_model, "model")],
+)
+def test_forged_scores_are_refused(stored, change, says):
+    path = stored / "scores.npz"
+    reseal(path, change)
+    with pytest.raises(LsegreproError, match=f"scores.npz is refused.*{says}"):
+        read_scores(path)
+
+
+def test_honest_reseal_is_read(stored):
+    reseal(stored / "scores.npz", lambda head, arrays: None)
+    read_scores(stored / "scores.npz", read_regions(stored / "regions.npz"))
+
+
+@pytest.mark.parametrize("change, says", [
+    (lambda arrays: arrays["foreground"].__setitem__((1, 3), arrays["foreground"][1, 3] + 1), "histograms.*i1"),
+    (lambda arrays: arrays["background_codes"].__setitem__(3, 9), "histograms background and background_codes"),
+])
+def test_forged_histograms_do_not_add_up(stored, change, says):
+    reseal(stored / "scores.npz", _redigested(lambda head, arrays: change(arrays)))
+    with pytest.raises(LsegreproError, match=f"scores.npz is refused.*{says}"):
+        read_scores(stored / "scores.npz", read_regions(stored / "regions.npz"))
+
+
+def test_one_kind_for_the_other(stored):
+    with pytest.raises(LsegreproError, match="'lsegrepro scores' version 2, wanted 'lsegrepro regions'"):
+        read_regions(stored / "scores.npz")
+
+
+def test_absent_and_foreign_files(tmp_path):
+    with pytest.raises(LsegreproError, match="cannot read"):
+        read_scores(tmp_path / "none.npz")
+    np.savez(tmp_path / "foreign.npz", a=np.zeros(3))
+    with pytest.raises(LsegreproError, match="foreign.npz is refused"):
+        read_scores(tmp_path / "foreign.npz")
