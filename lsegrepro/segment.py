@@ -14,17 +14,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import dense, paper
-from .data.images import EXTENSIONS, load_image
+from .data.images import EXTENSIONS, load_image, resize
 from .errors import LsegreproError
 from .evaluation import threshold
 from .files import atomic
+from .published import PROFILE, PUBLISHED
 from .run import Run, open_run
 from .superpixels import Superpixels, oversegment, smooth
 from .views import overlay
 from .weights import Weights, load_weights
-
-PUBLISHED = Path(__file__).resolve().parent.parent / "published"
-"""The run folder that is versioned with the book: weights and evidence, no photograph."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,8 @@ def segment(
 ) -> Segmentation:
     """Segment a photograph (H, W, 3) uint8 (Section 3.3).
 
+    Its superpixels are those of `cut`: beyond a megapixel, of a reduced copy.
+
     Raises
     ------
     LsegreproError
@@ -62,12 +62,50 @@ def segment(
     """
     threshold(theta)
     codes = dense.to_codes(dense.probability_map(weights.net, image))
-    return Segmentation(codes, smooth(codes, oversegment(image, superpixels or Superpixels())), theta)
+    return Segmentation(codes, smooth(codes, cut(image, superpixels or Superpixels())), theta)
+
+
+def cut(image: np.ndarray, params: Superpixels, pixels: int = 1_000_000) -> np.ndarray:
+    """Superpixels of a photograph of any size, in bounded memory.
+
+    Felzenszwalb's method takes about 1 GB for 3 megapixels, and its parameters are made for
+    photographs of a fraction of one. A larger photograph is cut on a copy of about `pixels`
+    pixels; each of its own pixels takes the label of the nearest of the copy.
+
+    Parameters
+    ----------
+    image : ndarray
+        (H, W, 3) uint8.
+    params : Superpixels
+
+    Returns
+    -------
+    ndarray
+        (H, W) int32, every label of 0 .. S-1 used.
+
+    Examples
+    --------
+    >>> halves = np.zeros((40, 60, 3), np.uint8)
+    >>> halves[:, 30:] = 255
+    >>> labels = cut(halves, Superpixels(), pixels=600)
+    >>> labels.shape, np.unique(labels[:, :30]).tolist(), np.unique(labels[:, 30:]).tolist()
+    ((40, 60), [0], [1])
+    """
+    height, width = image.shape[:2]
+    if height * width <= pixels:
+        return oversegment(image, params)
+    factor = (pixels / (height * width)) ** 0.5
+    sides = (min(pixels, max(1, round(side * factor))) for side in (height, width))
+    labels = oversegment(resize(image, *sides), params)
+    # Each row and column of the copy is the nearest of some of the photograph's, so no label is lost.
+    rows, columns = (((np.arange(side) + 0.5) * small / side).astype(int)
+                     for side, small in zip((height, width), labels.shape, strict=True))
+    return labels[rows[:, None], columns]
 
 
 def published_run(device: str = "auto") -> Run:
     """The versioned run of the photographs; nothing is computed in it."""
-    return open_run("local", PUBLISHED, device=device, compute=False)
+    return open_run(PROFILE, PUBLISHED, device=device, compute=False)
 
 
 def published_network(model: str, cls: str, device: str = "auto") -> tuple[Weights, float]:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import one_line
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from lsegrepro import cli, dense, paper, segment
@@ -17,7 +19,7 @@ from lsegrepro.model import PatchNet
 from lsegrepro.profiles import load_profile
 from lsegrepro.results import choose_theta, coverage
 from lsegrepro.run import DATA_VARIABLE
-from lsegrepro.superpixels import Superpixels, oversegment, smooth
+from lsegrepro.superpixels import Superpixels, oversegment, smooth, superpixel_sizes
 from lsegrepro.weights import load_weights, save_weights
 
 KINDS = ("probability", "mask", "overlay")
@@ -98,6 +100,40 @@ def test_very_small_photographs(height, width, tmp_path, weights_file):
     for kind in KINDS:
         with Image.open(tmp_path / "out" / f"small-cat-{kind}.png") as image:
             assert image.size == (width, height)
+
+
+# Superpixels of large photographs
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 900))
+def test_a_cut_uses_every_label_whatever_the_size(height, width, pixels):
+    labels = segment.cut(blobs(height, width), Superpixels(min_size=5), pixels)
+    assert labels.shape == (height, width) and labels.dtype == np.int32
+    assert superpixel_sizes(labels).sum() == height * width  # refuses gaps
+
+
+@pytest.mark.parametrize("height, width", [(240, 320), (1, 76_800), (76_800, 1)])
+def test_a_large_photograph_is_cut_on_a_reduced_copy(height, width, monkeypatch):
+    image, params, seen = blobs(height, width), Superpixels(min_size=20), []
+    monkeypatch.setattr(segment, "oversegment", lambda image, params: seen.append(image) or oversegment(image, params))
+    labels = segment.cut(image, params, pixels=20_000)
+    (copy,) = seen
+    assert copy.shape[0] * copy.shape[1] <= 20_000 * 1.01
+    small = oversegment(copy, params)
+    for y, x in np.random.default_rng(0).integers(0, (height, width), (200, 2)).tolist():
+        away = [abs((np.arange(few) + 0.5) / few - (place + 0.5) / side)
+                for few, place, side in zip(small.shape, (y, x), image.shape, strict=False)]
+        near = np.ix_(*(np.flatnonzero(d <= d.min() + 1e-12) for d in away))  # a pixel between two may take either
+        assert labels[y, x] in small[near]
+
+
+def test_up_to_the_limit_a_photograph_is_cut_as_it_is():
+    image, params = blobs(40, 60), Superpixels(min_size=20)
+    assert np.array_equal(segment.cut(image, params, pixels=2400), oversegment(image, params))
+
+
+# Any photograph
 
 
 @pytest.mark.parametrize("orientation, size", [(1, (60, 40)), (3, (60, 40)), (6, (40, 60)), (8, (40, 60))])
