@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +44,7 @@ class WeakFolder:
         self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0
     ) -> None:
         self.root = Path(root)
-        if split not in ("train", "heldout", "all"):
-            raise LsegreproError(f"unknown split {split!r} of weak labels: choose train, heldout or all")
-        if not 0 <= heldout < 1 or not 0 < fraction <= 1:
-            raise LsegreproError(f"heldout must lie in [0, 1) and fraction in (0, 1], got {heldout} and {fraction}")
+        keep = in_split(split, heldout, fraction)
         sources = _sources(self.root / "index.csv")
         self.names: list[str] = []
         self.labels: list[str] = []
@@ -56,12 +54,8 @@ class WeakFolder:
                 raise LsegreproError(
                     f"no folder {folder}: weak labels are one folder a label, {', '.join(LABELS)}, below {self.root}"
                 )
-            kept = []
-            for name in sorted(p.name for p in folder.iterdir() if p.suffix.lower() in images.EXTENSIONS):
-                held = _place(name, "split") < heldout
-                if split == "all" or held == (split == "heldout"):
-                    if _place(name, "fraction") < fraction:
-                        kept.append(f"{label}/{name}")
+            names = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in images.EXTENSIONS)
+            kept = [f"{label}/{name}" for name in names if keep(name)]
             if not kept:
                 raise LsegreproError(f"no photograph in {folder} for split {split!r} ({', '.join(images.EXTENSIONS)})")
             self.names += kept
@@ -79,9 +73,30 @@ class WeakFolder:
         return images.prepare(images.load_image(self.root / self.names[index]))
 
 
+def in_split(split: str, heldout: float, fraction: float) -> Callable[[str], bool]:
+    """Tells of a file's name whether it belongs to a split, by the name alone; arguments as in `WeakFolder`.
+
+    >>> train, held = in_split("train", 0.5, 1.0), in_split("heldout", 0.5, 1.0)
+    >>> all(train(name) != held(name) for name in ("a.jpg", "b.jpg", "c.jpg"))
+    True
+    """
+    if split not in ("train", "heldout", "all"):
+        raise LsegreproError(f"unknown split {split!r} of weak labels: choose train, heldout or all")
+    if not 0 <= heldout < 1 or not 0 < fraction <= 1:
+        raise LsegreproError(f"heldout must lie in [0, 1) and fraction in (0, 1], got {heldout} and {fraction}")
+
+    def keep(name: str) -> bool:
+        held = _place(name, "split") < heldout
+        return ((split == "all" or held == (split == "heldout"))
+                and (fraction == 1 or _place(name, "fraction") < fraction))
+
+    return keep
+
+
 def _place(name: str, salt: str) -> float:
     """A number in [0, 1) that depends on nothing but the name and the salt."""
-    return int.from_bytes(hashlib.sha256(f"{salt}/{name}".encode()).digest()[:8], "big") / 2**64
+    whole = hashlib.sha256(f"{salt}/{name}".encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(whole[:8], "big") / 2**64
 
 
 def _sources(index: Path) -> dict[str, str]:
