@@ -108,15 +108,24 @@ def cut(images: Tensor, corners: np.ndarray, size: int) -> Tensor:
     tensor([[ 6.,  7.],
             [10., 11.]])
     """
-    batch = len(corners)
-    span = torch.arange(size, device=images.device)
-    place = torch.as_tensor(corners, device=images.device)
-    rows = place[..., 0, None] + span  # (B, N, size)
-    columns = place[..., 1, None] + span  # (B, N, size)
-    index = torch.arange(batch, device=images.device)[:, None, None, None]
-    # Indexing pixels as whole (C,) vectors keeps each copy contiguous and the result channels-last.
-    pixels = images.movedim(1, -1)[index, rows[..., :, None], columns[..., None, :]]  # (B, N, size, size, C)
-    return pixels.flatten(0, 1).movedim(-1, 1)  # (B*N, C, size, size)
+    place = to_device(corners, images.device)
+    image = torch.arange(len(corners), device=images.device)[:, None, None]
+    rows = place[..., 0, None] + torch.arange(size, device=images.device)  # (B, N, size)
+    # A row of a patch is copied in one piece.
+    windows = images.movedim(1, -1).unfold(2, size, 1).transpose(-1, -2)  # (B, H, W - size + 1, size, C), a view
+    pixels = windows[image, rows, place[..., 1, None]]  # (B, N, size, size, C)
+    return pixels.contiguous().flatten(0, 1).movedim(-1, 1)  # (B*N, C, size, size)
+
+
+def to_device(values: np.ndarray, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Bring numbers to the device without waiting for the work that is queued there.
+
+    >>> to_device(np.arange(3), torch.device("cpu"))
+    tensor([0, 1, 2])
+    """
+    tensor = torch.as_tensor(values, dtype=dtype)
+    # A copy from pageable memory makes the host wait until the device has nothing left to do.
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def jitter(images: Tensor, rng: np.random.Generator, ranges: Jitter) -> Tensor:
@@ -148,21 +157,24 @@ def jitter(images: Tensor, rng: np.random.Generator, ranges: Jitter) -> Tensor:
     shift = rng.uniform(-1, 1, batch) * ranges.brightness
     gain = ranges.contrast ** rng.uniform(-1, 1, batch)
 
-    def column(values: np.ndarray) -> Tensor:
-        return torch.as_tensor(values, dtype=images.dtype, device=images.device).view(-1, 1, 1, 1)
-
+    cos, sin, aspect = np.cos(angle) / zoom, np.sin(angle) / zoom, height / width
+    values = np.stack([flip, flip * cos, -flip * sin * aspect, sin / aspect, cos, gain, shift])  # (7, B)
+    columns = to_device(values, images.device, images.dtype)[..., None, None, None]
+    flip, xx, xy, yx, yy, gain, shift = columns  # each (B, 1, 1, 1)
     if ranges.rotation == 0 and ranges.scaling == 1:
-        images = torch.where(column(flip) < 0, images.flip(-1), images)
+        images = torch.where(flip < 0, images.flip(-1), images)
     else:
-        cos, sin, aspect = np.cos(angle) / zoom, np.sin(angle) / zoom, height / width
-        affine = np.zeros((batch, 2, 3))
-        affine[:, 0, 0], affine[:, 0, 1] = flip * cos, -flip * sin * aspect
-        affine[:, 1, 0], affine[:, 1, 1] = sin / aspect, cos
-        where = functional.affine_grid(
-            torch.as_tensor(affine, dtype=images.dtype, device=images.device), list(images.shape), align_corners=False
-        )
+        x = _centres(width, images)
+        y = _centres(height, images)[:, None]
+        # As functional.affine_grid, which spends most of its time in a product of (H*W, 3) and (3, 2) matrices.
+        where = torch.stack([(x * xx + y * xy)[:, 0], (x * yx + y * yy)[:, 0]], -1)  # (B, H, W, 2)
         images = functional.grid_sample(images, where, padding_mode="reflection", align_corners=False)
     if ranges.brightness == 0 and ranges.contrast == 1:
         return images
     centre = images.mean((1, 2, 3), keepdim=True)
-    return ((images - centre) * column(gain) + (centre + column(shift))).clamp_(-1, 1)
+    return images.sub_(centre).mul_(gain).add_(centre + shift).clamp_(-1, 1)  # in place: `images` is ours by now
+
+
+def _centres(side: int, like: Tensor) -> Tensor:
+    """Centres of the pixels along a side, (side,), where the side reaches from -1 to 1."""
+    return torch.linspace(-1, 1, side, dtype=like.dtype, device=like.device) * (side - 1) / side

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from tqdm import tqdm
 from . import paper, patches
 from .arguments import Jitter, Training
 from .data import WeakSet
+from .data.index import LABELS, label_codes
+from .distributed import WHOLE, RowsOf, Share
 from .errors import LsegreproError
 
 
@@ -42,108 +46,252 @@ class HardNegatives:
 RESIDENT_BYTES = 16 * 2**30
 """A set that takes more memory than this is decoded anew for each batch."""
 
+AHEAD = 4
+"""Batches of such a set that are decoded while the device trains on one."""
+
 
 class Decoded:
     """A weak set as bytes on the device: (n, 300, 300, 3) uint8.
 
     A set of a few thousand images is decoded once, when first used, and held; a larger one
-    (`RESIDENT_BYTES`) is decoded batch by batch.
+    (`RESIDENT_BYTES`) is decoded batch by batch, and then nothing here grows with the set but
+    five bytes an image: `codes`, and the positions of `sides`.
+
+    Attributes
+    ----------
+    codes : ndarray
+        (n,) uint8: the label of each image, as a position in `data.index.LABELS`.
+    resident : bool
+        Whether the set is held.
     """
 
     def __init__(self, weak: WeakSet, device: str | torch.device = "cpu", progress: bool = True) -> None:
         self.weak, self.device, self.progress = weak, torch.device(device), progress
-        self.labels = np.array(weak.labels)
+        self.codes = label_codes(weak)
         self.digest = weak.digest
         self.description = weak.description
-        self.resident = len(self.labels) * 3 * paper.IMAGE_SIDE**2 <= RESIDENT_BYTES
+        self.resident = len(self) * 3 * paper.IMAGE_SIDE**2 <= RESIDENT_BYTES
+        self._sides = lru_cache(lambda cls, negatives: sides(self.codes, cls, negatives))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(n,) str: the label of each image, made anew at each call."""
+        return np.array(LABELS)[self.codes]
+
+    def sides(self, cls: str, negatives: str) -> Sides:
+        """Which images show the class and which do not, looked for once."""
+        return self._sides(cls, negatives)
 
     def batch(self, index: np.ndarray) -> Tensor:
         """Images by number: (B,) -> (B, 300, 300, 3) uint8 on the device."""
         if self.resident:
-            return self._all[torch.as_tensor(index, device=self.device)]
-        return self._decode(index, progress=False).to(self.device, non_blocking=True)
+            return self._all[patches.to_device(index, self.device)]
+        with ThreadPoolExecutor() as pool:
+            return self.decode(index, pool).wait()
+
+    def decode(self, index: np.ndarray, pool: ThreadPoolExecutor) -> Decoding:
+        """Begin to decode images in the threads of `pool`."""
+        pixels = torch.empty(len(index), paper.IMAGE_SIDE, paper.IMAGE_SIDE, 3, dtype=torch.uint8,
+                             pin_memory=self.device.type == "cuda")
+        out = pixels.numpy()
+
+        def one(place: int, i: int) -> None:
+            out[place] = self.weak.image(i)  # Pillow decodes and resizes outside Python's lock
+
+        return Decoding(pixels, [pool.submit(one, place, i) for place, i in enumerate(index.tolist())], self.device)
 
     @cached_property
     def _all(self) -> Tensor:
-        return self._decode(np.arange(len(self.labels)), self.progress).to(self.device)
+        with ThreadPoolExecutor() as pool:
+            return self.decode(np.arange(len(self)), pool).wait(self.progress)
 
-    def _decode(self, index: np.ndarray, progress: bool) -> Tensor:
-        pixels = np.empty((len(index), paper.IMAGE_SIDE, paper.IMAGE_SIDE, 3), np.uint8)
-        bar = tqdm(total=len(index), desc="decoding", unit="image", disable=not progress, leave=False)
-        with bar, ThreadPoolExecutor() as pool:  # Pillow decodes and resizes outside Python's lock
-            for k, image in enumerate(pool.map(self.weak.image, index.tolist())):
-                pixels[k] = image
-                bar.update()
-        return torch.from_numpy(pixels)
+
+@dataclass(frozen=True)
+class Decoding:
+    """Images that threads are decoding: their memory on the host, and the work that is left."""
+
+    pixels: Tensor
+    jobs: list[Future]
+    device: torch.device
+
+    def wait(self, progress: bool = False) -> Tensor:
+        """The images on the device, once they are all there; raises what reading one of them raised."""
+        try:
+            for job in tqdm(self.jobs, desc="decoding", unit="image", disable=not progress, leave=False):
+                job.result()
+        finally:
+            for job in self.jobs:
+                job.cancel()  # after a failure; a finished one takes no notice
+        return self.pixels.to(self.device, non_blocking=True)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The two kinds of images that training a class draws from.
+
+    Attributes
+    ----------
+    present : ndarray
+        (P,) int32, rising: images with the class.
+    absent : ndarray
+        (A,) int32, rising: images without it.
+    """
+
+    present: np.ndarray
+    absent: np.ndarray
+
+
+def sides(codes: np.ndarray, cls: str, negatives: str) -> Sides:
+    """Find the images with a class and without it.
+
+    Parameters
+    ----------
+    codes : ndarray
+        (n,) uint8, positions in `data.index.LABELS`.
+    negatives : {"others", "background"}
+        As in `arguments.Training`.
+
+    Raises
+    ------
+    LsegreproError
+        If there is none of one kind.
+
+    >>> sides(np.array([0, 1, 2, 0], np.uint8), "cat", "background")
+    Sides(present=array([0, 3], dtype=int32), absent=array([2], dtype=int32))
+    """
+    code = LABELS.index(cls)
+    absent = codes == LABELS.index("background") if negatives == "background" else codes != code
+    found = Sides(*(np.flatnonzero(side).astype(np.int32) for side in (codes == code, absent)))
+    if not len(found.present) or not len(found.absent):
+        raise LsegreproError(f"training {cls} needs images with and without it: {len(found.present)} with, "
+                             f"{len(found.absent)} without")
+    return found
 
 
 def step_rng(seed: int, round: int, step: int) -> np.random.Generator:
-    """The generator of one step: independent for every (seed, round, step)."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, round, step])))
+    """The generator of one step: independent for every (seed, round, step), seed < 2^63, the others < 2^32."""
+    # Words of a fixed number: a seed of two words among the others could be another (seed, round, step).
+    words = [seed % 2**32, round, step, seed // 2**32]
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
 
 
-def draw(
-    rng: np.random.Generator, labels: np.ndarray, cls: str, negatives: str, batch: int
-) -> tuple[np.ndarray, np.ndarray]:
+def torch_generator(seed: int) -> torch.Generator:
+    """A generator of torch, on the CPU, for any seed < 2^63: torch itself looks at 32 bits of a seed.
+
+    >>> a, b = (torch.rand(3, generator=torch_generator(seed)) for seed in (0, 2**32))
+    >>> torch.equal(a, torch.rand(3, generator=torch.Generator().manual_seed(0))), torch.equal(a, b)
+    (True, False)
+    """
+    if seed >= 2**32:
+        seed = int(step_rng(seed, 0, 0).integers(2**32))
+    return torch.Generator().manual_seed(seed)
+
+
+def draw(rng: np.random.Generator, sides: Sides, batch: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw a balanced batch: each sample is positive or negative with equal chance.
+
+    What it costs does not depend on the number of images.
 
     Returns
     -------
     index : ndarray
-        (batch,) int: which images.
+        (batch,) int32: which images.
     target : ndarray
         (batch,) int64: 0 where the image holds the class, 1 where not.
 
-    >>> index, target = draw(np.random.default_rng(0), np.array(["cat", "dog", "background"]), "cat", "others", 6)
-    >>> bool(((index == 0) == (target == 0)).all())
+    >>> index, target = draw(np.random.default_rng(0), Sides(np.array([4, 7]), np.array([1])), 6)
+    >>> bool(((index == 1) == (target == 1)).all())
     True
     """
-    positive = np.flatnonzero(labels == cls)
-    negative = np.flatnonzero(labels == "background" if negatives == "background" else labels != cls)
-    if not len(positive) or not len(negative):
-        raise LsegreproError(
-            f"training {cls} needs images with and without it: {len(positive)} with, {len(negative)} without"
-        )
     target = rng.integers(0, 2, batch)
     pick = rng.random(batch)
     index = np.where(
         target == 0,
-        positive[(pick * len(positive)).astype(np.int64)],
-        negative[(pick * len(negative)).astype(np.int64)],
+        sides.present[(pick * len(sides.present)).astype(np.int64)],
+        sides.absent[(pick * len(sides.absent)).astype(np.int64)],
     )
     return index, target
 
 
+def batches(
+    args: Training, data: Decoded, hard: HardNegatives | None = None, first: int = 0, ahead: int = AHEAD,
+    share: Share = WHOLE,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Patches and targets of step `first` and of every step after it, as `batch_patches` makes them.
+
+    Of a set that is not held, the images of the next `ahead` steps are decoded in threads while
+    the device works on this one; the memory taken is that of so many batches and one. What a
+    step draws depends on its number alone, so that neither the threads nor where a training
+    resumes change anything. Close the iterator to stop the threads before the last step.
+    """
+    if data.resident:
+        for step in range(first, args.steps):
+            yield batch_patches(args, step, data, hard, share)
+        return
+    pool = ThreadPoolExecutor(thread_name_prefix="decode")
+    waiting: deque[tuple[np.random.Generator, np.ndarray, Decoding]] = deque()
+    try:
+        for step in range(first, args.steps + ahead):
+            if step < args.steps:
+                rng, index, target = _draw_step(args, step, data)
+                waiting.append((rng, target, data.decode(index[share.rows(args.batch)], pool)))
+            if step >= first + ahead:
+                rng, target, decoding = waiting.popleft()
+                yield _cut(args, rng, target, decoding.wait(), hard, share)
+    finally:  # also where the training stops early, or fails
+        pool.shutdown(cancel_futures=True)
+
+
 def batch_patches(
-    args: Training, step: int, data: Decoded, hard: HardNegatives | None = None
+    args: Training, step: int, data: Decoded, hard: HardNegatives | None = None, share: Share = WHOLE
 ) -> tuple[Tensor, Tensor]:
-    """The patches and targets of one step.
+    """The patches and targets of one step, or one process's share of them.
 
     Returns
     -------
     x : Tensor
-        (B*N, 3, sz, sz) float32 in [-1, 1].
+        (B*N, 3, sz, sz) float32 in [-1, 1], B images in the share.
     target : Tensor
         (B,) int64: 0 class, 1 not.
     """
+    rng, index, target = _draw_step(args, step, data)
+    return _cut(args, rng, target, data.batch(index[share.rows(args.batch)]), hard, share)
+
+
+def _draw_step(args: Training, step: int, data: Decoded) -> tuple[np.random.Generator, np.ndarray, np.ndarray]:
+    """The first draws of a step, which images it sees, and the generator that goes on from there."""
     rng = step_rng(args.seed, args.round, step)
-    net = args.net
-    index, target = draw(rng, data.labels, args.cls, args.negatives, args.batch)
-    images = patches.jitter(patches.to_float(data.batch(index)), rng, args.jitter)  # (B, 3, 300, 300)
-    corners = patches.random_corners(rng, args.batch, images.shape[-1], net.patches, net.patch)
+    return rng, *draw(rng, data.sides(args.cls, args.negatives), args.batch)
+
+
+def _cut(
+    args: Training, rng: np.random.Generator, target: np.ndarray, pixels: Tensor, hard: HardNegatives | None,
+    share: Share,
+) -> tuple[Tensor, Tensor]:
+    """The other draws of a step, which are for the whole batch, and the patches of this share of its images."""
+    net, rows = args.net, share.rows(args.batch)
+    own = RowsOf(rng, args.batch, rows)
+    images = patches.jitter(patches.to_float(pixels), own, args.jitter)  # (B, 3, 300, 300)
+    corners = patches.random_corners(own, len(rows), images.shape[-1], net.patches, net.patch)
     x = patches.cut(images, corners, net.patch)  # (B*N, 3, sz, sz)
     if hard is not None and len(hard.index):  # a network without false positives has no hard negatives
         chosen = np.flatnonzero((target == 1) & (rng.random(args.batch) < args.hard))
-        if len(chosen):
-            found = hard_patches(rng, hard, len(chosen) * net.patches, net.patch, x.device, args.jitter)
-            x = x.reshape(args.batch, net.patches, *x.shape[1:])
-            x[torch.as_tensor(chosen, device=x.device)] = found.reshape(len(chosen), *x.shape[1:])
+        mine = np.flatnonzero(np.isin(chosen, rows))
+        if len(mine):
+            some = (mine[:, None] * net.patches + np.arange(net.patches)).ravel()
+            own = RowsOf(rng, len(chosen) * net.patches, some)
+            found = hard_patches(own, hard, len(some), net.patch, x.device, args.jitter)
+            x = x.reshape(len(rows), net.patches, *x.shape[1:])
+            x[patches.to_device(chosen[mine] // share.size, x.device)] = found.reshape(len(mine), *x.shape[1:])
             x = x.flatten(0, 1)
-    return x.contiguous(memory_format=torch.channels_last), torch.as_tensor(target, device=x.device)
+    return x, patches.to_device(target[rows], x.device)
 
 
 def hard_patches(
-    rng: np.random.Generator,
+    rng: np.random.Generator | RowsOf,
     hard: HardNegatives,
     number: int,
     size: int,
@@ -160,7 +308,7 @@ def hard_patches(
         rows = _reflect(hard.centres[p, 0] + offsets - pad, image.shape[0])
         columns = _reflect(hard.centres[p, 1] + offsets - pad, image.shape[1])
         cutouts[k] = image[rows[:, None], columns[None, :]]
-    return patches.jitter(patches.to_float(torch.from_numpy(cutouts).to(device)), rng, ranges)
+    return patches.jitter(patches.to_float(patches.to_device(cutouts, device)), rng, ranges)
 
 
 def _reflect(position: np.ndarray, side: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import torch
 from conftest import one_line
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from lsegrepro import LsegreproError, paper, patches
 from lsegrepro.arguments import NO_JITTER, Jitter
@@ -104,9 +105,12 @@ def test_cut_is_slicing(batch, number, height, width, size, data):
     x = torch.arange(batch * 2 * height * width, dtype=torch.float32).reshape(batch, 2, height, width)
     place = st.tuples(st.integers(0, height - size), st.integers(0, width - size))
     corners = np.array(data.draw(st.lists(place, min_size=batch * number, max_size=batch * number)))
-    found = patches.cut(x, corners.reshape(batch, number, 2), size)
-    expected = [x[k // number, :, i : i + size, j : j + size] for k, (i, j) in enumerate(corners)]
+    corners = corners.reshape(batch, number, 2)
+    found = patches.cut(x, corners, size)
+    expected = [x[k // number, :, i : i + size, j : j + size] for k, (i, j) in enumerate(corners.reshape(-1, 2))]
     assert torch.equal(found, torch.stack(expected))
+    assert found.movedim(1, -1).is_contiguous()  # channels last, as the network wants it
+    assert torch.equal(found, patches.cut(x.to(memory_format=torch.channels_last), corners, size))
 
 
 # Jitter
@@ -170,6 +174,27 @@ def test_rotation_and_scaling_keep_shapes(turn, zoom, flip, shape):
     y = patches.jitter(torch.tensor(x).expand(1, 3, *shape), rng, Jitter(0.5, 60, 2, 0, 1))
     expected = reference(x, math.radians(60 * turn), 2**zoom, flip)
     np.testing.assert_allclose(y[0, 0], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (95, 95), (9, 16), (1, 4)])
+def test_the_resampling_is_torchs_affine_one(rng, shape):
+    """`functional.affine_grid`, which does the same slowly, is the same to the last bits."""
+    height, width = shape
+    x = torch.rand(3, 3, *shape)
+    turn, zoom = rng.uniform(-1, 1, 3), rng.uniform(-1, 1, 3)
+
+    class Given(Scripted):
+        def uniform(self, low, high, size):
+            return next(self.values)
+
+    y = patches.jitter(x, Given(uniform=(turn, zoom, np.zeros(3), np.zeros(3))), Jitter(0, 10, 1.25, 0, 1))
+    cos, sin = np.cos(np.radians(10 * turn)) / 1.25**zoom, np.sin(np.radians(10 * turn)) / 1.25**zoom
+    zero = np.zeros(3)
+    matrix = np.array([[cos, -sin * height / width, zero], [sin * width / height, cos, zero]]).transpose(2, 0, 1)
+    theta = torch.tensor(matrix, dtype=torch.float32)
+    grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
+    z = functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+    assert torch.allclose(y, z, atol=1e-4, rtol=0)  # where it is steepest, an ulp of the position shows
 
 
 def test_zoom_above_one_magnifies():

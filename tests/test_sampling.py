@@ -1,5 +1,8 @@
 """What a training step sees: the balanced draw, the patches, the hard negatives."""
 
+import threading
+import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +12,11 @@ from conftest import SyntheticWeak, one_line
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsegrepro import LsegreproError, patches, sampling
+from lsegrepro import LsegreproError, paper, patches, sampling
 from lsegrepro.arguments import NO_JITTER, Jitter, Training
 
-LABELS = np.array(["cat"] * 3 + ["dog"] * 5 + ["background"] * 40)
+LABELS_OF = ("cat", "dog", "background")  # of the codes 0, 1, 2
+CODES = np.repeat(np.array([0, 1, 2], np.uint8), [3, 5, 40])
 
 
 @pytest.fixture
@@ -48,39 +52,115 @@ def test_a_set_too_large_to_be_held_gives_the_same_images(weak_set, decoded, mon
     assert torch.equal(each.batch(index), decoded.batch(index))
 
 
+@pytest.mark.parametrize("labels", [["dog", "cat", "background", "dog"], np.array([1, 0, 2, 1], np.uint8)])
+def test_labels_are_words_or_codes(labels):
+    class Set(SyntheticWeak):
+        pass
+
+    weak = Set()
+    weak.labels = labels
+    found = sampling.Decoded(weak, progress=False)
+    assert found.codes.tolist() == [1, 0, 2, 1] and found.codes.dtype == np.uint8
+    assert found.labels.tolist() == ["dog", "cat", "background", "dog"]
+    assert found.sides("dog", "others").present.tolist() == [0, 3]
+
+
+def test_an_unknown_label_is_refused():
+    weak = SyntheticWeak()
+    weak.labels[5] = "wolf"
+    with pytest.raises(LsegreproError) as error:
+        sampling.Decoded(weak)
+    one_line(error, "'wolf'", "cat, dog, background")
+
+
 # The draw
 
 
-@pytest.mark.parametrize("negatives, allowed", [
-    ("others", {"dog", "background"}), ("background", {"background"}),
-])
+def chi_square(counts: np.ndarray) -> float:
+    """Distance of counts from all being equal, in standard deviations of what chance gives."""
+    expected, freedom = counts.mean(), len(counts) - 1
+    return (((counts - expected) ** 2 / expected).sum() - freedom) / np.sqrt(2 * freedom)
+
+
+@pytest.mark.parametrize("negatives, allowed", [("others", range(3, 48)), ("background", range(8, 48))])
 def test_draw_is_balanced_and_uniform(negatives, allowed):
-    index, target = sampling.draw(np.random.default_rng(1), LABELS, "cat", negatives, 20_000)
-    assert abs((target == 0).sum() - 10_000) < 5 * np.sqrt(5000)  # five standard deviations
-    assert set(LABELS[index[target == 0]]) == {"cat"}
-    assert set(LABELS[index[target == 1]]) == allowed
-    for y in (0, 1):
-        counts = np.bincount(index[target == y], minlength=len(LABELS))
-        counts = counts[counts > 0]
-        assert len(counts) == (3 if y == 0 else np.isin(LABELS, list(allowed)).sum())
-        expected, freedom = counts.sum() / len(counts), len(counts) - 1
-        assert ((counts - expected) ** 2 / expected).sum() < freedom + 6 * np.sqrt(2 * freedom)
+    """Over the steps of two seeds: half of each kind, and every image of a kind as often as any other."""
+    sides = sampling.sides(CODES, "cat", negatives)
+    for seed in (1, 2**40):
+        drawn = [sampling.draw(sampling.step_rng(seed, 1, step), sides, 100) for step in range(200)]
+        index, target = (np.concatenate(each) for each in zip(*drawn, strict=True))
+        assert abs((target == 0).sum() - 10_000) < 5 * np.sqrt(5000)  # five standard deviations
+        for y, kind in enumerate((range(3), allowed)):
+            counts = np.bincount(index[target == y], minlength=48)
+            assert counts.sum() == counts[list(kind)].sum()  # none of the other kind
+            assert abs(chi_square(counts[list(kind)])) < 6
+        first = np.array([pair[0][0] for pair in drawn])
+        assert abs(np.corrcoef(first[1:], first[:-1])[0, 1]) < 0.3  # a step does not follow the one before
 
 
-@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**32), st.integers(1, 50))
-def test_draw_labels_what_it_draws(cats, others, seed, batch):
-    labels = np.array(["cat"] * cats + ["background"] * others)
-    index, target = sampling.draw(np.random.default_rng(seed), labels, "cat", "others", batch)
-    assert ((labels[index] == "cat") == (target == 0)).all()
-    assert len(index) == len(target) == batch and target.dtype == np.int64
+def test_the_draws_are_those_of_the_published_networks():
+    """Fixed for ever: a checkpoint or a card of an older version names the same images."""
+    draws = [("cat", "others", (3, 1, 7)), ("cat", "background", (3, 1, 7)), ("dog", "others", (0, 2, 100_000))]
+    found = [sampling.draw(sampling.step_rng(*key), sampling.sides(CODES, cls, negatives), 12)
+             for cls, negatives, key in draws]
+    assert [index.tolist() for index, _ in found] == [
+        [2, 17, 1, 2, 2, 1, 39, 39, 8, 32, 2, 1], [2, 20, 1, 2, 2, 1, 40, 40, 12, 34, 2, 1],
+        [33, 25, 33, 5, 47, 23, 28, 5, 33, 7, 3, 6],
+    ]
+    assert [target.tolist() for _, target in found] == [
+        [0, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0], [0, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0],
+        [1, 1, 1, 0, 1, 1, 1, 0, 1, 0, 0, 0],
+    ]
 
 
-@pytest.mark.parametrize("labels, negatives", [(["dog", "background"], "others"), (["cat"], "others"),
-                                               (["cat", "dog"], "background"), ([], "others")])
-def test_draw_needs_both_kinds(rng, labels, negatives):
+@given(st.permutations([0] * 3 + [1] * 2 + [2] * 6), st.sampled_from(["cat", "dog"]),
+       st.sampled_from(["others", "background"]), st.integers(0, 2**62), st.integers(1, 50))
+def test_draw_is_its_definition(codes, cls, negatives, seed, batch):
+    """Against the draw written down over all labels at once, as it was done for small sets."""
+    labels = np.array(LABELS_OF)[codes]
+    found = sampling.draw(np.random.default_rng(seed), sampling.sides(np.array(codes, np.uint8), cls, negatives), batch)
+    rng = np.random.default_rng(seed)
+    positive = np.flatnonzero(labels == cls)
+    negative = np.flatnonzero(labels == "background" if negatives == "background" else labels != cls)
+    target, pick = rng.integers(0, 2, batch), rng.random(batch)
+    kinds = [(positive, negative)[y] for y in target]
+    expected = [kind[int(p * len(kind))] for kind, p in zip(kinds, pick, strict=True)]
+    assert found[0].tolist() == expected and found[1].tolist() == target.tolist()
+    assert found[1].dtype == np.int64
+
+
+@pytest.mark.parametrize("codes, negatives", [([1, 2], "others"), ([0], "others"), ([0, 1], "background"),
+                                              ([], "others")])
+def test_training_needs_both_kinds(codes, negatives):
     with pytest.raises(LsegreproError) as error:
-        sampling.draw(rng, np.array(labels), "cat", negatives, 4)
+        sampling.sides(np.array(codes, np.uint8), "cat", negatives)
     one_line(error, "training cat needs images with and without it")
+
+
+def test_memory_and_time_are_flat_at_the_papers_scale():
+    """1.4 million photographs: five bytes each are held, and a step takes as little as of a small set."""
+    count = list(paper.TRAINING_IMAGES.values())
+    assert sum(count) > 1_400_000
+
+    class Million:
+        labels = np.repeat(np.arange(3, dtype=np.uint8), count)
+        digest = description = ""
+
+    tracemalloc.start()
+    try:
+        data = sampling.Decoded(Million())
+        sides = data.sides("cat", "others")
+        held, peak = tracemalloc.get_traced_memory()
+        assert held < 4.1 * sum(count)  # beside one byte of the labels, which are the set's own
+        assert peak < 14 * sum(count)
+        tracemalloc.reset_peak()
+        for step in range(50):
+            index, target = sampling.draw(sampling.step_rng(0, 1, step), data.sides("cat", "others"), 256)
+            assert ((index < count[0]) == (target == 0)).all()
+        assert tracemalloc.get_traced_memory()[1] - held < 100_000
+    finally:
+        tracemalloc.stop()
+    assert not data.resident and len(sides.present) == count[0] and len(sides.absent) == sum(count[1:])
 
 
 # A step
@@ -91,7 +171,8 @@ def step_rng_state(*key):
 
 
 def test_steps_have_generators_of_their_own():
-    keys = [(seed, round, step) for seed in (0, 1, 7) for round in (1, 2) for step in (0, 1, 2, 100_000)]
+    seeds = (0, 1, 7, 2**32 - 1, 2**32, 2**32 + 1, 2 * 2**32, 2**62)
+    keys = [(seed, round, step) for seed in seeds for round in (1, 2) for step in (0, 1, 2, 100_000, 2**32 - 1)]
     states = [step_rng_state(*key) for key in keys]
     assert len({tuple(state) for state in states}) == len(keys)
     assert states == [step_rng_state(*key) for key in keys]
@@ -197,6 +278,74 @@ def test_the_rest_of_a_batch_is_what_it_would_have_been(tiny, decoded, hard):
     assert torch.equal(target, same)
     changed = (plain != mixed).reshape(12, -1).any(1)
     assert changed.any() and (target[changed] == 1).all()
+
+
+# Ahead of the device
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """A set that is not held, and that notes when and where its images are decoded."""
+    monkeypatch.setattr(sampling, "RESIDENT_BYTES", 1000)
+
+    class Slow(SyntheticWeak):
+        def __init__(self):
+            super().__init__()
+            self.asked, self.fail_at = [], None
+
+        def image(self, index):
+            self.asked.append(threading.current_thread().name)
+            if len(self.asked) == self.fail_at:
+                raise LsegreproError("a photograph that is no photograph")
+            return super().image(index)
+
+    return sampling.Decoded(Slow(), progress=False)
+
+
+def settled(weak):
+    """How many images were asked for, once no thread asks for more."""
+    while True:
+        before = len(weak.asked)
+        time.sleep(0.1)
+        if len(weak.asked) == before:
+            return before
+
+
+@pytest.mark.parametrize("first, ahead", [(0, 3), (2, 1), (4, 9), (6, 2)])
+@pytest.mark.parametrize("round", [1, 2])
+def test_batches_decoded_ahead_are_the_same(tiny, large, decoded, hard, first, ahead, round):
+    """From any first step on, whatever the threads do, in either round."""
+    args = Training(architecture="tiny", batch=3, samples=18, round=round)
+    hard = hard if round == 2 else None
+    found = list(sampling.batches(args, large, hard, first, ahead))
+    held = list(sampling.batches(args, decoded, hard, first))
+    assert len(found) == len(held) == 6 - first
+    for step, pairs in enumerate(zip(found, held, strict=True), first):
+        for x, target in pairs:
+            wanted = sampling.batch_patches(args, step, decoded, hard)
+            assert torch.equal(x, wanted[0]) and torch.equal(target, wanted[1])
+
+
+def test_so_many_batches_are_decoded_ahead_and_no_more(args, large):
+    stream = sampling.batches(replace(args, samples=600), large, ahead=3)
+    for step in range(3):
+        next(stream)
+        assert settled(large.weak) == 6 * (step + 1 + 3)  # batches of six: those used, and three
+    stream.close()
+    assert settled(large.weak) == 6 * 6
+    assert all(name.startswith("decode") for name in large.weak.asked)
+    assert not any(t.name.startswith("decode") for t in threading.enumerate())
+
+
+def test_a_photograph_that_fails_ends_the_stream(args, large):
+    large.weak.fail_at = 20
+    with pytest.raises(LsegreproError, match="no photograph"):
+        for _ in sampling.batches(replace(args, samples=600), large):
+            pass
+    assert not any(t.name.startswith("decode") for t in threading.enumerate())
+    with pytest.raises(LsegreproError, match="no photograph"):
+        large.weak.fail_at = len(large.weak.asked) + 1
+        large.batch(np.arange(4))
 
 
 def test_weak_sets_of_another_seed_differ():
