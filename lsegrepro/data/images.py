@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .. import paper
 from ..errors import LsegreproError
@@ -32,22 +33,46 @@ def load_image(path: str | Path) -> np.ndarray:
     LsegreproError
         If the file is absent, is no image, is damaged, or has more than `MAX_PIXELS` pixels.
     """
-    path = Path(path)
+    return _load(Path(path), str(path))
+
+
+def decode_image(data: bytes, name: str) -> np.ndarray:
+    """As `load_image`, of a photograph's encoded bytes; `name` is what errors call it."""
+    return _load(io.BytesIO(data), name)
+
+
+def _load(source: Path | io.BytesIO, name: str) -> np.ndarray:
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise LsegreproError(
-                    f"{path}: {image.width}x{image.height} pixels are more than {MAX_PIXELS:,}; scale it down first"
+                    f"{name}: {image.width}x{image.height} pixels are more than {MAX_PIXELS:,}; scale it down first"
                 )
-            return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+            return np.asarray(_to_rgb(_upright(image)))
     except LsegreproError:
         raise
     except FileNotFoundError as error:
-        raise LsegreproError(f"no such photograph: {path}") from error
+        raise LsegreproError(f"no such photograph: {name}") from error
     except UnidentifiedImageError as error:
-        raise LsegreproError(f"{path} is not a photograph that can be read (JPEG, PNG, WebP, TIFF, ...)") from error
+        raise LsegreproError(f"{name} is not a photograph that can be read (JPEG, PNG, WebP, TIFF, ...)") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise LsegreproError(f"cannot read the photograph {path}: {error}") from error
+        raise LsegreproError(f"cannot read the photograph {name}: {error}") from error
+
+
+_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+          8: Image.Transpose.ROTATE_90}
+"""What the Exif orientation asks for; 1 is upright, and any other value says nothing."""
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn as Exif says. Pillow's own function also writes Exif anew, and fails where some other field is broken."""
+    image.load()
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # whatever a parser raises on broken Exif: the picture is whole all the same
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

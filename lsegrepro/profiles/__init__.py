@@ -24,7 +24,8 @@ class Data:
     ----------
     kind : {"drawn", "photographs"}
     weak, segmentation : str
-        Folders below the data root, for photographs.
+        Folders below the data root, for photographs; of weak ones several, joined by ``+``, each
+        of any kind that `data.joined.open_weak` knows.
     heldout : float
         Share of the weak photographs held out.
     fraction : float

@@ -1,0 +1,90 @@
+"""The synset lists: counts, rules, and the same again from WordNet where it is installed."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from lsegrepro import paper
+from lsegrepro.data import synsets
+
+ROOT = Path(__file__).parents[1]
+DATABASE = Path("/usr/share/wordnet/data.noun")
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("synsets_script", ROOT / "tools/synsets.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_counts_of_wordnet_3():
+    found = json.loads(Path(synsets.__file__).with_name("synsets.json").read_text())
+    assert {cls: (b["synset"], b["count"], len(b["synsets"])) for cls, b in found["below"].items()} == {
+        "cat": ("n02121620", 38, 38), "dog": ("n02084071", 189, 189)}
+    assert "Princeton University" in " ".join(found["licence"])  # it must go with the data
+    for cls, images_of in paper.SUBCLASSES.items():
+        assert images_of <= found["below"][cls]["count"]
+
+
+def test_no_synset_is_two_things():
+    lists = synsets.load()
+    parts = [*(set(found) for found in lists.below.values()), set(lists.above), set(lists.groups),
+             set(paper.SYNSETS.values())]
+    assert sum(map(len, parts)) == len(set().union(*parts))
+    assert all(synsets.PATTERN.fullmatch(synset) for part in parts for synset in part)
+
+
+@pytest.mark.parametrize(("synset", "label"), [
+    ("n02121620", "cat"), ("n02123045", "cat"), ("n02127052", "cat"), ("n02125311", "cat"),  # tabby, lynx, cougar
+    ("n02084071", "dog"), ("n02085620", "dog"), ("n02113978", "dog"), ("n01322604", "dog"),  # Chihuahua, puppy
+    ("n02114367", "background"), ("n02115641", "background"), ("n02129165", "background"),  # wolf, dingo, lion
+    ("n02120079", "background"), ("n01440764", "background"), ("n99999999", "background"),  # fox, tench, unknown
+    ("n02083346", None), ("n02120997", None), ("n02075296", None), ("n00015388", None),  # canine, feline, ... animal
+    ("n02384858", None), ("n01322343", None), ("n02083863", None), ("n07994941", None),  # racer, pup, Canis, pack
+])
+def test_labels(synset, label):
+    assert synsets.label(synset) == label
+
+
+@pytest.mark.skipif(not DATABASE.is_file(), reason=f"no WordNet 3.0 at {DATABASE} (Debian: wordnet-base)")
+def test_the_lists_come_out_of_wordnet_again(script):
+    with open(DATABASE, encoding="ascii") as lines:
+        derived = script.derive(lines)
+    assert derived == json.loads(script.TARGET.read_text())
+
+
+SMALL = """\
+  1 This is a licence  
+  2 of two lines  
+00000001 03 n 01 entity 0 001 ~ 00000002 n 0000 | that which is
+00000002 05 n 02 animal 0 living_beast 0 003 @ 00000001 n 0000 ~ 02121620 n 0000 ~ 02084071 n 0000 | one | two
+02121620 05 n 01 cat 0 003 @ 00000002 n 0000 ~ 00000005 n 0000 #m 00000009 n 0000 | mews
+00000005 05 n 01 tabby 0 003 @ 02121620 n 0000 + 00000002 v 0101 ~ 00000006 n 0000 | striped
+00000006 05 n 01 stray 0 002 @ 00000005 n 0000 @ 00000008 n 0000 | of a tabby
+00000008 05 n 0b a 0 b 0 c 0 d 0 e 0 f 0 g 0 h 0 i 0 j 0 k 0 002 ~ 00000006 n 0000 ~i 00000005 n 0000 | wanderer
+02084071 05 n 01 dog 0 001 @ 00000002 n 0000 | barks
+00000009 05 n 01 clowder 0 001 %m 02121620 n 0000 | of cats
+"""
+
+
+def test_parsing_and_closure(script):
+    """Lines as wndb(5WN) has them: a hexadecimal count of words, verbs, instances, two parents."""
+    found = script.derive(SMALL.splitlines(keepends=True))
+    assert found["licence"] == ["This is a licence", "of two lines"]
+    assert found["below"]["cat"] == {"synset": "n02121620", "count": 2,
+                                     "synsets": {"n00000005": "tabby", "n00000006": "stray"}}
+    assert found["below"]["dog"]["count"] == 0
+    assert found["above"] == {"n00000001": "entity", "n00000002": "animal, living beast",
+                              "n00000008": "a, b, c, d, e, f, g, h, i, j, k"}  # a parent of what is below cat
+    assert found["groups"] == {"n00000009": "clowder"}
+
+
+def test_without_the_database_the_script_says_what_to_do(script, tmp_path):
+    with pytest.raises(SystemExit, match="wordnet-base"):
+        script.main([str(tmp_path / "data.noun")])
