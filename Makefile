@@ -1,4 +1,4 @@
-# make book   the whole replication on the drawn data, to a book in HTML
+# make book   the published pages from their evidence, and the whole replication on drawn data, to a book in HTML
 # make test   ruff and the tests
 # make env    only the environment, .venv, that both use
 # make lock   resolve the pins again (needs the network)
@@ -50,12 +50,7 @@ clean:
 	rm -rf $(VENV) runs build *.egg-info .snakemake .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Publish a run of profile local: its results, and its pages with no photograph in them.
+# Publish a run of profile local: its results and numbers, and its pages with no photograph in them.
 RUN ?= runs/local
 publish: env
-	mkdir -p published
-	cp -r $(RUN)/weights $(RUN)/negatives $(RUN)/evidence published/
-	rm -f published/weights/*.checkpoint
-	for n in notebooks/*.ipynb; do \
-		$(BIN)/lsegrepro notebook $$(basename $$n .ipynb) --profile local --run published --stand-in || exit 1; done
-	mkdir -p book/executed && mv published/executed/*.ipynb book/executed/ && rmdir published/executed
+	$(BIN)/lsegrepro publish --profile local --run $(RUN)

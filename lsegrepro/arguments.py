@@ -10,6 +10,9 @@ from .errors import LsegreproError
 
 PRECISIONS = ("float32", "bfloat16")
 
+DEPTHS = ("evidence", "weights", "scratch")
+"""Three depths of reproduction, from the quickest to the whole: each begins further back."""
+
 
 def parse_aggregation(name: str) -> tuple[str, float]:
     """An aggregation's kind and temperature parameter r: ``"tempered:4"`` is ``("tempered", 4.0)``.

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__, paper
+from .arguments import DEPTHS
+from .cli_data import add_commands as add_data_commands
 from .errors import LsegreproError
 from .profiles import BUILT_IN
+from .published import PROFILE, PUBLISHED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     _run_options(regions)
     regions.add_argument("--split", choices=("train", "val"), default="val")
 
+    superpixels = command("superpixels", _superpixels,
+                          "Try parameters of the superpixels on train, with trained networks.")
+    _run_options(superpixels)
+
     score = command("score", _score, "Score VOC (or the drawn pictures) with one network, into evidence.")
     _run_options(score)
     _network_options(score)
@@ -83,19 +90,46 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--weights", type=Path, help="a .safetensors file; default the published network")
     segment.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
-    reproduce = command("reproduce", _reproduce, "Everything, to HTML: train, mine, score, run the notebooks, build.")
+    bench = command("bench", _bench, "Measure the speed of this machine's dense inference, training and superpixels.")
+    bench.add_argument("--model", default="both", metavar="{LSE1,LSE2,both}", help="default: both")
+    bench.add_argument("--size", metavar="HxW", help="of the image (default: 375x500)")
+    bench.add_argument("--only", metavar="STAGES", help="some of dense,training,superpixels (default: all)")
+    bench.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    bench.add_argument("--threads", type=int, metavar="N", help="of torch (default: $OMP_NUM_THREADS, or the cores)")
+    bench.add_argument("--quick", action="store_true", help="a smaller image and fewer repetitions: a rough answer")
+    bench.add_argument("--json", action="store_true", help="for programs")
+
+    reproduce = command("reproduce", _reproduce, "The whole book, to HTML, from the depth that is asked for.")
     _run_options(reproduce)
+    reproduce.set_defaults(profile=None)
     reproduce.add_argument("--cores", type=int, help="jobs at once (default: the cores there are)")
     reproduce.add_argument("--dry-run", action="store_true", help="only say what would be done")
     reproduce.add_argument("--snakemake-profile", metavar="DIR", help="a Snakemake profile, for a cluster")
 
+    verify = command("verify", _verify, "Whether the published numbers come out again here, line by line.")
+    verify.add_argument("--depth", choices=DEPTHS, help="default the deepest of evidence and weights that can be done")
+    verify.add_argument("--profile", default=PROFILE, help="of the published run (default: %(default)s)")
+    verify.add_argument("--run", type=Path, metavar="DIR", help="the published run (default: the repository's)")
+    verify.add_argument("--data", type=Path, metavar="DIR", help="root of the photographs (default: $LSEGREPRO_DATA)")
+    verify.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    verify.add_argument("--images", type=int, metavar="N",
+                        help="at depth weights, score N images, evenly spaced; 0 is all (default: all on a GPU)")
+    verify.add_argument("--work", type=Path, metavar="DIR", default=Path("runs/verify"),
+                        help="folder for what is computed on the way (default: %(default)s)")
+    verify.add_argument("--json", action="store_true", help="for programs")
+
+    publish = command("publish", _publish, "Make a finished run the published one, without its photographs.")
+    _run_options(publish)
+
     notebook = command("notebook", _notebook, "Run one notebook of the book with papermill, into the run's folder.")
-    notebook.add_argument("name", metavar="NAME", help="01-data ... 07-qualitative")
+    notebook.add_argument("name", metavar="NAME", help="01-data ... 08-speed")
     notebook.add_argument("--stand-in", action="store_true", help="show no photograph of the data, for publication")
     _run_options(notebook)
 
     site = command("site", _site, "Build the HTML from the published pages and the notebooks a run has executed.")
     _run_options(site)
+
+    add_data_commands(commands)
     return parser
 
 
@@ -104,6 +138,8 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, metavar="DIR", help="folder of results (default: runs/PROFILE)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="root of the photographs (default: $LSEGREPRO_DATA)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--depth", choices=DEPTHS, default="scratch",
+                        help="begin at the published evidence, at the published weights, or from scratch (default)")
 
 
 def _network_options(parser: argparse.ArgumentParser, round: bool = True) -> None:
@@ -117,7 +153,7 @@ def _network_options(parser: argparse.ArgumentParser, round: bool = True) -> Non
 def _open(args: argparse.Namespace, **options):
     from .run import open_run
 
-    return open_run(args.profile, args.run, data=args.data, device=args.device, **options)
+    return open_run(args.profile, args.run, data=args.data, device=args.device, depth=args.depth, **options)
 
 
 def _info(args: argparse.Namespace) -> None:
@@ -157,6 +193,20 @@ def _regions(args: argparse.Namespace) -> None:
     run = _open(args)
     run.regions(args.split)
     print(run.regions_path(args.split))
+
+
+def _superpixels(args: argparse.Namespace) -> None:
+    from .sensitivity import record_path, search
+
+    run = _open(args)
+    record = search(run)
+    print(f"{'scale':>6}{'sigma':>7}{'min_size':>10}{'superpixels':>13}  AP in percent on train: "
+          + ", ".join(record.networks))
+    for s in record.settings:
+        print(f"{s.params.scale:6g}{s.params.sigma:7g}{s.params.min_size:10}{s.superpixels:13.0f}  "
+              + " ".join(f"{100 * record.ap(s, network):.2f}" for network in record.networks)
+              + " (chosen)" * (s is record.chosen))
+    print(record_path(run))
 
 
 def _score(args: argparse.Namespace) -> None:
@@ -202,10 +252,59 @@ def _segment(args: argparse.Namespace) -> None:
         raise LsegreproError(f"{failures} of the photographs could not be segmented; each is named above")
 
 
+def _bench(args: argparse.Namespace) -> None:
+    from .bench.report import as_text
+    from .bench.suite import bench, parse_plan
+    from .run import open_run
+
+    plan = parse_plan(args.model, args.size, args.only, args.quick)
+    record = bench(plan, open_run(device=args.device).torch_device, threads=args.threads)
+    print(json.dumps(record, indent=2, allow_nan=False) if args.json else as_text(record))
+
+
 def _reproduce(args: argparse.Namespace) -> None:
     from .site import reproduce
 
+    args.profile = args.profile or ("quick" if args.depth == "scratch" else PROFILE)
+    if args.depth == "evidence" and args.profile == PROFILE:
+        args.run = args.run or PUBLISHED
     reproduce(_open(args), cores=args.cores, dry_run=args.dry_run, snakemake_profile=args.snakemake_profile)
+    if args.depth == "weights" and not args.dry_run:
+        args.work, args.images, args.json, args.run = _open(args).folder, 0, False, None
+        _verify(args)
+
+
+def _verify(args: argparse.Namespace) -> None:
+    from .run import open_run
+    from .verify import verify
+
+    run = open_run(args.profile, args.run or PUBLISHED, data=args.data, device=args.device, compute=False)
+    check = verify(run, args.depth, images=args.images, work=args.work)
+    if not args.json:
+        print("This machine can reproduce from")
+        for depth in check.machine:
+            print(f"  {depth.name:9} {'yes' if depth.can else 'no '}  {depth.why}")
+        print(f"Doing: {check.depth}", *(f"Note: {note}" for note in check.notes), sep="\n", flush=True)
+    verdicts = []
+    for verdict in check.verdicts:
+        verdicts.append(verdict)
+        if not args.json:
+            print(verdict.line, flush=True)
+    if args.json:
+        print(json.dumps({"machine": [dataclasses.asdict(depth) for depth in check.machine], "depth": check.depth,
+                          "notes": check.notes, "verdicts": [dataclasses.asdict(v) for v in verdicts]}, indent=2))
+    differing = sum(not v.same for v in verdicts)
+    if differing:
+        raise LsegreproError(f"{differing} of {len(verdicts)} numbers differ from the published ones")
+    if not args.json:
+        print(f"All {len(verdicts)} numbers are the published ones.")
+
+
+def _publish(args: argparse.Namespace) -> None:
+    from .site import publish_pages
+
+    for page in publish_pages(_open(args)):
+        print(page)
 
 
 def _notebook(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -55,9 +56,26 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise LsegreproError(
-            f"cannot write {path}: {error.strerror or error}; nothing was left under that name"
+            f"cannot write {path}: {error.strerror or error}; nothing was changed under that name"
         ) from error
     finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Remove what `atomic` left beside `path` in a process that was killed.
+
+    The caller makes sure, by `locks.locked` for example, that nobody is writing `path` now.
+
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> _ = target.with_name(".a.txt.abcd_123.txt").write_text("half")
+    >>> remove_leftovers(target)
+    >>> list(target.parent.iterdir())
+    []
+    """
+    path = Path(path)
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.????????{glob.escape(path.suffix)}"):
         temporary.unlink(missing_ok=True)
 
 

@@ -5,7 +5,7 @@ Masks are read here to describe the evaluation data. Nothing of it reaches a tra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -125,6 +125,63 @@ def saturation(net: PatchNet, patches: Tensor, level: float = 0.99) -> dict[str,
         for hook in hooks:
             hook.remove()
     return {f"layer {i}": float((x.abs() > level).float().mean()) for i, x in enumerate(outputs, start=1)}
+
+
+def walk(
+    start: PatchNet, bags: Tensor, labels: Tensor, rate: float, batch: int, aggregation: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """How far plain gradient descent over the bags, in their order, moves each parameter.
+
+    Parameters
+    ----------
+    bags : Tensor
+        (B, N, 3, sz, sz) float in [-1, 1].
+    labels : Tensor
+        (B,) int64, 0 for foreground and 1 for background.
+    rate : float
+        For one image: a step on the mean loss of `batch` images uses ``rate * batch``.
+    batch : int
+        Images a step.
+    aggregation : callable
+        Of `model`: (b, N, 2) to (b, 2).
+
+    Returns
+    -------
+    Tensor
+        (P,) float32.
+    """
+    import copy
+
+    import torch
+
+    from . import model
+
+    net = copy.deepcopy(start)
+    optimiser = torch.optim.SGD(net.parameters(), lr=rate * batch)
+    for i in range(0, len(bags), batch):
+        x = bags[i : i + batch]  # (b, N, 3, sz, sz)
+        optimiser.zero_grad()
+        model.loss(aggregation(net(x.flatten(0, 1)).view(len(x), -1, 2)), labels[i : i + batch]).backward()
+        optimiser.step()
+    moved = zip(net.parameters(), start.parameters(), strict=True)
+    return torch.cat([(p - q).flatten() for p, q in moved]).detach()
+
+
+def beginning(net: PatchNet, bags: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
+    """Loss of each bag under LSE, and the first layer's gradient as a part of its weights.
+
+    One bag at a time, as the paper trains. `bags` and `labels` as in `walk`; two lists of B.
+    """
+    from . import model
+
+    losses, steep = [], []
+    for x, y in zip(bags, labels, strict=True):
+        net.zero_grad()
+        value = model.loss(model.lse(net(x)[None]), y[None])
+        value.backward()
+        losses.append(value.item())
+        steep.append(float(net.conv1.weight.grad.norm() / net.conv1.weight.detach().norm()))
+    return losses, steep
 
 
 def concentration(counts: np.ndarray) -> np.ndarray:

@@ -22,6 +22,12 @@ from .files import atomic
 from .sampling import Decoded, HardNegatives
 from .weights import Weights, to_json
 
+SPREAD = "evenly spaced over the list"
+"""How images are selected where a run looks at a part of the held-out background."""
+
+FIRST = "the first by name"
+"""How they were selected by files that do not say."""
+
 
 def mine(
     weights: Weights, heldout: Decoded, names: list[str], out: str | Path, args: Mining, *, progress: bool = True
@@ -54,9 +60,10 @@ def mine(
         if {key: found.get(key) for key in identity} != identity:
             raise LsegreproError(f"{out} was mined with other arguments or weights: delete it or choose another folder")
         return out
-    background = np.flatnonzero(heldout.labels == "background")[: args.images]
+    background = np.flatnonzero(heldout.labels == "background")
     if not len(background):
         raise LsegreproError("mining needs held-out background images, and there is none")
+    background = spread(background, args.images)
     rng = np.random.default_rng(weights.card["arguments"]["seed"])
     index, centres, codes, counts = [], [], [], []
     for i in tqdm(background, desc="mining", unit="image", disable=not progress, mininterval=1):
@@ -69,7 +76,8 @@ def mine(
         index.append(np.full(len(false), len(counts) - 1, np.uint32))
         centres.append(false.astype(np.uint16))
         codes.append(code[false[:, 0], false[:, 1]])
-    meta = {**identity, "images": len(background), "pixels": int(len(background) * np.prod(code.shape)),
+    meta = {**identity, "selection": SPREAD, "images": len(background),
+            "pixels": int(len(background) * np.prod(code.shape)),
             "false_positives": int(sum(counts)), "images_with": int(np.count_nonzero(counts))}
     with atomic(out) as temporary:
         np.savez_compressed(
@@ -80,9 +88,24 @@ def mine(
     return out
 
 
+def spread(items: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` items, evenly spaced over all of them, in their order.
+
+    A list sorted by name is often sorted by source: its first part would be of one kind.
+
+    >>> spread(np.arange(10), 4).tolist()
+    [0, 2, 5, 7]
+    """
+    count = min(count, len(items))
+    return items[np.arange(count) * len(items) // max(count, 1)]
+
+
 def read_meta(path: str | Path) -> dict:
-    """What a file of hard negatives says of itself. Raises `LsegreproError` if it is none."""
-    return json.loads(str(_read(path)["meta"]))
+    """What a file of hard negatives says of itself. Raises `LsegreproError` if it is none.
+
+    ``selection`` says which background images were looked at when there were more than asked for.
+    """
+    return {"selection": FIRST, **json.loads(str(_read(path)["meta"]))}
 
 
 def read_negatives(path: str | Path, heldout: Decoded, names: list[str]) -> HardNegatives:

@@ -22,11 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import evaluation, evidence, paper
+from .arguments import DEPTHS
 from .errors import LsegreproError
 from .evaluation import Curve
 from .evidence import Regions, Scores
 from .files import digest, read_json, read_jsonl
 from .profiles import Profile, load_profile
+from .published import adopt, adopt_weights
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +56,9 @@ class Run:
     progress : bool
     compute : bool
         If False, a missing result is an error instead of work.
+    depth : {"scratch", "weights", "evidence"}
+        Where reproduction begins: at the photographs; at the published weights and hard negatives, which are
+        taken instead of made; or at the evidence, and then no photograph is looked at.
     """
 
     profile: Profile
@@ -62,12 +67,15 @@ class Run:
     device: str = "auto"
     progress: bool = True
     compute: bool = True
+    depth: str = "scratch"
 
     # Data
 
     @property
     def root(self) -> Path:
         """Where the photographs are. Raises `LsegreproError` if that is not known."""
+        if self.depth == "evidence":
+            raise LsegreproError("at depth evidence no photograph is looked at: take depth weights or scratch")
         given = self.data or os.environ.get(DATA_VARIABLE)
         if not given:
             raise LsegreproError(
@@ -81,10 +89,11 @@ class Run:
 
     @property
     def has_data(self) -> bool:
-        """Whether the pictures of this run can be had."""
+        """Whether the pictures of this run can be had; from published weights on, those of val are enough."""
         try:
             self.segmentation("val")
-            self.weak("heldout")
+            if self.depth != "weights":
+                self.weak("heldout")
         except LsegreproError:
             return False
         return True
@@ -96,10 +105,10 @@ class Run:
             from .data.drawn import DrawnWeak
 
             return DrawnWeak(split, data.weak_train if split == "train" else data.weak_heldout, data.seed)
-        from .data.weak import WeakFolder
+        from .data.joined import open_weak
 
         fraction = data.fraction if split == "train" else 1.0
-        return WeakFolder(self.root / data.weak, split, heldout=data.heldout, fraction=fraction)
+        return open_weak(self.root, data.weak, split, heldout=data.heldout, fraction=fraction)
 
     def segmentation(self, split: str) -> SegmentationSet:
         """Images with masks; `split` is train (for choosing theta) or val."""
@@ -121,20 +130,10 @@ class Run:
 
     @cached_property
     def torch_device(self) -> torch.device:
-        """The device that does the work. Raises `LsegreproError` if it is not there."""
-        import torch
+        """The device that does the work, by `distributed.own_device`. Raises `LsegreproError` if it is not there."""
+        from .distributed import own_device
 
-        try:
-            device = torch.device(
-                ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
-            )
-        except RuntimeError as error:
-            raise LsegreproError(f"unknown device {self.device!r}: choose auto, cpu, cuda or cuda:N") from error
-        if device.type not in ("cpu", "cuda"):
-            raise LsegreproError(f"unknown device {self.device!r}: choose auto, cpu, cuda or cuda:N")
-        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-            raise LsegreproError(f"no GPU {self.device!r} here ({torch.cuda.device_count()} found): use --device cpu")
-        return device
+        return own_device(self.device)
 
     # Results
 
@@ -176,9 +175,12 @@ class Run:
         """
         path = self.weights_path(model, cls, round, seed)
         if path.is_file():
-            self._same_arguments(path, model, cls, round, seed)
+            self._trained_as_wanted(path, model, cls, round, seed)
             return path
-        self._needs(path)
+        self.needs(path)
+        if self.depth == "weights":
+            adopt_weights(path)
+            return self.trained(model, cls, round, seed)  # and check it
         from .training import train
 
         data = self._decoded
@@ -189,15 +191,24 @@ class Run:
             device=self.torch_device, progress=self.progress, stop_after=stop_after,
         )
 
-    def _same_arguments(self, path: Path, model: str, cls: str, round: int, seed: int) -> None:
+    def _trained_as_wanted(self, path: Path, model: str, cls: str, round: int, seed: int) -> None:
+        """Refuse weights of other arguments, and of other images where those of this run are at hand."""
+        card = self.card(model, cls, round, seed)
+        if not card:
+            return  # `load_weights` says so
+        found = {"data_digest": card.get("data_digest"), **card.get("arguments", {})}
         wanted = dataclasses.asdict(self.profile.arguments(model, cls, round, seed))
-        found = self.card(model, cls, round, seed).get("arguments", wanted)  # without a card it is not loaded
-        for key, value in wanted.items():
-            if found.get(key) != value:
-                raise LsegreproError(
-                    f"{path} was trained with {key} = {found.get(key)!r}, profile {self.profile.name} says {value!r}: "
-                    "delete it or choose another run folder"
-                )
+        if self.compute and not card.get("published") and self._weak_digest:
+            wanted["data_digest"] = self._weak_digest
+        self._as_wanted(path, wanted, found)
+
+    @cached_property
+    def _weak_digest(self) -> str:
+        """Digest of the training images, or nothing if they are not at hand."""
+        try:
+            return self.weak("train").digest
+        except LsegreproError:
+            return ""
 
     def card(self, model: str, cls: str, round: int = 1, seed: int = 0) -> dict:
         """The card of a trained network, or {} if it is not trained."""
@@ -215,6 +226,7 @@ class Run:
 
     def mined(self, model: str, cls: str, seed: int = 0) -> Path:
         """The hard negatives that round 1 leaves; mined now if they are not there."""
+        from .distributed import alone
         from .mining import mine, read_meta
 
         path = self.negatives_path(model, cls, seed)
@@ -228,7 +240,11 @@ class Run:
                     f"has in {self.folder}: delete it or choose another run folder"
                 )
         else:
-            self._needs(path)
+            self.needs(path)
+            if self.depth == "weights":
+                adopt(path)
+                return self.mined(model, cls, seed)  # and check it
+            alone(f"mining {path}")
             held = self._decoded["heldout"]
             mine(self.weights(model, cls, 1, seed), held, held.weak.names, path, self.profile.mining,
                  progress=self.progress)
@@ -251,7 +267,7 @@ class Run:
         """Superpixels of a split and the truth in each; counted now if they are not there."""
         path = self.regions_path(split)
         if not path.is_file():
-            self._needs(path)
+            self.needs(path)
             from .scoring import count_regions
 
             regions = count_regions(self.segmentation(split), split, self.profile.superpixels,
@@ -273,7 +289,7 @@ class Run:
         path = self.scores_path(model, cls, round, seed, split)
         regions = self.regions(split)
         if not path.is_file():
-            self._needs(path)
+            self.needs(path)
             from .scoring import score_set
 
             weights = self.weights(model, cls, round, seed)
@@ -291,7 +307,7 @@ class Run:
 
     def maps_path(self, weights: Weights) -> Path:
         """The folder that keeps the score maps of a network, one file an image, until it is deleted."""
-        made_by = digest([weights.sha256, dataclasses.asdict(self.profile.scoring)])
+        made_by = digest([weights.sha256, dataclasses.asdict(self.profile.scoring), evidence.code_digest()])
         return self.folder / "cache" / "maps" / made_by
 
     def has_scores(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> bool:
@@ -308,7 +324,7 @@ class Run:
         return [(m, c, r, s) for m in p.models for c in p.classes for r in (1, 2) for s in p.seeds]
 
     def _as_wanted(self, path: Path, wanted: dict, found: dict) -> None:
-        """Refuse evidence that was made for something else."""
+        """Refuse a result that was made for something else."""
         for key, value in wanted.items():
             if found.get(key) != value:
                 raise LsegreproError(
@@ -316,14 +332,15 @@ class Run:
                     f"{value!r}: delete it or choose another run folder"
                 )
 
-    def _needs(self, path: Path) -> None:
+    def needs(self, path: Path) -> None:
+        """Raise `LsegreproError` if this run was opened to compute nothing: `path` is about to be made."""
         if not self.compute:
             raise LsegreproError(f"{path} is not there, and this call was asked to compute nothing")
 
 
 def open_run(
     profile: str | Path = "quick", folder: str | Path | None = None, *, data: str | Path | None = None,
-    device: str = "auto", progress: bool = True, compute: bool = True,
+    device: str = "auto", depth: str = "scratch", progress: bool = True, compute: bool = True,
 ) -> Run:
     """Open a run; nothing is computed yet.
 
@@ -332,15 +349,20 @@ def open_run(
     profile : str
         quick, local, paper or the path of a TOML file.
     folder : path, optional
-        Where results are kept; default ``runs/{profile}``.
+        Where results are kept; default ``runs/{profile}``, or ``runs/{profile}-weights`` at depth weights.
     data : path, optional
         Root of the photographs; default the environment variable LSEGREPRO_DATA.
     device : str
         auto, cpu, cuda or cuda:N.
+    depth : str
+        One of `arguments.DEPTHS`, as in `Run`; depth evidence computes nothing but what evidence holds.
 
     >>> open_run("quick").folder.as_posix()
     'runs/quick'
     """
+    if depth not in DEPTHS:
+        raise LsegreproError(f"unknown depth {depth!r}: choose one of {', '.join(DEPTHS)}")
     loaded = load_profile(profile)
-    return Run(loaded, Path(folder) if folder else Path("runs") / loaded.name, Path(data) if data else None,
-               device, progress, compute)
+    own = Path("runs") / (f"{loaded.name}-weights" if depth == "weights" else loaded.name)
+    return Run(loaded, Path(folder) if folder else own, Path(data) if data else None,
+               device, progress, compute and depth != "evidence", depth)

@@ -18,6 +18,7 @@ from .data.images import EXTENSIONS, load_image, resize
 from .errors import LsegreproError
 from .evaluation import threshold
 from .files import atomic
+from .profiles import load_profile
 from .published import PROFILE, PUBLISHED
 from .run import Run, open_run
 from .superpixels import Superpixels, oversegment, smooth
@@ -53,7 +54,11 @@ def segment(
 ) -> Segmentation:
     """Segment a photograph (H, W, 3) uint8 (Section 3.3).
 
-    Its superpixels are those of `cut`: beyond a megapixel, of a reduced copy.
+    Parameters
+    ----------
+    superpixels : Superpixels, optional
+        Default those of the published run, which its theta was chosen with; beyond a megapixel
+        they are those of a reduced copy (`cut`).
 
     Raises
     ------
@@ -62,7 +67,7 @@ def segment(
     """
     threshold(theta)
     codes = dense.to_codes(dense.probability_map(weights.net, image))
-    return Segmentation(codes, smooth(codes, cut(image, superpixels or Superpixels())), theta)
+    return Segmentation(codes, smooth(codes, cut(image, superpixels or load_profile(PROFILE).superpixels)), theta)
 
 
 def cut(image: np.ndarray, params: Superpixels, pixels: int = 1_000_000) -> np.ndarray:

@@ -14,12 +14,19 @@ from pathlib import Path
 
 from .errors import LsegreproError
 from .files import atomic
-from .run import DATA_VARIABLE, Run
+from .published import PUBLISHED, publish
+from .run import DATA_VARIABLE, SPLITS, Run, open_run
 
 ROOT = Path(__file__).resolve().parent.parent
 """The repository: the book's sources stand beside the package."""
 
-NOTEBOOKS = ("01-data", "02-lse-vs-max", "03-training", "04-hard-negatives", "05-theta", "06-table-2", "07-qualitative")
+NOTEBOOKS = (
+    "01-data", "02-lse-vs-max", "03-training", "04-hard-negatives", "05-theta", "06-table-2", "07-qualitative",
+    "08-speed",
+)
+
+WITHOUT_TORCH = ("05-theta", "06-table-2")
+"""Those that need neither torch nor photographs where the evidence is at hand: Figure 5 and Table 2."""
 
 
 def reproduce(
@@ -27,22 +34,25 @@ def reproduce(
 ) -> None:
     """Do everything a run lacks, run the notebooks and build the book (Snakemake, papermill, Jupyter Book).
 
+    At depth evidence nothing is trained or scored, and no photograph is looked at; at depth weights the
+    published networks are taken instead of trained.
+
     Raises
     ------
     LsegreproError
         If the book's packages or its sources are not there, or a job fails.
     """
     _needs("snakemake", "papermill", "jupyter_book")
-    if run.profile.data.kind == "photographs":
-        run.weak("train"), run.segmentation("val")  # say what is missing before any work
-    run.torch_device  # noqa: B018, the same for a GPU
+    _can_begin(run)
     spec = run.profile.spec if run.profile.path is None else os.path.relpath(run.profile.path, ROOT)
-    configuration = {"profile": spec, "run": os.path.relpath(run.folder, ROOT), "device": run.device}
+    configuration = {"profile": spec, "run": os.path.relpath(run.folder, ROOT), "device": run.device,
+                     "depth": run.depth}
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile"), "--directory", str(ROOT),
         "--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "rules", "--keep-going",
-        "--cores", str(cores or os.cpu_count() or 1),
     ]
+    if cores or not snakemake_profile:  # a profile says it for its machines
+        command += ["--cores", str(cores or os.cpu_count() or 1)]
     command += ["--dry-run"] * dry_run + ["--profile", snakemake_profile] * bool(snakemake_profile)
     command += ["--config", *(f"{key}={value}" for key, value in configuration.items())]
     environment = dict(os.environ)
@@ -53,6 +63,31 @@ def reproduce(
         raise LsegreproError("reproduce stopped; the first error is above. The same command goes on from there")
     if not dry_run:
         print(f"The book: {run.folder / 'site/_build/html/index.html'}")
+
+
+def _can_begin(run: Run) -> None:
+    """Say what is missing before any work."""
+    if run.depth == "evidence":
+        for network in run.networks():
+            for split in SPLITS:
+                run.scores(*network, split)  # refuses what is absent or damaged
+        return
+    if run.profile.data.kind == "photographs":
+        if run.depth == "scratch":
+            run.weak("train"), run.weak("heldout")
+        run.segmentation("train"), run.segmentation("val")
+    from .distributed import parse_device
+
+    parse_device(run.device)  # a GPU is only looked for: the jobs are to lease it
+
+
+def chapters(depth: str = "scratch") -> tuple[str, ...]:
+    """The notebooks that can be executed here: without torch, at depth evidence, those that need none.
+
+    >>> chapters() == NOTEBOOKS
+    True
+    """
+    return WITHOUT_TORCH if depth == "evidence" and find_spec("torch") is None else NOTEBOOKS
 
 
 def build(run: Run) -> Path:
@@ -84,14 +119,17 @@ def build(run: Run) -> Path:
 
 
 def _stage(run: Run, site: Path) -> None:
-    """Lay out a copy of the book's sources with this run's pages added as a part of their own."""
+    """Lay out a copy of the book's sources: published pages recomputed here take the place of the committed
+    ones, and this run's pages are added as a part of their own."""
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir(parents=True)
     shutil.copytree(ROOT / "book", site / "book")
+    for page in live_pages():
+        shutil.copy(page, site / "book/executed")
     shutil.copy(ROOT / "_config.yml", site)
     table = (ROOT / "_toc.yml").read_text(encoding="utf-8")
     pages = [name for name in NOTEBOOKS if (run.folder / "executed" / f"{name}.ipynb").is_file()]
-    if pages:
+    if pages and run.folder.resolve() != PUBLISHED.resolve():
         (site / "book/run").mkdir()
         for name in pages:
             shutil.copy(run.folder / "executed" / f"{name}.ipynb", site / "book/run")
@@ -100,6 +138,15 @@ def _stage(run: Run, site: Path) -> None:
         table += "".join(f"      - file: book/run/{name}\n" for name in pages)
     with atomic(site / "_toc.yml") as temporary:
         temporary.write_text(table, encoding="utf-8")
+
+
+def live_pages() -> list[Path]:
+    """Pages of the published run that were executed here, and not before what they were computed from."""
+    kinds = ("weights", "negatives", "evidence", "bench")
+    newest = max((path.stat().st_mtime for kind in kinds for path in (PUBLISHED / kind).glob("*.*")), default=0.0)
+    pages = (PUBLISHED / "executed" / f"{name}.ipynb" for name in NOTEBOOKS)
+    return [page for page in pages if page.is_file() and page.stat().st_mtime
+            >= max(newest, (ROOT / "notebooks" / page.name).stat().st_mtime)]
 
 
 def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
@@ -125,12 +172,13 @@ def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".failed.ipynb")
     parameters = {"profile": run.profile.spec, "run_folder": run.folder.as_posix(), "device": run.device,
-                  "stand_in": stand_in}
+                  "stand_in": stand_in, "depth": run.depth}
     try:
         with _data_in_environment(run):
             papermill.execute_notebook(
                 source, partial, parameters=parameters, progress_bar=False, kernel_name="python3",
                 start_timeout=600,  # a busy machine takes more than the minute that is usual
+                extra_arguments=["--IPKernelApp.log_level=40"],  # its warnings are of the machine, not of the page
             )
     except papermill.PapermillExecutionError as error:
         why = next(iter(error.evalue.splitlines()), "")
@@ -146,6 +194,26 @@ def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
         temporary.write_text(json.dumps(_clean(notebook), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.unlink()
     return target
+
+
+def publish_pages(run: Run) -> list[Path]:
+    """Make a run the published one (`published.publish`), and execute its pages into the book.
+
+    They are executed as every reader's are: from the evidence, with no photograph.
+
+    Returns
+    -------
+    list of Path
+        The pages, in ``book/executed``.
+    """
+    publish(run)
+    shown = open_run(run.profile.spec, os.path.relpath(PUBLISHED), device=run.device, depth="evidence")
+    pages = []
+    for name in NOTEBOOKS:
+        page = ROOT / "book/executed" / f"{name}.ipynb"
+        page.parent.mkdir(exist_ok=True)
+        pages.append(Path(shutil.move(execute(shown, name, stand_in=True), page)))
+    return pages
 
 
 @contextlib.contextmanager

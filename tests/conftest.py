@@ -213,7 +213,7 @@ def executed(tiny_folder, tmp_path_factory):
     """Every notebook executed by the command on a copy of the tiny run, two at a time.
 
     Gives the folder of the copy and what each command left (subprocess.CompletedProcess) by notebook;
-    "stand-in" is the last one executed with that option, into ``stand-in.ipynb``.
+    "stand-in" is the chapter of pictures executed with that option, into ``stand-in.ipynb``.
     """
     import shutil
     import subprocess
@@ -231,10 +231,37 @@ def executed(tiny_folder, tmp_path_factory):
                    "--device", "cpu", *options]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
-    last = folder / "run" / "executed" / f"{NOTEBOOKS[-1]}.ipynb"
-    said = {"stand-in": run(NOTEBOOKS[-1], "--stand-in")}
+    last = folder / "run" / "executed" / "07-qualitative.ipynb"  # the chapter of pictures
+    said = {"stand-in": run(last.stem, "--stand-in")}
     if last.is_file():
         last.rename(folder / "stand-in.ipynb")
     with ThreadPoolExecutor(2) as pool:
         said |= dict(zip(NOTEBOOKS, pool.map(run, NOTEBOOKS), strict=True))
     return folder, said
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory):
+    """Every page of the published run executed as in a fresh clone: no photograph at hand, two at a time.
+
+    Gives the folder that holds the copy ``published``, and what each command left, by notebook.
+    """
+    import shutil
+    import subprocess
+    import sys
+    from concurrent.futures import ThreadPoolExecutor
+
+    from lsegrepro.site import NOTEBOOKS
+
+    pytest.importorskip("papermill", reason="the book's packages are not installed")
+    folder = tmp_path_factory.mktemp("clone")
+    shutil.copytree(ROOT / "published", folder / "published", ignore=shutil.ignore_patterns("executed", "site"))
+    environment = {key: value for key, value in os.environ.items() if key != "LSEGREPRO_DATA"}
+
+    def run(name: str):
+        command = [sys.executable, "-m", "lsegrepro.cli", "notebook", name, "--profile", "local", "--run", "published",
+                   "--depth", "evidence", "--stand-in"]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        return folder, dict(zip(NOTEBOOKS, pool.map(run, NOTEBOOKS), strict=True))

@@ -102,7 +102,8 @@ def test_meta_counts_what_was_found(weights, heldout, codes, tmp_path):
     meta = mining.read_meta(path)
     assert meta == {
         "mining": {"theta": theta, "per_image": 256, "images": 100_000}, "weights_sha256": "f00d",
-        "data_digest": heldout.digest, "images": 2, "pixels": 2 * SIDE * SIDE,
+        "data_digest": heldout.digest, "selection": "evenly spaced over the list", "images": 2,
+        "pixels": 2 * SIDE * SIDE,
         "false_positives": int(found["counts"].sum()), "images_with": int((found["counts"] > 0).sum()),
     }
 
@@ -111,6 +112,38 @@ def test_images_limits_how_many_are_looked_at(weights, heldout, tmp_path):
     found = mined(weights, heldout, tmp_path / "n.npz", theta=0.0, images=1, per_image=5)
     assert found["names"].tolist() == ["background/4.png"] and found["counts"].tolist() == [SIDE * SIDE]
     assert mining.read_meta(tmp_path / "n.npz")["pixels"] == SIDE * SIDE
+
+
+@pytest.mark.parametrize("number, count", [(402, 200), (7, 3), (5, 5), (3, 100_000), (1, 1), (9, 0)])
+def test_a_part_of_the_images_is_spread_over_all_of_them(number, count):
+    items = np.arange(number) * 10
+    found = mining.spread(items, count)
+    assert len(found) == min(number, count) and set(found) <= set(items)
+    gaps = np.diff([*found, items[-1] + 10]) / 10  # the last gap runs to the end of the list
+    assert len(found) == 0 or (found[0] == 0 and gaps.max() - gaps.min() <= 1 and gaps.min() >= 1)
+
+
+def test_images_are_taken_from_the_whole_list(weights, tmp_path, monkeypatch):
+    heldout = Decoded(SyntheticWeak(4), progress=False)
+    asked = []
+    batch = Decoded.batch
+    monkeypatch.setattr(Decoded, "batch", lambda self, index: (asked.extend(index), batch(self, index))[1])
+    found = mined(weights, heldout, tmp_path / "n.npz", theta=0.89, images=2)
+    assert asked == [8, 10] and found["names"].tolist() == [heldout.weak.names[i] for i in asked]
+
+
+def test_a_file_that_does_not_say_took_the_first_images(weights, heldout, tmp_path):
+    """Files of before: everything else of them reads as ever."""
+    path = tmp_path / "n.npz"
+    found = mined(weights, heldout, path, theta=0.0, per_image=5)
+    meta = json.loads(str(found["meta"]))
+    del meta["selection"]
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **{**found, "meta": np.array(json.dumps(meta))})
+    assert mining.read_meta(path) == {**meta, "selection": "the first by name"}
+    before = path.read_bytes()
+    mined(weights, heldout, path, theta=0.0, per_image=5)
+    assert path.read_bytes() == before and len(mining.read_negatives(path, heldout, heldout.weak.names).index) == 10
 
 
 def test_an_image_gives_at_most_so_many_patches_drawn_by_the_seed(weights, heldout, tmp_path):

@@ -91,7 +91,7 @@ def test_the_conda_environment_has_the_same_pins():
 
 def test_core_needs_no_book_packages():
     names = {r.name.lower() for r in map(Requirement, PROJECT["project"]["dependencies"])}
-    assert names == {"torch", "numpy", "scikit-image", "pillow", "safetensors", "tqdm"}
+    assert names == {"torch", "numpy", "scikit-image", "pillow", "safetensors", "tqdm", "pooch"}
 
 
 def test_one_version_everywhere():

@@ -56,9 +56,8 @@ def test_the_papers_profile_is_the_papers():
 
 
 def test_the_published_profile_sees_images_as_segment_does():
-    """`segment` takes the default sizes; the published theta was chosen with the profile's."""
-    profile = load_profile("local")
-    assert profile.superpixels == Superpixels() and profile.scoring.scale_to == Scoring().scale_to
+    """`segment` takes the default size; the published theta was chosen with the profile's."""
+    assert load_profile("local").scoring.scale_to == Scoring().scale_to
 
 
 # A user's own

@@ -21,7 +21,7 @@ def notebook(*cells: str) -> dict:
     """A notebook of code cells, the first after the title tagged as the parameters."""
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-    names = ("profile", "run_folder", "data", "device")
+    names = ("profile", "run_folder", "data", "device", "depth")
     parameters = "\n".join([*(f'{name} = ""' for name in names), "stand_in = False"])
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return new_notebook(
@@ -56,7 +56,8 @@ def book(tmp_path, monkeypatch):
 def test_a_notebook_is_executed_with_the_runs_parameters(book, tmp_path, monkeypatch):
     monkeypatch.setenv(DATA_VARIABLE, "/elsewhere")
     run = dataclasses.replace(book(
-        "print(profile, run_folder, device, stand_in)", f"import os; print(os.environ['{DATA_VARIABLE}'] == data, len("
+        "print(profile, run_folder, device, stand_in, depth)",
+        f"import os; print(os.environ['{DATA_VARIABLE}'] == data, len("
         f"os.environ['{DATA_VARIABLE}']), os.path.basename(os.environ['{DATA_VARIABLE}']))",
     ), data=Path("photographs"))
     target = site.execute(run, "01-data", stand_in=True)
@@ -65,7 +66,7 @@ def test_a_notebook_is_executed_with_the_runs_parameters(book, tmp_path, monkeyp
     nbformat.validate(done)
     said = [output.text for cell in done.cells if cell.cell_type == "code" for output in cell.outputs]
     place = tmp_path / "work" / "photographs"
-    assert said == ["quick results cpu True\n", f"False {len(str(place))} photographs\n"]
+    assert said == ["quick results cpu True scratch\n", f"False {len(str(place))} photographs\n"]
     assert os.environ[DATA_VARIABLE] == "/elsewhere"  # given to the kernel alone
     text = target.read_text()
     assert str(tmp_path) not in text and "papermill" not in text and "/elsewhere" not in text
@@ -116,7 +117,37 @@ def test_an_unknown_notebook_or_a_missing_package_is_refused(tmp_path, monkeypat
     assert not (tmp_path / "run").exists()
 
 
+def test_a_kernel_starts_without_a_word(book, capfd):
+    site.execute(book("print('quiet')"), "01-data")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_missing_is_said_before_any_work(own_run, tmp_path, monkeypatch, capfd):
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    empty = open_run("local", tmp_path / "empty", depth="evidence")
+    lacking = open_run(own_run.profile.path, own_run.folder, depth="evidence")
+    own_run.scores_path("LSE1", "cat", 2).unlink()
+    for run, part in ((empty, "regions-train.npz is not there"),
+                      (lacking, "LSE1-cat-round2-seed0-val.npz is not there"),
+                      (open_run("local", tmp_path / "empty", depth="weights"), "set LSEGREPRO_DATA"),
+                      (open_run("local", tmp_path / "empty"), "set LSEGREPRO_DATA")):
+        with pytest.raises(LsegreproError) as error:
+            site.reproduce(run)
+        one_line(error, part)
+    assert not (tmp_path / "empty").exists() and capfd.readouterr().out == ""
+
+
 # Staging and building
+
+
+@pytest.fixture(autouse=True)
+def published(tmp_path, monkeypatch) -> Path:
+    """A published run of which no page was executed here."""
+    folder = tmp_path / "published"
+    (folder / "executed").mkdir(parents=True)
+    (folder / "evidence").mkdir()
+    monkeypatch.setattr(site, "PUBLISHED", folder)
+    return folder
 
 
 @pytest.fixture
@@ -165,6 +196,36 @@ def test_staging_again_leaves_nothing_of_before(staged):
     table, folder = staged("mine", "05-theta")
     assert [path.name for path in (folder / "book" / "run").iterdir()] == ["05-theta.ipynb"]
     assert not (folder / "_build").exists() and len(table["parts"][-1]["chapters"]) == 1
+
+
+def test_pages_recomputed_here_take_the_place_of_the_committed_ones(staged, published):
+    for name in ("05-theta", "06-table-2"):
+        (published / "executed" / f"{name}.ipynb").write_text(json.dumps(notebook("'recomputed'")))
+    os.utime(published / "executed" / "06-table-2.ipynb", (1e9, 1e9))  # before its notebook was changed
+    _, folder = staged("mine")
+    for name in site.NOTEBOOKS:
+        page = folder / "book" / "executed" / f"{name}.ipynb"
+        assert ("recomputed" in page.read_text()) is (name == "05-theta"), name
+    evidence = published / "evidence" / "regions-val.npz"
+    evidence.write_text("newer")
+    os.utime(evidence, (4e9, 4e9))
+    _, folder = staged("mine")
+    assert "recomputed" not in (folder / "book" / "executed" / "05-theta.ipynb").read_text()
+
+
+def test_the_published_run_is_no_part_beside_itself(tmp_path, published):
+    page = published / "executed" / "05-theta.ipynb"
+    page.write_text(json.dumps(notebook("'recomputed'")))
+    site._stage(open_run("local", published, depth="evidence"), tmp_path / "site")
+    table = yaml.safe_load((tmp_path / "site" / "_toc.yml").read_text())
+    assert table == yaml.safe_load((site.ROOT / "_toc.yml").read_text())
+    assert (tmp_path / "site" / "book" / "executed" / "05-theta.ipynb").read_bytes() == page.read_bytes()
+
+
+def test_without_torch_two_chapters_are_recomputed(monkeypatch):
+    assert site.chapters() == site.chapters("evidence") == site.NOTEBOOKS
+    monkeypatch.setattr(site, "find_spec", lambda name: None)
+    assert site.chapters("evidence") == ("05-theta", "06-table-2") and site.chapters() == site.NOTEBOOKS
 
 
 def test_every_page_in_the_table_of_contents_has_a_source():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -106,20 +107,32 @@ def _resample(
     """Resampled statistic of each group of runs (s, n, 4): a list of (resamples,)."""
     if resamples < 1:
         raise LsegreproError(f"resamples must be at least 1, got {resamples}")
+    weights = _weights(groups[0].shape[1], resamples, seed)
+    rng = np.random.default_rng([seed, 1])  # for the runs; the images of a seed are the same with one run and several
+    parts = []
+    for runs in groups:
+        values = statistic(weights @ runs)  # (s, resamples)
+        if len(runs) > 1:
+            values = np.take_along_axis(values, rng.integers(0, len(runs), values.shape), axis=0)
+        parts.append(values.mean(axis=0))
+    return parts
+
+
+@lru_cache(maxsize=2)
+def _weights(n: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each resample draws each of n images: (resamples, n) float32, exact for BLAS.
+
+    Kept, since a table asks for the same draws again and again.
+    """
     rng = np.random.default_rng(seed)
-    n = groups[0].shape[1]
-    chunk = max(1, 2**20 // n)  # weights of a chunk: 8 MiB
-    parts: list[list[np.ndarray]] = [[] for _ in groups]
+    weights = np.empty((resamples, n), np.float32)
+    chunk = max(1, 2**20 // n)
     for start in range(0, resamples, chunk):
         size = min(chunk, resamples - start)
         drawn = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
-        for runs, part in zip(groups, parts, strict=True):
-            values = statistic(weights @ runs)  # (s, size)
-            if len(runs) > 1:
-                values = np.take_along_axis(values, rng.integers(0, len(runs), values.shape), axis=0)
-            part.append(values.mean(axis=0))
-    return [np.concatenate(part) for part in parts]
+        weights[start : start + size] = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+    weights.flags.writeable = False
+    return weights
 
 
 def _interval(value: float, draws: np.ndarray, level: float) -> Interval:

@@ -1,0 +1,80 @@
+"""The published run: where it is, how a run of one's own takes its results, and how a run becomes it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import LsegreproError
+from .files import atomic, read_json, sha256, write_json
+
+if TYPE_CHECKING:
+    from .run import Run
+
+PUBLISHED = Path(__file__).resolve().parent.parent / "published"
+"""The run folder that is versioned with the book: weights and evidence, no photograph."""
+
+PROFILE = "local"
+"""The profile that it is a run of."""
+
+
+def adopt_weights(path: Path) -> None:
+    """Put the published network of the name of `path` there, with its card and training curve.
+
+    The card gains ``"published": true``: other images than the reader's trained it, and that is no fault.
+
+    Raises
+    ------
+    LsegreproError
+        If there is no such network, or it is not the one of its card.
+    """
+    source = _source(path)
+    card = read_json(source.with_suffix(".json"))
+    if card.get("sha256") != sha256(source):
+        raise LsegreproError(f"{source} and its card disagree on the digest: one of them was changed or is incomplete")
+    _copy(source.with_suffix(".jsonl"), path.with_suffix(".jsonl"))
+    write_json(path.with_suffix(".json"), card | {"published": True})
+    _copy(source, path)  # last: a weights file always has a card
+
+
+def adopt(path: Path) -> None:
+    """Put the published file of the name of `path`, in the folder of the same name, there."""
+    _copy(_source(path), path)
+
+
+def _source(path: Path) -> Path:
+    source = PUBLISHED / path.parent.name / path.name
+    if not source.is_file():
+        raise LsegreproError(f"{source.name} is not among the published {path.parent.name}: depth weights "
+                             "begins from them; take depth scratch to make it")
+    return source
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def publish(run: Run) -> None:
+    """Make a finished run the published one: its results, the numbers, and the facts that photographs tell.
+
+    The photographs must be at hand, for the facts. No picture is copied.
+
+    Raises
+    ------
+    LsegreproError
+        If the run is of another profile or lacks a result, or the photographs are not at hand.
+    """
+    from . import facts
+    from .verify import write_record
+
+    if run.profile.name != PROFILE:
+        raise LsegreproError(f"the published run is of profile {PROFILE}, this one is of {run.profile.name}")
+    facts.count_all(run)
+    if run.folder.resolve() != PUBLISHED.resolve():
+        for kind in ("weights", "negatives", "evidence"):
+            shutil.rmtree(PUBLISHED / kind, ignore_errors=True)
+            shutil.copytree(run.folder / kind, PUBLISHED / kind, ignore=shutil.ignore_patterns("*.checkpoint", ".*"))
+    write_record(dataclasses.replace(run, folder=PUBLISHED, compute=False))
