@@ -2,6 +2,15 @@
 
 Every random draw of step t is a function of (seed, round, t), so a training that
 was interrupted goes on exactly as if it had not been.
+
+What is the same when a training is repeated:
+
+- On CPUs of one kind, with the same versions and number of threads: every bit of the weights.
+- On a GPU: every draw. The arithmetic takes cuDNN's deterministic algorithms (`arithmetic`); the
+  rest of a step has no sums whose order is left to chance, for the pools do not overlap. So the same
+  GPU and versions should give the same bits, which is not promised: cuDNN and cuBLAS say so of most,
+  not of all of their kernels. Another kind of GPU, or a CPU, gives close weights. So does another
+  number of processes, which takes the same sums in another order.
 """
 
 from __future__ import annotations
@@ -10,6 +19,8 @@ import dataclasses
 import json
 import platform
 import time
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +30,11 @@ from tqdm import tqdm
 from . import __version__, model
 from .arguments import Training
 from .classification import autocast, balanced_accuracy, weak_scores
+from .distributed import Team, join
 from .errors import LsegreproError
-from .files import atomic, read_json, read_jsonl
-from .sampling import Decoded, HardNegatives, batch_patches
+from .files import atomic, read_json, read_jsonl, remove_leftovers
+from .locks import locked
+from .sampling import Decoded, HardNegatives, batches, torch_generator
 from .weights import Weights, card_path, load_tensors, save_tensors, save_weights, to_json
 
 LOG_EVERY = 2_000
@@ -32,6 +45,10 @@ EVALUATE_EVERY = 10_000
 
 CHECKPOINT_SECONDS = 60
 """Time between two checkpoints."""
+
+TF32 = True
+"""Whether convolutions in float32 may use the tensor cores of a GPU, which round factors to TF32 (10 bits of
+mantissa) and add in float32. On a CPU float32 is float32."""
 
 
 def train(
@@ -49,7 +66,8 @@ def train(
     """Train one network, or go on with it, or find it finished.
 
     Writes ``out`` (safetensors), its card (``.json``) and its curve (``.jsonl``); while
-    training also ``.checkpoint``, from which an interrupted training goes on.
+    training also ``.checkpoint``, from which an interrupted training goes on. In several processes
+    (``torchrun``), each takes its share of every batch, and the first of them writes.
 
     Parameters
     ----------
@@ -75,8 +93,8 @@ def train(
     Raises
     ------
     LsegreproError
-        If a finished training or a checkpoint in that place has other arguments, if the loss
-        is no longer finite, or if nothing can be written.
+        If a finished training or a checkpoint in that place has other arguments, if another process
+        trains it, if the loss is no longer finite, or if nothing can be written.
     """
     out, device = Path(out), torch.device(device)
     if out.suffix != ".safetensors":
@@ -84,92 +102,171 @@ def train(
     if not (args.round == 2) == (hard is not None) == (start is not None):
         raise LsegreproError("round 2 needs the weights of round 1 and hard negatives; round 1 takes neither")
     identity = identify(args, data, start, hard)
-    if out.is_file():
-        _same(identity, read_json(card_path(out)), out)
+    if _finished(out, identity):
         return out
+    team = join(device, args.batch)
+    with locked(out) if team.first else nullcontext(), arithmetic(device):
+        team.wait()  # for the lock
+        if _finished(out, identity):  # by the process that held it until now
+            return out
+        if team.first:
+            for path in (out, card_path(out), _checkpoint(out), _curve(out)):
+                remove_leftovers(path)
+        net = model.PatchNet(args.net, initialisation=args.initialisation, generator=torch_generator(args.seed))
+        if start is not None:
+            net.load_state_dict(start.net.state_dict())
+        net.to(device, memory_format=torch.channels_last)
+        state = _State(net, sgd(net, args), torch.zeros((), device=device))
+        state.restore(_checkpoint(out), identity)
+        team.agree(state.step, device)
+        done = _go_on(args, data, out, state, identity, team, heldout, hard, progress, stop_after)
+        team.wait()  # for what the first writes
+        return done
 
-    generator = torch.Generator().manual_seed(args.seed)
-    net = model.PatchNet(args.net, initialisation=args.initialisation, generator=generator)
-    if start is not None:
-        net.load_state_dict(start.net.state_dict())
-    net.to(device, memory_format=torch.channels_last)
-    # One step on the mean loss of a batch at rate * batch moves as far as `batch` steps at rate.
-    optimiser = torch.optim.SGD(net.parameters(), lr=args.rate * args.batch, momentum=args.momentum)
-    checkpoint, curve = out.with_suffix(".checkpoint"), out.with_suffix(".jsonl")
-    step, seconds, since, running = _restore(net, optimiser, checkpoint, identity)
-    rows = [row for row in read_jsonl(curve) if row["step"] <= step] if step and curve.is_file() else []
-    aggregate = model.aggregation(args.aggregation_name)
+
+def _go_on(
+    args: Training, data: Decoded, out: Path, state: _State, identity: dict, team: Team, heldout: Decoded | None,
+    hard: HardNegatives | None, progress: bool, stop_after: int | None,
+) -> Path:
+    """The loop of `train`, from `state` to the end or to a stop."""
+    net, checkpoint, curve = state.net, _checkpoint(out), _curve(out)
+    rows = [row for row in read_jsonl(curve) if row["step"] <= state.step] if state.step and curve.is_file() else []
+    label = f"{args.model} {args.cls} round {args.round}"
 
     def save_curve() -> None:
-        with atomic(curve) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        if team.first:
+            with atomic(curve) as temporary:
+                temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    def diverged(what: str) -> LsegreproError:
+        kept = f"the last good checkpoint is {checkpoint}" if checkpoint.is_file() else "nothing was kept"
+        return LsegreproError(f"{what}; {kept}; use a smaller rate than {args.rate}")
+
+    def check_loss(mean: float) -> None:
+        if not np.isfinite(mean):
+            raise diverged(f"the loss of {label} is {mean} between steps {state.since + 1} and {state.step}")
+
+    def save() -> None:
+        # A step on a finite loss may still leave weights that are not; they never reach a checkpoint.
+        if not all(parameter.isfinite().all() for parameter in net.parameters()):
+            raise diverged(f"the weights of {label} are no longer finite after step {state.step}")
+        save_curve()  # first: a checkpoint is never ahead of its curve
+        if team.first:
+            state.save(checkpoint, identity, seconds=state.seconds + time.monotonic() - begun)
 
     save_curve()  # a folder that cannot be written to is found out now
-
-    def save(step: int) -> None:
-        save_curve()  # first: a checkpoint is never ahead of its curve
-        elapsed = seconds + time.monotonic() - begun
-        _save_checkpoint(net, optimiser, checkpoint, identity, step, elapsed, since, running)
-
+    joint = team.share_out(net)
     begun = saved = logged = time.monotonic()
-    first, running = step, running.to(device)
+    first = state.step
     log_steps = max(1, LOG_EVERY // args.batch)
     evaluate_steps = max(1, EVALUATE_EVERY // args.batch)
-    label = f"{args.model} {args.cls} round {args.round}"
-    with tqdm(total=args.steps * args.batch, initial=step * args.batch, desc=label, unit="image",
-              disable=not progress, mininterval=1) as bar:
-        while step < args.steps:
-            x, target = batch_patches(args, step, data, hard)  # (B*N, 3, sz, sz), (B,)
-            with autocast(device, args.precision):
-                scores = net(x)  # (B*N, 2)
-            loss = model.loss(aggregate(scores.float().view(args.batch, -1, 2)), target)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            running += loss.detach()
-            step += 1
+    stream = batches(args, data, hard, first, share=team.share)
+    with tqdm(total=args.steps * args.batch, initial=first * args.batch, desc=label, unit="image",
+              disable=not (progress and team.first), mininterval=1) as bar, closing(stream):
+        for x, target in stream:  # (B*N, 3, sz, sz), (B,)
+            state.running += update(joint, state.optimiser, x, target, args)
+            state.step += 1
+            step = state.step
             bar.update(args.batch)
             if step % log_steps == 0 or step == args.steps:
-                mean = running.item() / (step - since)  # the only point that waits for the device
-                if not np.isfinite(mean):
-                    kept = f"the last good checkpoint is {checkpoint}" if checkpoint.is_file() else "nothing was kept"
-                    raise LsegreproError(
-                        f"the loss of {label} is {mean} before step {step}; {kept}; use a smaller rate than {args.rate}"
-                    )
+                # The only point that waits for the device.
+                mean = team.mean(state.running).item() / (step - state.since)
+                check_loss(mean)
                 now = time.monotonic()
                 row = {"step": step, "samples": step * args.batch, "loss": mean,
-                       "images_per_second": (step - max(since, first)) * args.batch / max(now - logged, 1e-9)}
-                if heldout is not None and (step % evaluate_steps < log_steps or step == args.steps):
+                       "images_per_second": (step - max(state.since, first)) * args.batch / max(now - logged, 1e-9)}
+                if heldout is not None and (step % evaluate_steps < log_steps or step == args.steps) and team.first:
                     row |= evaluate_weak(net, heldout, args)
                 rows.append(row)
-                running.zero_()
-                since, logged = step, time.monotonic()
+                state.running.zero_()
+                state.since, logged = step, time.monotonic()
                 bar.set_postfix(loss=f"{mean:.3f}")
                 if logged - saved > CHECKPOINT_SECONDS:
-                    save(step)
+                    save()
                     saved = time.monotonic()
             if stop_after is not None and step - first >= stop_after and step < args.steps:
-                save(step)
+                state.running = team.mean(state.running)
+                check_loss(state.running.item())
+                save()
                 return checkpoint
-    save(step)
-    save_weights(out, net, {
-        **identity,
-        "data": data.description,
-        "samples": step * args.batch,
-        "hours": round((seconds + time.monotonic() - begun) / 3600, 4),
-        "device": device_name(device),
-        "versions": versions(),
-        "final": rows[-1],
-    })
-    checkpoint.unlink()
+    save()
+    if team.first:
+        device = device_name(state.running.device)
+        save_weights(out, net, {
+            **identity,
+            "data": data.description,
+            "samples": state.step * args.batch,
+            "hours": round((state.seconds + time.monotonic() - begun) / 3600, 4),
+            "device": device if team.share.size == 1 else f"{team.share.size} processes, each on {device}",
+            "tf32": TF32 and state.running.is_cuda and args.precision == "float32",
+            "versions": versions(),
+            "final": rows[-1],
+        })
+        checkpoint.unlink()
     return out
+
+
+def _checkpoint(out: Path) -> Path:
+    return out.with_suffix(".checkpoint")
+
+
+def _curve(out: Path) -> Path:
+    return out.with_suffix(".jsonl")
+
+
+def _finished(out: Path, identity: dict) -> bool:
+    """Whether the training is finished. Raises `LsegreproError` if another one is in its place."""
+    if not out.is_file():
+        return False
+    _same(identity, read_json(card_path(out)), out)
+    return True
+
+
+def arithmetic(device: torch.device) -> AbstractContextManager:
+    """What cuDNN may do inside: deterministic algorithms without a trial of each, and `TF32`."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=TF32)
+
+
+def sgd(net: model.PatchNet, args: Training) -> torch.optim.SGD:
+    """The optimiser: plain SGD at a fixed rate, unless the arguments name a momentum."""
+    # One step on the mean loss of a batch at rate * batch moves as far as `batch` steps at rate.
+    return torch.optim.SGD(net.parameters(), lr=args.rate * args.batch, momentum=args.momentum)
+
+
+def update(
+    net: torch.nn.Module, optimiser: torch.optim.SGD, x: torch.Tensor, target: torch.Tensor, args: Training
+) -> torch.Tensor:
+    """One step of SGD on a batch of `sampling.batch_patches`: equation (4) and its gradient.
+
+    Parameters
+    ----------
+    net : Module
+        The network, or what `distributed.Team.share_out` makes of it; then the step is that of all shares.
+    x : Tensor
+        (B*N, 3, sz, sz) float32, the patches.
+    target : Tensor
+        (B,) int64: 0 class, 1 not.
+
+    Returns
+    -------
+    Tensor
+        The mean loss of the batch before the step, a scalar on the device.
+    """
+    with autocast(x.device, args.precision):
+        scores = net(x)  # (B*N, 2)
+    loss = model.loss(model.aggregation(args.aggregation_name)(scores.float().view(len(target), -1, 2)), target)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+    return loss.detach()
 
 
 def evaluate_weak(net: model.PatchNet, heldout: Decoded, args: Training, limit: int = 256) -> dict[str, float]:
     """Loss and balanced accuracy on at most `limit` held-out images of each label (with, without)."""
-    present = np.flatnonzero(heldout.labels == args.cls)[:limit]
-    others = heldout.labels == "background" if args.negatives == "background" else heldout.labels != args.cls
-    absent = np.flatnonzero(others)
+    sides = heldout.sides(args.cls, args.negatives)
+    present, absent = sides.present[:limit], sides.absent
     absent = absent[np.linspace(0, len(absent) - 1, min(limit, len(absent))).astype(int)]  # of every kind
     index = np.concatenate([present, absent])
     scores = weak_scores(net, heldout.batch(index), args.aggregation_name, precision=args.precision)
@@ -227,38 +324,60 @@ def _same(wanted: dict, found: dict, path: Path) -> None:
             )
 
 
-def _save_checkpoint(
-    net: model.PatchNet, optimiser: torch.optim.SGD, path: Path, identity: dict, step: int, seconds: float,
-    since: int, running: torch.Tensor,
-) -> None:
-    # The losses summed since step `since`, the last row of the curve, belong to its next row.
-    tensors = {**net.state_dict(), "running": running}
-    for name, parameter in net.named_parameters():
-        buffer = optimiser.state[parameter].get("momentum_buffer")
-        if buffer is not None:
-            tensors[f"momentum.{name}"] = buffer
-    save_tensors(path, tensors, {"identity": to_json(identity), "step": str(step), "since": str(since),
-                                 "seconds": f"{seconds:.3f}"})
+@dataclass
+class _State:
+    """A training between two steps: what a checkpoint holds.
 
+    Attributes
+    ----------
+    net : PatchNet
+    optimiser : SGD
+    running : Tensor
+        Sum of the losses since the last row of the curve, a scalar on the device; of this process's
+        share until `Team.mean` is taken.
+    step : int
+        Steps done.
+    since : int
+        Step of the last row of the curve.
+    seconds : float
+        Time spent before this process.
+    """
 
-def _restore(
-    net: model.PatchNet, optimiser: torch.optim.SGD, path: Path, identity: dict
-) -> tuple[int, float, int, torch.Tensor]:
-    """Load a checkpoint into the network and the optimiser; return step, seconds, `since` and `running`."""
-    if not path.is_file():
-        return 0, 0.0, 0, torch.zeros(())
-    tensors, metadata = load_tensors(path)
-    try:
-        found, step, seconds = json.loads(metadata["identity"]), int(metadata["step"]), float(metadata["seconds"])
-        since = int(metadata.get("since", step))
-    except (KeyError, ValueError) as error:
-        raise LsegreproError(f"{path} is not a checkpoint of this program; delete it and run again") from error
-    _same(identity, found, path)
-    with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            parameter.copy_(tensors[name])
-            buffer = tensors.get(f"momentum.{name}")
+    net: model.PatchNet
+    optimiser: torch.optim.SGD
+    running: torch.Tensor
+    step: int = 0
+    since: int = 0
+    seconds: float = 0.0
+
+    def save(self, path: Path, identity: dict, seconds: float) -> None:
+        """Write a checkpoint, atomically."""
+        tensors = {**self.net.state_dict(), "running": self.running}
+        for name, parameter in self.net.named_parameters():
+            buffer = self.optimiser.state[parameter].get("momentum_buffer")
             if buffer is not None:
-                # The buffer takes the parameter's memory layout, as in an uninterrupted run.
-                optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
-    return step, seconds, since, tensors.get("running", torch.zeros(()))
+                tensors[f"momentum.{name}"] = buffer
+        save_tensors(path, tensors, {"identity": to_json(identity), "step": str(self.step), "since": str(self.since),
+                                     "seconds": f"{seconds:.3f}"})
+
+    def restore(self, path: Path, identity: dict) -> None:
+        """Take the place of a checkpoint, if there is one. Raises `LsegreproError` if it is not of this training."""
+        if not path.is_file():
+            return
+        tensors, metadata = load_tensors(path)
+        try:
+            found, step, seconds = json.loads(metadata["identity"]), int(metadata["step"]), float(metadata["seconds"])
+            since = int(metadata.get("since", step))
+        except (KeyError, ValueError) as error:
+            raise LsegreproError(f"{path} is not a checkpoint of this program; delete it and run again") from error
+        _same(identity, found, path)
+        with torch.no_grad():
+            for name, parameter in self.net.named_parameters():
+                parameter.copy_(tensors[name])
+                buffer = tensors.get(f"momentum.{name}")
+                if buffer is not None:
+                    # The buffer takes the parameter's memory layout, as in an uninterrupted run.
+                    self.optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
+            if "running" in tensors:
+                self.running.copy_(tensors["running"])
+        self.step, self.since, self.seconds = step, since, seconds

@@ -1,13 +1,11 @@
 """Training: one step by hand, and interruptions of every kind that leave no trace."""
 
 import dataclasses
+import errno
 import json
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -258,45 +256,64 @@ def test_killed_between_the_last_step_and_the_weights(decoded, tmp_path, monkeyp
 
 
 KILLED = """
-import sys
-sys.path[:0] = sys.argv[2:]
+import os, random, signal, sys, time
+sys.path[:0] = sys.argv[3:]
+from pathlib import Path
 from conftest import SyntheticWeak
 from lsegrepro import paper, training
 from lsegrepro.arguments import Training
 from lsegrepro.sampling import Decoded
 paper.ARCHITECTURES["tiny"] = paper.Architecture("tiny", (4, 6, 8, 10), (8, 3, 5), (4, 4), 95, 9, 0)
 training.LOG_EVERY, training.CHECKPOINT_SECONDS = 4, -1
-args = Training(architecture="tiny", samples=2000, batch=2, rate=0.001, momentum=0.9)
-training.train(args, Decoded(SyntheticWeak(), progress=False), sys.argv[1], progress=False)
+out, kills = Path(sys.argv[1]), int(sys.argv[2])
+args = Training(architecture="tiny", samples=240, batch=2, rate=0.001, momentum=0.9)
+data = Decoded(SyntheticWeak(), progress=False)
+checkpoint = out.with_suffix(".checkpoint")
+for kill in range(kills + 1):
+    before = checkpoint.stat().st_mtime_ns if kill else 0
+    child = os.fork()
+    if not child:
+        training.train(args, data, out, progress=False)
+        os._exit(0)
+    if kill < kills:
+        while not checkpoint.is_file() or checkpoint.stat().st_mtime_ns == before:
+            assert os.waitpid(child, os.WNOHANG) == (0, 0), "it stopped by itself"
+            time.sleep(0.001)
+        time.sleep(random.uniform(0, 0.03))
+        os.kill(child, signal.SIGKILL)
+        assert not out.exists(), "the training ended before it was killed"
+        step = int(training.load_tensors(checkpoint)[1]["step"])
+        print(step, sum(path.suffix != ".lock" and path.name[0] == "." for path in out.parent.iterdir()))
+    assert os.waitpid(child, 0)[1] == (signal.SIGKILL if kill < kills else 0)
 """
 
 
-def test_a_killed_training_goes_on(decoded, tmp_path, monkeypatch):
-    """SIGKILL at a random moment, some of them in the middle of a write."""
-    out = tmp_path / "killed.safetensors"
-    process = subprocess.Popen([sys.executable, "-B", "-c", KILLED, out, ROOT, ROOT / "tests"],
-                               env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())})
-    try:
-        give_up = time.monotonic() + 300
-        while not out.with_suffix(".checkpoint").is_file():
-            assert process.poll() is None and time.monotonic() < give_up
-            time.sleep(0.01)
-        time.sleep(random.uniform(0, 0.3))
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not out.exists(), "the training ended before it was killed"
-    step = int(load_tensors(out.with_suffix(".checkpoint"))[1]["step"])
+def test_a_training_killed_again_and_again_goes_on(decoded, tmp_path, monkeypatch):
+    """SIGKILL at random moments, some of them in the middle of a write; the weights are those of no kill."""
+    kills, out = 5, tmp_path / "killed" / "w.safetensors"
+    done = subprocess.run([sys.executable, "-B", "-c", KILLED, out, str(kills), ROOT, ROOT / "tests"], text=True,
+                          capture_output=True, timeout=300,
+                          env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())})
+    assert done.returncode == 0, done.stderr
+    steps = [int(line.split()[0]) for line in done.stdout.splitlines()]
+    assert len(steps) == kills and 0 < steps[0] < steps[-1] < 120 and steps == sorted(steps)
     monkeypatch.setattr(training, "LOG_EVERY", 4)
-    args = Training(architecture="tiny", samples=2000, batch=2, rate=0.001, momentum=0.9)
-    more = step + 6  # far enough beyond the checkpoint to tell; the whole budget would only take longer
-    go(args, decoded, out, stop_after=more - step)
-    whole = tmp_path / "whole.safetensors"
-    go(args, decoded, whole, stop_after=more)
-    a, b = (load_tensors(path.with_suffix(".checkpoint")) for path in (out, whole))
-    assert a[1].pop("seconds") and b[1].pop("seconds") and a[1] == b[1]
-    assert a[0].keys() == b[0].keys() and all(torch.equal(a[0][k], b[0][k]) for k in a[0])
-    assert curve(out) == curve(whole)
+    args = Training(architecture="tiny", samples=240, batch=2, rate=0.001, momentum=0.9)
+    same_result(go(args, decoded, tmp_path / "whole" / "w.safetensors"), out)
+    assert sorted(p.name for p in out.parent.iterdir()) == ["w.json", "w.jsonl", "w.safetensors"]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(decoded, tmp_path):
+    out = tmp_path / "w.safetensors"
+    go(short(), decoded, out, stop_after=4)
+    left = [tmp_path / name for name in (".w.checkpoint.abcd_012.checkpoint", ".w.jsonl.zyxw9876.jsonl",
+                                         ".w.json.abcd_012.json", ".w.safetensors.abcd_012.safetensors")]
+    others = [tmp_path / name for name in (".v.safetensors.abcd_012.safetensors", ".w.npz.abcd_012.npz", "w.txt")]
+    for path in left + others:
+        path.write_text("half")
+    (tmp_path / ".w.safetensors.lock").write_text("process 1 on this since then")  # of a process that was killed
+    go(short(), decoded, out)
+    assert sorted(tmp_path.iterdir()) == sorted([*others, out, out.with_suffix(".json"), out.with_suffix(".jsonl")])
 
 
 # Refusals
@@ -305,7 +322,7 @@ def test_a_killed_training_goes_on(decoded, tmp_path, monkeypatch):
 def test_a_finished_training_is_found(decoded, tmp_path, monkeypatch):
     out = go(short(), decoded, tmp_path / "w.safetensors")
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.iterdir()}
-    monkeypatch.setattr(training, "batch_patches", lambda *_: pytest.fail("it trained again"))
+    monkeypatch.setattr(training, "batches", lambda *_: pytest.fail("it trained again"))
     assert go(short(), decoded, out) == out
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.iterdir()} == before
 
@@ -378,6 +395,25 @@ def test_a_damaged_checkpoint_is_refused(decoded, tmp_path, kind):
     one_line(error, checkpoint)
 
 
+def test_two_trainings_in_one_place(decoded, tmp_path, monkeypatch):
+    """The second is refused while the first goes on, and finds its result afterwards."""
+    out, messages = tmp_path / "w.safetensors", []
+
+    def meanwhile(*given, **named):
+        for step, batch in enumerate(sampling.batches(*given, **named)):
+            if step == 5:
+                with pytest.raises(LsegreproError) as error:
+                    go(short(), decoded, out)
+                messages.append(one_line(error, out, "is being made by", f"process {os.getpid()} on"))
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "batches", meanwhile)
+        go(short(), decoded, out)
+    assert len(messages) == 1
+    same_result(go(short(), decoded, tmp_path / "whole.safetensors"), go(short(), decoded, out))
+
+
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_loss_that_is_no_number_stops(decoded, tmp_path, monkeypatch, kept):
     out = tmp_path / "w.safetensors"
@@ -385,24 +421,148 @@ def test_a_loss_that_is_no_number_stops(decoded, tmp_path, monkeypatch, kept):
         go(short(), decoded, out, stop_after=4)
     before = out.with_suffix(".checkpoint").read_bytes() if kept else None
 
-    def broken(args, step, data, hard=None):
-        x, target = sampling.batch_patches(args, step, data, hard)
-        return x * (float("nan") if step == 7 else 1), target
+    def broken(args, data, hard, first, share):
+        for step, (x, target) in enumerate(sampling.batches(args, data, hard, first, share=share), first):
+            yield x * (float("nan") if step == 7 else 1), target
 
-    monkeypatch.setattr(training, "batch_patches", broken)
+    monkeypatch.setattr(training, "batches", broken)
     with pytest.raises(LsegreproError) as error:
         go(short(), decoded, out)
-    one_line(error, "LSE1 cat round 1", "nan", "before step 9", "smaller rate than 0.02",
+    one_line(error, "LSE1 cat round 1", "nan", "between steps 7 and 9", "smaller rate than 0.02",
              out.with_suffix(".checkpoint") if kept else "nothing was kept")
     assert not out.exists() and not out.with_suffix(".json").exists()
     if kept:
         assert out.with_suffix(".checkpoint").read_bytes() == before
 
 
+@pytest.mark.parametrize("what, stop", [("loss", 8), ("weights", 8), ("weights", 9), ("weights", None)])
+def test_a_checkpoint_of_a_training_gone_bad_is_never_written(decoded, tmp_path, monkeypatch, what, stop):
+    """Not even where a stop comes between the bad step and the next row of the curve."""
+    out = tmp_path / "w.safetensors"
+    checkpoint = go(short(), decoded, out, stop_after=4)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    update, monkey = training.update, iter(range(4, 12))
+
+    def broken(net, *given):
+        loss = update(net, *given)
+        if next(monkey) == (7 if stop else 11):  # the 8th step, or the last
+            if what == "loss":
+                return loss * float("nan")
+            with torch.no_grad():
+                net.full5.bias[0] = float("inf")
+            return loss * 0  # a loss is that of the weights before the step
+        return loss
+
+    monkeypatch.setattr(training, "update", broken)
+    if what == "weights" and stop == 9:  # the step after
+        monkeypatch.setattr(training, "LOG_EVERY", 24)
+    with pytest.raises(LsegreproError) as error:
+        go(short(), decoded, out, stop_after=stop and stop - 4)
+    one_line(error, f"the {what} of LSE1 cat round 1", "step", f"the last good checkpoint is {checkpoint}")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+FULL = """
+import sys
+sys.path[:0] = sys.argv[2:]
+from conftest import SyntheticWeak
+from lsegrepro import LsegreproError, paper, training
+from lsegrepro.arguments import Training
+from lsegrepro.sampling import Decoded
+from pathlib import Path
+paper.ARCHITECTURES["tiny"] = paper.Architecture("tiny", (4, 6, 8, 10), (8, 3, 5), (4, 4), 95, 9, 0)
+training.LOG_EVERY = 6
+args, data = Training(architecture="tiny", samples=24, batch=2, rate=0.02), Decoded(SyntheticWeak(), progress=False)
+out = Path(sys.argv[1])
+checkpoint = training.train(args, data, out, progress=False, stop_after=4)
+kept = checkpoint.read_bytes()
+filler = out.with_name("filler")
+with open(filler, "wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(bytes(512))
+    except OSError:
+        pass
+try:
+    training.train(args, data, out, progress=False)
+except LsegreproError as error:
+    print(error)
+assert checkpoint.read_bytes() == kept and not out.exists()
+assert sorted(path.name for path in out.parent.iterdir()) == ["filler", "w.checkpoint", "w.jsonl"]
+filler.unlink()
+assert training.train(args, data, out, progress=False) == out
+print(training.load_tensors(out)[0]["full5.bias"].tolist())
+"""
+
+
+def test_a_disk_that_is_full_loses_nothing(decoded, tmp_path):
+    """A real one, of 64 KiB, in a namespace of its own; with room again the training goes on."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=64k none '{disk}'"
+    if subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    command = [sys.executable, "-B", "-c", FULL, disk / "w.safetensors", ROOT, ROOT / "tests"]
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", f'{mount} && exec "$@"', "sh", *command], text=True,
+                          capture_output=True, env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())})
+    assert done.returncode == 0, done.stderr
+    said, bias = done.stdout.splitlines()
+    assert f"cannot write {disk}/w." in said and "No space left on device" in said
+    whole = go(short(), decoded, tmp_path / "w.safetensors")
+    assert bias == str(load_tensors(whole)[0]["full5.bias"].tolist())
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+@pytest.mark.parametrize("suffix", [".jsonl", ".checkpoint", ".safetensors", ".json"])
+def test_a_write_that_fails_keeps_the_last_checkpoint(decoded, tmp_path, monkeypatch, suffix, code):
+    """Whichever of the files it is; the same call goes on from there."""
+    out = tmp_path / "w.safetensors"
+    checkpoint = go(short(), decoded, out, stop_after=4)
+    before = checkpoint.read_bytes()
+    replace = os.replace
+
+    def full(source, target):
+        if str(target).endswith(suffix):
+            raise OSError(code, os.strerror(code))
+        replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(LsegreproError) as error:
+        patch.setattr(os, "replace", full)
+        go(short(), decoded, out)
+    one_line(error, f"cannot write {out.with_suffix(suffix)}: {os.strerror(code)}")
+    assert not out.exists() and (checkpoint.read_bytes() == before) == (suffix in (".jsonl", ".checkpoint"))
+    same_result(go(short(), decoded, tmp_path / "whole" / "w.safetensors"), go(short(), decoded, out))
+
+
 def test_a_rate_that_is_far_too_high_saturates(decoded, tmp_path):
     """Scores are bounded, so a loss that has run away is a finite number: at most 2.127."""
     out = go(short(rate=99), decoded, tmp_path / "w.safetensors")
     assert all(0.12 < row["loss"] < 2.1270 for row in curve(out))
+
+
+def test_a_disk_for_reading_only(decoded, tmp_path):
+    """A finished training is found there; another is refused before any work."""
+    for name in ("done", "begun"):
+        go(short(), decoded, tmp_path / f"{name}.safetensors", stop_after=4 if name == "begun" else None)
+    script = KILLED.split("out, kills")[0] + """
+from lsegrepro import LsegreproError
+args = Training(architecture="tiny", samples=24, batch=2, rate=0.02)
+data = Decoded(SyntheticWeak(), progress=False)
+for name in ("done", "begun"):
+    try:
+        print(training.train(args, data, Path(sys.argv[1]) / f"{name}.safetensors", progress=False))
+    except LsegreproError as error:
+        print(error)
+"""
+    mount = f"mount --bind '{tmp_path}' '{tmp_path}' && mount -o remount,bind,ro '{tmp_path}'"
+    if subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a folder for reading only")
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable, "-B", "-c",
+                           script, tmp_path, "", ROOT, ROOT / "tests"], text=True, capture_output=True)
+    finished, refused = done.stdout.splitlines()
+    assert finished == str(tmp_path / "done.safetensors")
+    assert refused == (f"cannot write {tmp_path / 'begun.safetensors'}: Read-only file system; "
+                       "choose a folder that can be written")
 
 
 def test_a_place_that_cannot_be_written_is_named(decoded, tmp_path):
