@@ -37,7 +37,7 @@ TILE = 262_144
 
 
 def pad(image: np.ndarray, size: int) -> np.ndarray:
-    """Pad by (size - 1) / 2 on each side, so that every pixel has a patch centred on it.
+    """Pad (..., H, W, 3) by (size - 1) / 2 on each side, so that every pixel has a patch centred on it.
 
     By reflection; along an axis too short to reflect, by repetition of the border.
 
@@ -45,14 +45,13 @@ def pad(image: np.ndarray, size: int) -> np.ndarray:
     (194, 134, 3)
     """
     margin = (size - 1) // 2
-    for axis in (0, 1):
+    for axis in (-3, -2):
         width = [(0, 0)] * image.ndim
         width[axis] = (margin, margin)
         image = np.pad(image, width, mode="reflect" if image.shape[axis] > margin else "edge")
     return image
 
 
-@torch.inference_mode()
 def score_map(net: PatchNet, image: np.ndarray, *, precision: str = "float32", tile: int = TILE) -> Tensor:
     """Scores of the patches centred on each pixel.
 
@@ -78,19 +77,36 @@ def score_map(net: PatchNet, image: np.ndarray, *, precision: str = "float32", t
     >>> score_map(net, np.zeros((30, 40, 3), np.uint8)).shape
     torch.Size([2, 30, 40])
     """
+    return score_maps(net, image[None], precision=precision, tile=tile)[0]
+
+
+@torch.inference_mode()
+def score_maps(net: PatchNet, images: np.ndarray, *, precision: str = "float32", tile: int = TILE) -> Tensor:
+    """`score_map` of several images of one size, all in one pass, which fills a GPU better; they share the memory.
+
+    Parameters
+    ----------
+    images : ndarray
+        (B, H, W, 3) uint8.
+
+    Returns
+    -------
+    Tensor
+        (B, 2, H, W) float32 on the CPU.
+    """
     size = net.architecture.patch
     device = next(net.parameters()).device
-    height, width = image.shape[:2]
-    padded = pad(image, size)
-    out = torch.empty(2, height, width)
+    count, height, width = images.shape[:3]
+    padded = pad(images, size)
+    out = torch.empty(count, 2, height, width)
     rows, columns = _tile_shape(height, width, size - 1, tile)
     for top in range(0, height, rows):
         for left in range(0, width, columns):
             bottom, right = min(top + rows, height), min(left + columns, width)
-            piece = torch.from_numpy(padded[top : bottom + size - 1, left : right + size - 1].copy())
-            x = patches.to_float(piece.to(device)[None])  # (1, 3, h + sz - 1, w + sz - 1)
+            piece = torch.from_numpy(padded[:, top : bottom + size - 1, left : right + size - 1].copy())
+            x = patches.to_float(piece.to(device))  # (B, 3, h + sz - 1, w + sz - 1)
             with autocast(device, precision):
-                out[:, top:bottom, left:right] = dense(net, x)[0].float().cpu()
+                out[:, :, top:bottom, left:right] = dense(net, x).float().cpu()
     return out
 
 

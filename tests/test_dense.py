@@ -151,6 +151,14 @@ def test_tiles_cover_the_image_and_are_no_larger_than_asked(height, width, tile)
     assert max((h + 94) * (w + 94) for h, w in sizes) <= (side + 94) ** 2  # with its overlap, however thin
 
 
+def test_several_images_of_one_size_at_once(tiny_net):
+    images = np.stack([picture(30, 44, seed) for seed in range(3)])
+    found = dense.score_maps(tiny_net, images)
+    assert found.shape == (3, 2, 30, 44)
+    for image, scores in zip(images, found, strict=True):
+        assert (dense.score_map(tiny_net, image) - scores).abs().max() < 1e-5
+
+
 def test_groups_give_the_same(tiny_net, monkeypatch):
     image = picture(40, 50)
     whole = dense.score_map(tiny_net, image)
