@@ -172,7 +172,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Mining:
-    """Arguments of the mining; the paper is silent on all three.
+    """Arguments of the mining; the paper is silent on all of them.
 
     Attributes
     ----------
@@ -183,11 +183,14 @@ class Mining:
         the model gets wholly wrong would be nearly all of the set.
     images : int
         At most so many background images are looked at.
+    keep : int
+        At most so many are kept in all, drawn uniformly over what the images gave; 0 keeps them all.
     """
 
     theta: float = 0.5
     per_image: int = 256
     images: int = 100_000
+    keep: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.theta < 1:
@@ -195,6 +198,8 @@ class Mining:
         for name in ("per_image", "images"):
             if getattr(self, name) < 1:
                 raise LsegreproError(f"mining.{name} must be at least 1, got {getattr(self, name)}")
+        if self.keep < 0:
+            raise LsegreproError(f"mining.keep must be at least 1, or 0 for all, got {self.keep}")
 
 
 @dataclass(frozen=True)

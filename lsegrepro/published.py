@@ -74,7 +74,8 @@ def publish(run: Run) -> None:
         raise LsegreproError(f"the published run is of profile {PROFILE}, this one is of {run.profile.name}")
     facts.count_all(run)
     if run.folder.resolve() != PUBLISHED.resolve():
+        unfinished = shutil.ignore_patterns("*.checkpoint", "*.parts", ".*")
         for kind in ("weights", "negatives", "evidence"):
             shutil.rmtree(PUBLISHED / kind, ignore_errors=True)
-            shutil.copytree(run.folder / kind, PUBLISHED / kind, ignore=shutil.ignore_patterns("*.checkpoint", ".*"))
+            shutil.copytree(run.folder / kind, PUBLISHED / kind, ignore=unfinished)
     write_record(dataclasses.replace(run, folder=PUBLISHED, compute=False))

@@ -27,7 +27,7 @@ class HardNegatives:
 
     Attributes
     ----------
-    images : ndarray
+    images : ndarray or Undecoded
         (K, side, side, 3) uint8: the images that hold at least one false positive.
     index : ndarray
         (P,) int: which of the images each patch lies in.
@@ -37,10 +37,34 @@ class HardNegatives:
     digest : str
     """
 
-    images: np.ndarray
+    images: np.ndarray | Undecoded
     index: np.ndarray
     centres: np.ndarray
     digest: str
+
+
+class Undecoded:
+    """Some images of a weak set, each decoded when it is asked for; the last few are held.
+
+    Parameters
+    ----------
+    weak : WeakSet
+    numbers : ndarray
+        (K,) int: which of its images these are.
+    held : int
+        How many decoded images stay in memory.
+    """
+
+    def __init__(self, weak: WeakSet, numbers: np.ndarray, held: int = 256) -> None:
+        self._numbers = numbers
+        self._image = lru_cache(held)(weak.image)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, k: int) -> np.ndarray:
+        """Image k of these: (side, side, 3) uint8."""
+        return self._image(int(self._numbers[k]))
 
 
 RESIDENT_BYTES = 16 * 2**30
@@ -48,6 +72,15 @@ RESIDENT_BYTES = 16 * 2**30
 
 AHEAD = 4
 """Batches of such a set that are decoded while the device trains on one."""
+
+
+def fits(images: int) -> bool:
+    """Whether so many decoded images are held in memory (`RESIDENT_BYTES`).
+
+    >>> fits(60_000), fits(100_000)
+    (True, False)
+    """
+    return images * 3 * paper.IMAGE_SIDE**2 <= RESIDENT_BYTES
 
 
 class Decoded:
@@ -70,7 +103,7 @@ class Decoded:
         self.codes = label_codes(weak)
         self.digest = weak.digest
         self.description = weak.description
-        self.resident = len(self) * 3 * paper.IMAGE_SIDE**2 <= RESIDENT_BYTES
+        self.resident = fits(len(self))
         self._sides = lru_cache(lambda cls, negatives: sides(self.codes, cls, negatives))
 
     def __len__(self) -> int:

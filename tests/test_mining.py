@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import torch
 from conftest import SyntheticWeak, one_line
 from torch.nn import functional
 
-from lsegrepro import mining, patches, sampling
+from lsegrepro import mining, patches, published, sampling
 from lsegrepro.arguments import NO_JITTER, Mining, Training
 from lsegrepro.errors import LsegreproError
+from lsegrepro.run import open_run
 from lsegrepro.sampling import Decoded
 from lsegrepro.weights import Weights
 
@@ -101,8 +103,8 @@ def test_meta_counts_what_was_found(weights, heldout, codes, tmp_path):
     found = mined(weights, heldout, path, theta=theta)
     meta = mining.read_meta(path)
     assert meta == {
-        "mining": {"theta": theta, "per_image": 256, "images": 100_000}, "weights_sha256": "f00d",
-        "data_digest": heldout.digest, "selection": "evenly spaced over the list", "images": 2,
+        "mining": {"theta": theta, "per_image": 256, "images": 100_000, "keep": 0}, "weights_sha256": "f00d",
+        "data_digest": heldout.digest, "selection": "evenly spaced over the list", "rule": mining.RULE, "images": 2,
         "pixels": 2 * SIDE * SIDE,
         "false_positives": int(found["counts"].sum()), "images_with": int((found["counts"] > 0).sum()),
     }
@@ -190,10 +192,11 @@ def test_a_file_that_is_there_is_kept(weights, heldout, tmp_path, monkeypatch):
     path = tmp_path / "n.npz"
     mined(weights, heldout, path, theta=0.0, per_image=5)
     before = path.read_bytes(), path.stat().st_mtime_ns
-    monkeypatch.setattr(mining.dense, "score_map", None)
+    monkeypatch.setattr(mining.dense, "score_maps", None)
     mined(weights, heldout, path, theta=0.0, per_image=5)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     for others, arguments in ((weights, {"theta": 0.1}), (weights, {"per_image": 6}), (weights, {"images": 1}),
+                              (weights, {"keep": 1}),
                               (dataclasses.replace(weights, sha256="beef"), {})):
         with pytest.raises(LsegreproError) as error:
             mined(others, heldout, path, **{"theta": 0.0, "per_image": 5} | arguments)
@@ -201,14 +204,179 @@ def test_a_file_that_is_there_is_kept(weights, heldout, tmp_path, monkeypatch):
     assert path.read_bytes() == before[0]
 
 
-def test_mining_that_is_interrupted_leaves_nothing(weights, heldout, tmp_path, monkeypatch):
-    def stop(*args, **options):
+# At scale
+
+
+@dataclasses.dataclass
+class Scores:
+    """Stands for `dense.score_maps`: codes of every pixel, made from the image; stops before image `stop`."""
+
+    stop: int = -1
+    asked: list = dataclasses.field(default_factory=list)
+
+    def __call__(self, net, images):
+        if 0 <= self.stop < len(self.asked) + len(images):
+            raise KeyboardInterrupt
+        self.asked += [len(images)] * len(images)
+        first = torch.from_numpy(images[..., 0].astype(np.float32)) / 255 - 0.5  # (B, H, W)
+        return torch.stack([first, -first], dim=1)
+
+
+@pytest.fixture
+def many(monkeypatch) -> Decoded:
+    """Seven background images, mined in blocks of three with scores that cost nothing."""
+    monkeypatch.setattr(mining, "BLOCK", 3)
+    monkeypatch.setattr(mining.dense, "score_maps", Scores())
+    return Decoded(SyntheticWeak(7), progress=False)
+
+
+FEW = {"theta": 0.55, "per_image": 20, "keep": 50}
+
+
+@pytest.mark.parametrize("batch, stop", [(1, 0), (1, 3), (1, 5), (2, 6), (3, 6), (1, 7)])
+def test_a_mining_that_was_stopped_goes_on_at_the_next_block(weights, many, tmp_path, monkeypatch, batch, stop):
+    def mine(path):
+        mining.mine(weights, many, many.weak.names, path, Mining(**FEW), batch=batch, progress=False)
+
+    def interrupt(*args, **arrays):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mining.np, "savez_compressed", stop)
+    path, whole = tmp_path / "n.npz", tmp_path / "whole.npz"
+    mine(whole)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(mining.dense, "score_maps", Scores(stop))
+        patch.setattr(mining.np, "savez_compressed", interrupt)  # with 7 all is found, and the file is being written
+        mine(path)
+    assert {p.name for p in tmp_path.iterdir()} == {"whole.npz", "n.npz.parts"}
+    monkeypatch.setattr(mining.dense, "score_maps", again := Scores())
+    mine(path)
+    assert len(again.asked) == (7 - stop // 3 * 3 if stop < 7 else 0) and max(again.asked, default=1) <= batch
+    assert path.read_bytes() == whole.read_bytes()
+    assert {p.name for p in tmp_path.iterdir()} == {"whole.npz", "n.npz"}
+
+
+def test_parts_of_another_mining_are_refused(weights, many, tmp_path, monkeypatch):
+    path = tmp_path / "n.npz"
+    monkeypatch.setattr(mining.dense, "score_maps", Scores(5))
     with pytest.raises(KeyboardInterrupt):
-        mined(weights, heldout, tmp_path / "n.npz", theta=0.0)
-    assert not list(tmp_path.iterdir())
+        mined(weights, many, path, **FEW)
+    for others, arguments in ((weights, {"keep": 51}), (dataclasses.replace(weights, sha256="beef"), {})):
+        with pytest.raises(LsegreproError) as error:
+            mined(others, many, path, **FEW | arguments)
+        one_line(error, path.with_name("n.npz.parts"), "begun with other arguments, weights or images: delete it")
+    part = path.with_name("n.npz.parts") / "00000000.npz"
+    part.write_bytes(part.read_bytes()[:-100])
+    monkeypatch.setattr(mining.dense, "score_maps", Scores())
+    with pytest.raises(LsegreproError) as error:
+        mined(weights, many, path, **FEW)
+    one_line(error, part, "damaged; delete it")
+
+
+def test_the_batch_changes_nothing(weights, many, tmp_path):
+    files = [tmp_path / f"{batch}.npz" for batch in (1, 2, 16)]
+    for path, batch in zip(files, (1, 2, 16), strict=True):
+        mining.mine(weights, many, many.weak.names, path, Mining(**FEW), batch=batch, progress=False)
+    assert len({path.read_bytes() for path in files}) == 1
+
+
+def test_the_batch_changes_nothing_but_by_rounding(weights, heldout, codes):
+    """With the real scores a pixel at theta may come or go; the draw of the others stays."""
+    args = Mining(theta=theta_for(codes, 0.01), per_image=40)
+    one, two = (mining.find(weights, heldout, np.array([2, 5]), args, 0, batch) for batch in (1, 2))
+    pixels = [{(i, *c) for i, c in zip(f["index"], f["centres"].tolist(), strict=True)} for f in (one, two)]
+    assert len(pixels[0]) > 40 and len(pixels[0] ^ pixels[1]) <= 4
+
+
+def test_what_is_kept_is_the_rule_taken_literally(weights, many, tmp_path):
+    found = mined(weights, many, tmp_path / "n.npz", **FEW)
+    every = []
+    for place, number in enumerate(range(14, 21)):
+        p = 1 / (1 + np.exp(-2 * (many.weak.image(number)[..., 0].astype(np.float32) / 255 - 0.5).astype(float)))
+        rng = sampling.step_rng(0, 3, number)
+        in_image, in_all = rng.random((300, 300)), rng.random((300, 300))
+        false = sorted((in_image[y, x], y, x) for y, x in np.ndindex(300, 300) if np.floor(p[y, x] * 65535) > 36044.25)
+        assert found["counts"][place] == len(false) > 20
+        every += [(in_all[y, x], place, y, x) for _, y, x in false[:20]]
+    kept = sorted(each[1:] for each in sorted(every)[:50])
+    assert [(i, *c) for i, c in zip(found["index"], found["centres"].tolist(), strict=True)] == kept
+    whole = mined(weights, many, tmp_path / "all.npz", **FEW | {"keep": 0})
+    assert sorted(each[1:] for each in every) == [
+        (i, *c) for i, c in zip(whole["index"], whole["centres"].tolist(), strict=True)]
+
+
+def test_every_false_positive_has_the_chance_of_the_rule(weights, monkeypatch):
+    """Images of 10, 60 and 144 false positives give 10, 20 and 20 finds, and half of those are kept."""
+    monkeypatch.setattr(mining.dense, "score_maps", Scores())
+    pixels = torch.zeros(3, 12, 12, 3, dtype=torch.uint8)
+    for image, count in zip(pixels, (10, 60, 144), strict=True):
+        image.view(144, 3)[torch.arange(count) * 144 // count] = 255
+    heldout = SimpleNamespace(batch=lambda numbers: pixels[numbers])
+    seeds, kept = 3000, np.zeros((3, 12, 12))
+    for seed in range(seeds):
+        part = mining.find(weights, heldout, np.arange(3), Mining(per_image=20), seed, 3)
+        assert part.pop("counts").tolist() == [10, 60, 144] and len(part["index"]) == 50
+        finds = mining.smallest([part], 25)
+        kept[finds["index"], *finds["centres"].T] += 1
+    false = (pixels[..., 0] == 255).numpy()
+    chance = 0.5 * np.array([1, 20 / 60, 20 / 144])[:, None, None] * false
+    assert not kept[~false].any()
+    z = ((kept - seeds * chance)[false] / np.sqrt(seeds * chance * (1 - chance))[false])
+    assert np.abs(z).max() < 4 and 0.7 < np.mean(z**2) < 1.3
+
+
+@pytest.mark.parametrize("keep", [0, 1, 7, 40, 1000])
+@pytest.mark.parametrize("sizes", [[40], [0, 13, 0, 27], [1] * 40, [0]])
+def test_the_smallest_of_a_stream_are_the_smallest_of_all(rng, keep, sizes):
+    priority = rng.integers(0, 30, sum(sizes)) / 30  # with equal ones
+    whole = {"index": np.arange(sum(sizes)), "priority": priority}
+    ends = np.cumsum(sizes)
+    parts = [{key: value[end - size : end] for key, value in whole.items()}
+             for size, end in zip(sizes, ends, strict=True)]
+    found = mining.smallest(iter(parts), keep)
+    expected = sorted(range(sum(sizes)), key=lambda i: (priority[i], i))[: keep or None]
+    assert found["index"].tolist() == sorted(expected)
+    assert np.array_equal(found["priority"], priority[found["index"]])
+
+
+def test_the_stream_holds_no_more_than_twice_what_is_kept(rng, monkeypatch):
+    held, join = [], mining._join
+    monkeypatch.setattr(mining, "_join", lambda finds: (held.append(sum(map(lambda f: len(f["priority"]), finds))),
+                                                        join(finds))[1])
+    mining.smallest(({"priority": rng.random(30)} for _ in range(200)), 100)
+    assert len(held) > 20 and max(held) <= 2 * 100 + 30
+
+
+def test_the_published_hard_negatives_are_those_of_the_profile():
+    """They were mined before there was a limit for all of them."""
+    path = open_run("local", published.PUBLISHED, compute=False).mined("LSE1", "cat")
+    assert mining.read_meta(path)["mining"] == {"theta": 0.5, "per_image": 256, "images": 200, "keep": 0}
+
+
+def test_images_beyond_the_memory_are_decoded_as_they_are_drawn(weights, many, tmp_path, monkeypatch):
+    path = tmp_path / "n.npz"
+    mined(weights, many, path, **FEW)
+    held = mining.read_negatives(path, many, many.weak.names)
+    monkeypatch.setattr(sampling, "RESIDENT_BYTES", 6 * 3 * SIDE**2)
+    drawn = mining.read_negatives(path, many, many.weak.names)
+    assert isinstance(held.images, np.ndarray) and not isinstance(drawn.images, np.ndarray)
+    assert len(drawn.images) == len(held.images) == 7 and drawn.digest == held.digest
+    assert all(np.array_equal(drawn.images[k], held.images[k]) for k in range(7))
+    one, other = (sampling.hard_patches(np.random.default_rng(3), hard, 12, 95, torch.device("cpu"), Training().jitter)
+                  for hard in (held, drawn))
+    assert torch.equal(one, other)
+
+
+def test_few_decoded_images_are_held():
+    asked, weak = [], SyntheticWeak(2)
+    image = weak.image
+    weak.image = lambda i: (asked.append(i), image(i))[1]
+    images = sampling.Undecoded(weak, np.array([5, 1, 4]), held=2)
+    for k in (0, 1, 0, 1, 2, 1, 0):
+        assert np.array_equal(images[k], image((5, 1, 4)[k]))
+    assert asked == [5, 1, 4, 5]
+
+
+# Damage
 
 
 def test_a_damaged_file_is_refused(weights, heldout, tmp_path):
