@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     bench = command("bench", _bench, "Measure the speed of this machine's dense inference, training and superpixels.")
     bench.add_argument("--model", default="both", metavar="{LSE1,LSE2,both}", help="default: both")
     bench.add_argument("--size", metavar="HxW", help="of the image (default: 375x500)")
-    bench.add_argument("--only", metavar="STAGES", help="some of dense,training,superpixels (default: all)")
+    bench.add_argument("--only", metavar="STAGES", help="some of dense,training,superpixels,data (default: all)")
     bench.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     bench.add_argument("--threads", type=int, metavar="N", help="of torch (default: $OMP_NUM_THREADS, or the cores)")
     bench.add_argument("--quick", action="store_true", help="a smaller image and fewer repetitions: a rough answer")

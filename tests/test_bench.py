@@ -4,17 +4,20 @@ import json
 import re
 import time
 
+import numpy as np
 import pytest
 import torch
 from conftest import one_line
 from torch.profiler import record_function
 
-from lsegrepro import cli
-from lsegrepro.bench import clock, inference, memory, report, suite
+from lsegrepro import cli, training
+from lsegrepro.bench import clock, inference, memory, photographs, rates, report, suite
+from lsegrepro.data.images import load_image, prepare
 from lsegrepro.errors import LsegreproError
 from lsegrepro.figures.speed import ways_chart
 from lsegrepro.figures.style import show
 from lsegrepro.paper import ARCHITECTURES
+from lsegrepro.sampling import Decoded
 
 CPU = torch.device("cpu")
 
@@ -87,9 +90,17 @@ def test_numbers_are_sane(record):
     assert sum(stage["share"] for stage in stages.values()) == pytest.approx(1)
     loop = record["training"]["LSE1"]["float32"]
     assert loop["ratio"] == pytest.approx(loop["images_per_second"] / loop["in_memory_images_per_second"])
+    assert loop["from_shards_ratio"] == pytest.approx(
+        loop["from_shards_images_per_second"] / loop["in_memory_images_per_second"])
+    assert loop["loader_ratio"] == pytest.approx(loop["from_shards_ratio"] / loop["ratio"])
     sp = record["superpixels"]
     assert sp["superpixels_per_second"] == pytest.approx(sp["superpixels"] * sp["images_per_second"])
     assert (record["bootstrap"]["resamples"], record["bootstrap"]["images"]) == (10_000, 1449)
+    data = record["data"]
+    assert data["photographs"] == suite.QUICK.photographs and 50_000 < data["bytes"] < 150_000  # as in VOC
+    assert [list(data[done]) for done in ("preparation", "reading")] == [["one_process", "all_cores"],
+                                                                         ["originals", "shards"]]
+    assert [r["processes"] for r in data["preparation"].values()] == [1, clock.cores()]
 
 
 def test_the_record_names_no_machine(record):
@@ -103,14 +114,14 @@ def test_only_some_stages():
     plan = suite.parse_plan("LSE1", "4x5", "superpixels", quick=True)
     record = suite.bench(plan, CPU, progress=False)
     assert {"superpixels", "bootstrap", "floor", "matrix_product"} <= set(record)
-    assert not {"dense", "training"} & set(record)
+    assert not {"dense", "training", "data"} & set(record)
     assert "Superpixels" in report.as_text(record) and "x floor" not in report.as_text(record)
 
 
 def test_tables_for_people(record):
     text = report.as_text(record)
     for words in (*report.WAYS.values(), "9x21", "conv3" if "conv3" in record["dense"]["LSE1"]["stages"] else "other",
-                  "no GPU", "Training", "Bootstrap", "patch by patch, estimated"):
+                  "no GPU", "Training", "Bootstrap", "patch by patch, estimated", "from shards", "read originals"):
         assert words in text
     lines = text.splitlines()
     head = next(i for i, line in enumerate(lines) if line.startswith("way "))
@@ -118,6 +129,14 @@ def test_tables_for_people(record):
     for column in re.split(r"  +", lines[head].strip())[1:]:
         assert any(line.startswith(f"{column} ") for line in lines[head:]), column  # each is explained
     assert not re.search(r"\bnan\b|\bNone\b|\binf\b", text)
+
+
+def test_a_record_of_an_earlier_version_has_no_shards(record):
+    loop = record["training"]["LSE1"]["float32"]
+    old = {key: value for key, value in loop.items() if not re.search("shards|loader", key)}
+    (row,), (new,) = (list(report.training_rows({"LSE1": {"float32": r}})) for r in (old, loop))
+    assert (row[2], *row[5:]) == ("–", "–", "–") and "–" not in new
+    assert [row[i] for i in (0, 1, 3, 4)] == [new[i] for i in (0, 1, 3, 4)]
 
 
 def test_a_record_is_read_back(record, tmp_path):
@@ -172,6 +191,32 @@ def test_plans():
 
 
 # Measuring
+
+
+def test_photographs_for_rates_are_files_and_are_prepared(tmp_path):
+    index = photographs.write_shards(tmp_path, 20)
+    originals = sorted((tmp_path / "originals").iterdir())
+    assert len(originals) == len(index) == 20 and index.counts == {"cat": 10, "dog": 0, "background": 10}
+    assert {load_image(path).shape for path in originals} == {(*photographs.SIZE, 3)}
+    for i, path in ((0, originals[0]), (19, originals[19])):
+        assert index.names[i] == path.name and index.image(i).shape == (300, 300, 3)
+        assert np.abs(index.image(i).astype(int) - prepare(load_image(path))).mean() < 2  # a JPEG of a JPEG
+    assert not np.array_equal(index.image(0), index.image(1))
+
+
+def test_training_from_shards_decodes_for_every_batch(monkeypatch):
+    """The three loops take as many steps, and only the second decodes on the way."""
+    trained, decoded = [], []
+    train, decode = rates.train, Decoded.decode
+    monkeypatch.setattr(rates, "train", lambda args, data, *a, **b: (
+        trained.append((args.steps, data.resident)), train(args, data, *a, **b))[1])
+    monkeypatch.setattr(Decoded, "decode", lambda self, index, pool: (
+        decoded.append((self.resident, len(index))), decode(self, index, pool))[1])
+    for module in (rates, training):  # what a step computes is not the question
+        monkeypatch.setattr(module, "update", lambda net, optimiser, x, target, args: torch.ones(()))
+    found = rates.training_rates("LSE1", "float32", CPU, steps=2, budget=0, rounds=1)
+    assert trained == [(2, True), (2, False)]
+    assert decoded == [(True, rates.IMAGES)] + [(False, found["batch"])] * 2
 
 
 def test_calls_are_timed_in_turns_after_a_warm_up():

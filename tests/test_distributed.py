@@ -244,7 +244,8 @@ def test_the_command_under_torchrun(tmp_path):
     done = subprocess.run(words, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     out = tmp_path / "run" / "weights" / "LSE1-cat-round1-seed0.safetensors"
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(out)] * 2 and load_weights(out, model="LSE1", cls="cat")
+    assert done.stdout.count(str(out)) == 2  # two processes may write into one line
+    assert load_weights(out, model="LSE1", cls="cat")
 
 
 # Alone

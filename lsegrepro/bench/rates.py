@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -10,54 +11,75 @@ import torch
 
 from .. import evaluation, paper, superpixels
 from ..arguments import Training
-from ..data.drawn import DrawnWeak
 from ..files import read_jsonl
 from ..model import PatchNet
 from ..sampling import Decoded, batch_patches
-from ..training import sgd, train, update
+from ..training import LOG_EVERY, sgd, train, update
 from .clock import in_turns, seconds, summary
 from .inference import picture
+from .photographs import write_shards
 
 RESAMPLES = 10_000
 
+IMAGES = 32
+"""Photographs that the training draws from: what it costs does not depend on how many there are."""
+
 
 def training_rates(
-    model: str, precision: str, device: torch.device, *, steps: int, rounds: int
+    model: str, precision: str, device: torch.device, *, steps: int, budget: float, rounds: int
 ) -> dict[str, float]:
-    """Images a second of a whole training, and of its arithmetic alone.
+    """Images a second of a whole training, its images held or read from shards, and of its arithmetic alone.
 
-    The first is `lsegrepro.training.train` itself: it draws images, jitters them, cuts patches and
-    takes a step. The second takes the same steps on one batch of patches that is in memory
-    already. Both are measured in turns; the best of each counts.
+    The first two are `lsegrepro.training.train` itself: it draws images, jitters them, cuts patches
+    and takes a step. Once its images lie on the device, decoded; once they are read from shards and
+    decoded anew for every batch, ahead of the step that needs them (`sampling.batches`), as those of a set too
+    large to be held are. The third takes the same steps on one batch of patches that is on the
+    device already. All are measured in turns; the best of each counts.
+
+    Parameters
+    ----------
+    steps : int
+        Of a training, at least.
+    budget : float
+        Seconds that a training goes on for where those steps are fewer, up to the first row of its curve.
 
     Returns
     -------
     dict
-        ``images_per_second``, ``in_memory_images_per_second``, their ``ratio``, and ``batch``.
+        ``images_per_second``, ``from_shards_images_per_second``, ``in_memory_images_per_second``,
+        ``ratio`` and ``from_shards_ratio`` (of the first two to the third), ``loader_ratio`` (of the
+        second to the first: 1 where the device never waits for an image), and ``batch``.
     """
-    batch = Training.batch
-    args = Training(model="LSE2" if model.startswith("LSE2") else "LSE1", architecture=model, precision=precision,
-                    samples=steps * batch)
-    data = Decoded(DrawnWeak("train", 24), device, progress=False)
-    x, target = batch_patches(args, 0, data)  # this also decodes the pictures
-    net = PatchNet(args.net, generator=torch.Generator().manual_seed(0))
-    net.to(device, memory_format=torch.channels_last)
-    optimiser = sgd(net, args)
+    args = Training(model="LSE2" if model.startswith("LSE2") else "LSE1", architecture=model, precision=precision)
+    with tempfile.TemporaryDirectory() as folder:
+        shards = write_shards(Path(folder), IMAGES)
+        held, streamed = (Decoded(shards, device, progress=False) for _ in range(2))
+        streamed.resident = False  # as if it were too large
+        x, target = batch_patches(args, 0, held)  # this also decodes the pictures that are held
+        net = PatchNet(args.net, generator=torch.Generator().manual_seed(0))
+        net.to(device, memory_format=torch.channels_last)
+        optimiser = sgd(net, args)
 
-    def in_memory() -> None:
-        for _ in range(steps):
+        def step() -> None:
             update(net, optimiser, x, target, args)
 
-    seconds(in_memory, device)  # a warm-up
-    whole, memory = [], []
-    for _ in range(rounds):
-        whole.append(_trained(args, data, device))
-        memory.append(steps * batch / seconds(in_memory, device))
+        seconds(step, device)  # a warm-up
+        steps = min(max(steps, int(budget / seconds(step, device))), LOG_EVERY // args.batch)
+        args = dataclasses.replace(args, samples=steps * args.batch)
+        rates: dict[str, list[float]] = {"held": [], "streamed": [], "memory": []}
+        for _ in range(rounds):
+            rates["held"].append(_trained(args, held, device))
+            rates["streamed"].append(_trained(args, streamed, device))
+            rates["memory"].append(args.samples / seconds(lambda: [step() for _ in range(steps)], device))
+    best = {name: max(each) for name, each in rates.items()}
     return {
-        "images_per_second": max(whole),
-        "in_memory_images_per_second": max(memory),
-        "ratio": max(whole) / max(memory),
-        "batch": batch,
+        "images_per_second": best["held"],
+        "from_shards_images_per_second": best["streamed"],
+        "in_memory_images_per_second": best["memory"],
+        "ratio": best["held"] / best["memory"],
+        "from_shards_ratio": best["streamed"] / best["memory"],
+        "loader_ratio": best["streamed"] / best["held"],
+        "batch": args.batch,
     }
 
 

@@ -41,9 +41,12 @@ KEYS = {
     "dense.*.stages.*.share": "of the whole",
     "dense.*.stages.*.flops": "operations of its layers by definition; null if it has none",
     "dense.*.stages.*.share_of_rate": "those over its seconds, in units of the machine's rate",
-    "training.*.*.images_per_second": "the whole training loop: draw, jitter, cut, one step of SGD",
+    "training.*.*.images_per_second": "the whole loop, images held on the device: draw, jitter, cut, one step of SGD",
+    "training.*.*.from_shards_images_per_second": "the same, images decoded from shards for each batch, ahead of it",
     "training.*.*.in_memory_images_per_second": "the same steps on one batch of patches in memory",
-    "training.*.*.ratio": "the first over the second",
+    "training.*.*.ratio": "the first over the third",
+    "training.*.*.from_shards_ratio": "the second over the third",
+    "training.*.*.loader_ratio": "the second over the first: 1 where the device never waits for an image",
     "training.*.*.batch": "images a step",
     "superpixels.images_per_second": "over-segmentation of the photograph, one process",
     "superpixels.superpixels_per_second": "the same in superpixels",
@@ -54,8 +57,18 @@ KEYS = {
     "bootstrap.repetitions": "times it was measured",
     "bootstrap.resamples": "of the images",
     "bootstrap.images": "as many as VOC 2012 val has",
+    "data.photographs": "JPEGs of 375x500 pixels that were written",
+    "data.bytes": "of one of them, in the mean",
+    "data.preparation.*.processes": "that prepared them into shards",
+    "data.preparation.*.images_per_second": "the whole preparation, the start of its processes included",
+    "data.preparation.*.images_per_second_per_core": "photographs a second of processor time",
+    "data.reading.*.images_per_second": "read, decoded and prepared in random order, one thread, files in the cache",
+    "data.reading.*.images_per_second_per_core": "photographs a second of processor time",
 }
-"""Every key of the record, its path with dots; ``*`` is an architecture, then a way, a stage or a precision."""
+"""Every key of the record, its path with dots.
+
+``*`` is an architecture, then a way, a stage or a precision; of data, what is read or how many prepare.
+"""
 
 WAYS = {
     "patches": "patch by patch",
@@ -118,6 +131,30 @@ def stage_rows(dense: dict) -> Iterator[tuple[str, ...]]:
                "–" if rate is None else f"{rate:.2f}")
 
 
+def training_rows(training: dict) -> Iterator[tuple[str, ...]]:
+    """Rows of the table of training, as text.
+
+    Network, images a second held, from shards and in memory, the ratios of the first two to the third, and of
+    the second to the first.
+    A record of an earlier version has nothing of shards.
+    """
+    for model, precisions in training.items():
+        for precision, r in precisions.items():
+            shards = "from_shards_ratio" in r
+            yield (f"{model} {precision}", f"{r['images_per_second']:.1f}",
+                   f"{r['from_shards_images_per_second']:.1f}" if shards else "–",
+                   f"{r['in_memory_images_per_second']:.1f}", f"{r['ratio']:.2f}",
+                   *(f"{r[ratio]:.2f}" if shards else "–" for ratio in ("from_shards_ratio", "loader_ratio")))
+
+
+def data_rows(data: dict) -> Iterator[tuple[str, ...]]:
+    """Rows of the table of photographs, as text: what is done, images a second, images a second of a core."""
+    done = {f"prepare, {r['processes']} process{'es' * (r['processes'] > 1)}": r for r in data["preparation"].values()}
+    done |= {f"read {kind}": r for kind, r in data["reading"].items()}
+    for words, r in done.items():
+        yield words, digits(r["images_per_second"]), digits(r["images_per_second_per_core"])
+
+
 def digits(value: float) -> str:
     """Three digits that count.
 
@@ -146,18 +183,21 @@ def as_text(record: dict) -> str:
     if "dense" in record:
         lines += ["", *_EXPLAINED]
     if "training" in record:
-        lines += ["", "Training, images a second: the whole loop; the same steps on a batch in memory; their ratio"]
-        lines += _aligned(["network", "loop", "in memory", "ratio"], [
-            (f"{model} {precision}", f"{r['images_per_second']:.1f}", f"{r['in_memory_images_per_second']:.1f}",
-             f"{r['ratio']:.2f}")
-            for model, precisions in record["training"].items() for precision, r in precisions.items()
-        ])
+        lines += ["", "Training, images a second: the whole loop, its images held, or decoded from shards on the way;",
+                  "the same steps on a batch in memory; the ratio of each loop to that, and of one loop to the other"]
+        lines += _aligned(["network", "held", "from shards", "in memory", "held/memory", "shards/memory",
+                           "shards/held"],
+                          list(training_rows(record["training"])))
     if "superpixels" in record:
         s, b = record["superpixels"], record["bootstrap"]
         lines += ["", f"Superpixels, one process: {s['images_per_second']:.2f} images/s, "
                   f"{s['superpixels_per_second']:,.0f} superpixels/s; order statistic "
                   f"{s['order_statistic_images_per_second']:,.0f} images/s",
                   f"Bootstrap, {b['resamples']:,} resamples of {b['images']:,} images: {b['seconds']:.2f} s"]
+    if "data" in record:
+        lines += ["", f"Photographs of 375x500 pixels, {record['data']['bytes'] / 1000:.0f} kB: images a second, and a "
+                  "second of one core's time"]
+        lines += _aligned(["done", "images/s", "per core"], list(data_rows(record["data"])))
     return "\n".join(lines)
 
 

@@ -11,28 +11,44 @@ from tqdm import tqdm
 
 from .. import __version__, paper
 from ..errors import LsegreproError
-from . import clock, inference, rates
+from . import clock, inference, photographs, rates
 from .memory import peak_memory
 from .report import FORMAT
 from .work import dense_flops
 
-STAGES = ("dense", "training", "superpixels")
+STAGES = ("dense", "training", "superpixels", "data")
 SIZE, QUICK_SIZE = (375, 500), (125, 167)
 MAX_PIXELS = 2_000_000  # dilation and the rest hold all activations of the image at once
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: rounds at most, seconds after which none begins, steps of a training."""
+    """How long to measure.
+
+    Attributes
+    ----------
+    rounds : int
+        At most.
+    budget : float
+        Seconds after which no round of dense inference begins.
+    steps, training : int, float
+        Steps and seconds of a training, at least.
+    precisions : tuple of str
+        That are trained in.
+    photographs : int
+        That are prepared and read.
+    """
 
     rounds: int
     budget: float
     steps: int
+    training: float
     precisions: tuple[str, ...]
+    photographs: int
 
 
-FULL = Effort(rounds=5, budget=15.0, steps=2, precisions=("float32", "bfloat16"))
-QUICK = Effort(rounds=2, budget=2.0, steps=1, precisions=("float32",))
+FULL = Effort(rounds=5, budget=15.0, steps=2, training=1.0, precisions=("float32", "bfloat16"), photographs=200)
+QUICK = Effort(rounds=2, budget=2.0, steps=1, training=0.2, precisions=("float32",), photographs=60)
 
 
 @dataclass(frozen=True)
@@ -137,7 +153,8 @@ def bench(plan: Plan, device: torch.device, *, threads: int | None = None, progr
         found["dense"] = {model: _dense(model, plan, device, product) for model in each("dense")}
         found["training"] = {
             model: {
-                precision: rates.training_rates(model, precision, device, steps=effort.steps, rounds=2)
+                precision: rates.training_rates(model, precision, device, steps=effort.steps, budget=effort.training,
+                                                rounds=2)
                 for precision in effort.precisions
             }
             for model in each("training")
@@ -145,6 +162,8 @@ def bench(plan: Plan, device: torch.device, *, threads: int | None = None, progr
         for _ in each("superpixels", [""]):
             found["superpixels"] = rates.superpixel_rates(plan.size, rounds=effort.rounds, budget=5.0)
             found["bootstrap"] = rates.bootstrap_time(rounds=3, budget=3.0)
+        for _ in each("data", [""]):
+            found["data"] = photographs.data_rates(effort.photographs, rounds=2)
         product.extend(_product_times(device))
     rate = clock.product_rate(product)
     floors = {model: _floor(model, plan.size, rate["flops_per_second"]) for model in plan.models}
