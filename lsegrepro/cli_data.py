@@ -119,8 +119,9 @@ def _prepare(args: argparse.Namespace) -> None:
     done = prepare_shards(source, args.out, workers=args.workers, shard_bytes=size)
     for name, reason in list(done.defective.items())[:10]:
         print(f"left out: {name}: {reason}", file=sys.stderr)
-    print(f"{len(done.index):,} photographs in {done.shards} shards ({done.kept} were there); "
-          f"{len(done.defective)} left out, listed in {args.out / RECORD}")
+    shards = f"{done.shards} shard{'s' * (done.shards != 1)}"
+    print(f"{len(done.index):,} photographs in {shards} ({done.kept} there before); {len(done.defective)} left out, "
+          f"listed in {args.out / RECORD}")
     if done.photographs:
         print(f"{done.rate:.0f} photographs/s, {done.rate_per_core:.0f} a second of one core's time")
     print(args.out)

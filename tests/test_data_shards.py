@@ -405,7 +405,7 @@ def test_the_command(folder, tmp_path, capsys):
     words = ["data", "prepare", str(folder), "--out", str(out), "--workers", "1", "--shard-size", size]
     assert cli.main(words) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("30 photographs in 4 shards (0 were there); 0 left out") and "photographs/s" in said[1]
+    assert said[0].startswith("30 photographs in 4 shards (0 there before); 0 left out") and "photographs/s" in said[1]
     # An index is a source too: what is prepared already is prepared again, of the same pixels but for the JPEG.
     words[2:5] = [str(out / "index.npz"), "--out", str(tmp_path / "again")]
     assert cli.main(words) == 0

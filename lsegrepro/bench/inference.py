@@ -122,7 +122,7 @@ def time_ways(
     calls = {name: keeping(name, way) for name, way in found.items()}
     times = in_turns(calls | {"product": matrix_product(device)}, device, rounds=rounds, budget=budget)
     flops = reference_flops(net.architecture, *size)
-    flops["ours"] = flops["ours-bfloat16"] = counted_flops(found["ours"].call)
+    flops |= {name: counted_flops(found[name].call) for name in ("ours", "ours-bfloat16")}
     return {
         name: summary(times[name], way.factor) | {
             "estimated_from": way.estimated_from,

@@ -7,9 +7,9 @@ number and interval can be computed again with neither torch nor photographs.
 """
 
 from .measuring import kept, measure, record_path, search
-from .record import FLOOR, RULE, Sensitivity, Setting, achievable, edges, read, remaining, write
+from .record import ASKED, FLOOR, RULE, Sensitivity, Setting, achievable, edges, read, remaining, write
 
 __all__ = [
-    "FLOOR", "RULE", "Sensitivity", "Setting", "achievable", "edges", "kept", "measure", "read", "record_path",
+    "ASKED", "FLOOR", "RULE", "Sensitivity", "Setting", "achievable", "edges", "kept", "measure", "read", "record_path",
     "remaining", "search", "write",
 ]  # fmt: skip

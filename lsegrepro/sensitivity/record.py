@@ -32,6 +32,9 @@ RULE = (
 )
 """How `search` chooses, in words; the record repeats it."""
 
+ASKED = len(SCALES) * len(MIN_SIZES) + len(SIGMAS)
+"""Settings that `RULE` measures."""
+
 _KIND = "lsegrepro superpixels"
 
 

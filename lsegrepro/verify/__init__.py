@@ -1,6 +1,6 @@
 """Whether the published numbers come out again, at three depths.
 
-``evidence``: every number recomputed from the committed evidence, by numpy, in seconds.
+``evidence``: every result recomputed from the committed evidence, by numpy, in seconds.
 ``weights``: the published networks score the reader's own copy of VOC, against the evidence.
 ``scratch``: everything is trained again, and each AP set against the published interval.
 

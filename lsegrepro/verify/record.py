@@ -1,6 +1,6 @@
 """The numbers of the published run as a file: what a recomputation is compared with.
 
-``results.json`` lies beside the evidence. It holds every number of the book, the digests of all
+``results.json`` lies beside the evidence. It holds the results of the book, the digests of all
 files that they were computed from, of the lists and of the code, and a seal of its own.
 """
 
@@ -66,7 +66,7 @@ def record_path(folder: Path) -> Path:
 
 
 def write_record(run: Run) -> Path:
-    """Compute every number of a run and write them beside its evidence."""
+    """Compute the results of a run and write them beside its evidence."""
     found = numbers(run)  # first: it refuses evidence that does not hold together
     paths = sorted(path for kind in KINDS for path in run.folder.glob(kind))
     files = {path.relative_to(run.folder).as_posix(): sha256(path) for path in paths}
