@@ -238,6 +238,7 @@ def _clean(notebook: dict) -> dict:
         tags = cell["metadata"].get("tags", [])
         if "injected-parameters" in tags:
             tags = [*tags, "hide-input"]
+            cell["id"] = "injected-parameters"  # papermill draws one
         cell["metadata"] = {"tags": tags} if tags else {}
     return notebook
 
