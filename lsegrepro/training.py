@@ -20,7 +20,6 @@ import json
 import platform
 import time
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +28,14 @@ from tqdm import tqdm
 
 from . import __version__, model
 from .arguments import Training
+from .checkpoints import State, require_same
 from .classification import autocast, balanced_accuracy, weak_scores
 from .distributed import Team, join
 from .errors import LsegreproError
 from .files import atomic, read_json, read_jsonl, remove_leftovers
 from .locks import locked
 from .sampling import Decoded, HardNegatives, batches, torch_generator
-from .weights import Weights, card_path, load_tensors, save_tensors, save_weights, to_json
+from .weights import Weights, card_path, save_weights
 
 LOG_EVERY = 2_000
 """Samples between two rows of the curve."""
@@ -116,7 +116,7 @@ def train(
         if start is not None:
             net.load_state_dict(start.net.state_dict())
         net.to(device, memory_format=torch.channels_last)
-        state = _State(net, sgd(net, args), torch.zeros((), device=device))
+        state = State(net, sgd(net, args), torch.zeros((), device=device))
         state.restore(_checkpoint(out), identity)
         team.agree(state.step, device)
         done = _go_on(args, data, out, state, identity, team, heldout, hard, progress, stop_after)
@@ -125,7 +125,7 @@ def train(
 
 
 def _go_on(
-    args: Training, data: Decoded, out: Path, state: _State, identity: dict, team: Team, heldout: Decoded | None,
+    args: Training, data: Decoded, out: Path, state: State, identity: dict, team: Team, heldout: Decoded | None,
     hard: HardNegatives | None, progress: bool, stop_after: int | None,
 ) -> Path:
     """The loop of `train`, from `state` to the end or to a stop."""
@@ -218,7 +218,7 @@ def _finished(out: Path, identity: dict) -> bool:
     """Whether the training is finished. Raises `LsegreproError` if another one is in its place."""
     if not out.is_file():
         return False
-    _same(identity, read_json(card_path(out)), out)
+    require_same(identity, read_json(card_path(out)), out)
     return True
 
 
@@ -304,80 +304,3 @@ def device_name(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"{threads} CPU thread{'s' * (threads > 1)}, {platform.machine()}"
-
-
-def _same(wanted: dict, found: dict, path: Path) -> None:
-    wanted = json.loads(to_json(wanted))
-    for key, value in wanted.items():
-        other = found.get(key)
-        if key == "arguments":
-            differing = [k for k in value if (other or {}).get(k) != value[k]]
-            if differing:
-                k = differing[0]
-                raise LsegreproError(
-                    f"{path} has {k} = {(other or {}).get(k)!r}, asked for {value[k]!r}: "
-                    "delete it or choose another run folder"
-                )
-        elif other != value:
-            raise LsegreproError(
-                f"{path} was made with another {key.replace('_', ' ')}: delete it or choose another run folder"
-            )
-
-
-@dataclass
-class _State:
-    """A training between two steps: what a checkpoint holds.
-
-    Attributes
-    ----------
-    net : PatchNet
-    optimiser : SGD
-    running : Tensor
-        Sum of the losses since the last row of the curve, a scalar on the device; of this process's
-        share until `Team.mean` is taken.
-    step : int
-        Steps done.
-    since : int
-        Step of the last row of the curve.
-    seconds : float
-        Time spent before this process.
-    """
-
-    net: model.PatchNet
-    optimiser: torch.optim.SGD
-    running: torch.Tensor
-    step: int = 0
-    since: int = 0
-    seconds: float = 0.0
-
-    def save(self, path: Path, identity: dict, seconds: float) -> None:
-        """Write a checkpoint, atomically."""
-        tensors = {**self.net.state_dict(), "running": self.running}
-        for name, parameter in self.net.named_parameters():
-            buffer = self.optimiser.state[parameter].get("momentum_buffer")
-            if buffer is not None:
-                tensors[f"momentum.{name}"] = buffer
-        save_tensors(path, tensors, {"identity": to_json(identity), "step": str(self.step), "since": str(self.since),
-                                     "seconds": f"{seconds:.3f}"})
-
-    def restore(self, path: Path, identity: dict) -> None:
-        """Take the place of a checkpoint, if there is one. Raises `LsegreproError` if it is not of this training."""
-        if not path.is_file():
-            return
-        tensors, metadata = load_tensors(path)
-        try:
-            found, step, seconds = json.loads(metadata["identity"]), int(metadata["step"]), float(metadata["seconds"])
-            since = int(metadata.get("since", step))
-        except (KeyError, ValueError) as error:
-            raise LsegreproError(f"{path} is not a checkpoint of this program; delete it and run again") from error
-        _same(identity, found, path)
-        with torch.no_grad():
-            for name, parameter in self.net.named_parameters():
-                parameter.copy_(tensors[name])
-                buffer = tensors.get(f"momentum.{name}")
-                if buffer is not None:
-                    # The buffer takes the parameter's memory layout, as in an uninterrupted run.
-                    self.optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
-            if "running" in tensors:
-                self.running.copy_(tensors["running"])
-        self.step, self.since, self.seconds = step, since, seconds

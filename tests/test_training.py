@@ -260,7 +260,7 @@ import os, random, signal, sys, time
 sys.path[:0] = sys.argv[3:]
 from pathlib import Path
 from conftest import SyntheticWeak
-from lsegrepro import paper, training
+from lsegrepro import paper, training, weights
 from lsegrepro.arguments import Training
 from lsegrepro.sampling import Decoded
 paper.ARCHITECTURES["tiny"] = paper.Architecture("tiny", (4, 6, 8, 10), (8, 3, 5), (4, 4), 95, 9, 0)
@@ -282,7 +282,7 @@ for kill in range(kills + 1):
         time.sleep(random.uniform(0, 0.03))
         os.kill(child, signal.SIGKILL)
         assert not out.exists(), "the training ended before it was killed"
-        step = int(training.load_tensors(checkpoint)[1]["step"])
+        step = int(weights.load_tensors(checkpoint)[1]["step"])
         print(step, sum(path.suffix != ".lock" and path.name[0] == "." for path in out.parent.iterdir()))
     assert os.waitpid(child, 0)[1] == (signal.SIGKILL if kill < kills else 0)
 """
@@ -466,7 +466,7 @@ FULL = """
 import sys
 sys.path[:0] = sys.argv[2:]
 from conftest import SyntheticWeak
-from lsegrepro import LsegreproError, paper, training
+from lsegrepro import LsegreproError, paper, training, weights
 from lsegrepro.arguments import Training
 from lsegrepro.sampling import Decoded
 from pathlib import Path
@@ -491,7 +491,7 @@ assert checkpoint.read_bytes() == kept and not out.exists()
 assert sorted(path.name for path in out.parent.iterdir()) == ["filler", "w.checkpoint", "w.jsonl"]
 filler.unlink()
 assert training.train(args, data, out, progress=False) == out
-print(training.load_tensors(out)[0]["full5.bias"].tolist())
+print(weights.load_tensors(out)[0]["full5.bias"].tolist())
 """
 
 

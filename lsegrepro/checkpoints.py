@@ -1,0 +1,103 @@
+"""What a training leaves on the way, so that it goes on as if it had not been stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from . import model
+from .errors import LsegreproError
+from .weights import load_tensors, save_tensors, to_json
+
+
+@dataclass
+class State:
+    """A training between two steps: what a checkpoint holds.
+
+    Attributes
+    ----------
+    net : PatchNet
+    optimiser : SGD
+    running : Tensor
+        Sum of the losses since the last row of the curve, a scalar on the device; of this process's
+        share until `Team.mean` is taken.
+    step : int
+        Steps done.
+    since : int
+        Step of the last row of the curve.
+    seconds : float
+        Time spent before this process.
+    """
+
+    net: model.PatchNet
+    optimiser: torch.optim.SGD
+    running: torch.Tensor
+    step: int = 0
+    since: int = 0
+    seconds: float = 0.0
+
+    def save(self, path: Path, identity: dict, seconds: float) -> None:
+        """Write a checkpoint, atomically."""
+        tensors = {**self.net.state_dict(), "running": self.running}
+        for name, parameter in self.net.named_parameters():
+            buffer = self.optimiser.state[parameter].get("momentum_buffer")
+            if buffer is not None:
+                tensors[f"momentum.{name}"] = buffer
+        save_tensors(path, tensors, {"identity": to_json(identity), "step": str(self.step), "since": str(self.since),
+                                     "seconds": f"{seconds:.3f}"})
+
+    def restore(self, path: Path, identity: dict) -> None:
+        """Go on from a checkpoint, if there is one. Raises `LsegreproError` if it is not of this training."""
+        if not path.is_file():
+            return
+        tensors, metadata = load_tensors(path)
+        try:
+            found, step, seconds = json.loads(metadata["identity"]), int(metadata["step"]), float(metadata["seconds"])
+            since = int(metadata.get("since", step))
+        except (KeyError, ValueError) as error:
+            raise LsegreproError(f"{path} is not a checkpoint of this program; delete it and run again") from error
+        require_same(identity, found, path)
+        with torch.no_grad():
+            for name, parameter in self.net.named_parameters():
+                parameter.copy_(tensors[name])
+                buffer = tensors.get(f"momentum.{name}")
+                if buffer is not None:
+                    # The buffer takes the parameter's memory layout, as in an uninterrupted run.
+                    self.optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
+            if "running" in tensors:
+                self.running.copy_(tensors["running"])
+        self.step, self.since, self.seconds = step, since, seconds
+
+
+def require_same(wanted: dict, found: dict, path: Path) -> None:
+    """Raise `LsegreproError`, naming what differs, unless a file was made by the training that is wanted.
+
+    Parameters
+    ----------
+    wanted, found : dict
+        What `training.identify` says of the one, and what the file says of itself.
+    path : Path
+        The file.
+
+    >>> require_same({"arguments": {"seed": 0}}, {"arguments": {"seed": 1}}, Path("w.checkpoint"))
+    Traceback (most recent call last):
+    lsegrepro.errors.LsegreproError: w.checkpoint has seed = 1, asked for 0: delete it or choose another run folder
+    """
+    wanted = json.loads(to_json(wanted))
+    for key, value in wanted.items():
+        other = found.get(key)
+        if key == "arguments":
+            differing = [k for k in value if (other or {}).get(k) != value[k]]
+            if differing:
+                k = differing[0]
+                raise LsegreproError(
+                    f"{path} has {k} = {(other or {}).get(k)!r}, asked for {value[k]!r}: "
+                    "delete it or choose another run folder"
+                )
+        elif other != value:
+            raise LsegreproError(
+                f"{path} was made with another {key.replace('_', ' ')}: delete it or choose another run folder"
+            )
