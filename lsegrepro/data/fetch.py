@@ -11,7 +11,6 @@ Below the data root, which is ``--data`` or ``$LSEGREPRO_DATA``::
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
@@ -21,6 +20,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from ..errors import LsegreproError
+from ..locks import hold
 from . import archives
 from .download import Refused, Resuming
 
@@ -238,15 +238,15 @@ def _alone(folder: Path) -> Iterator[Path]:
     """Make the folder of downloads, and hold it against other processes; a kill lets it go."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")
+        handle = hold(folder / ".lock")
     except OSError as error:
         raise LsegreproError(f"cannot write to {folder}: {error.strerror or error}; choose a folder that can be "
                              "written with --data") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LsegreproError(f"another process fetches into {folder}: wait until it is done") from error
+    if handle is None:
+        raise LsegreproError(f"another process fetches into {folder}: wait until it is done")
+    try:
         for stale in folder.glob("tmp????????"):  # pooch's, of a process that was killed
             stale.unlink()
         yield folder
+    finally:
+        os.close(handle)

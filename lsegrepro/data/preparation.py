@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import multiprocessing
 import os
 import re
@@ -22,6 +21,7 @@ from tqdm import tqdm
 from .. import paper
 from ..errors import LsegreproError
 from ..files import read_json, write_json
+from ..locks import hold
 from . import WeakSet
 from .index import Index, label_codes
 from .shards import INDEX, QUALITY, RECORD, Maker, Shard, gather, spread
@@ -121,15 +121,13 @@ def _alone(out: Path, plan: dict) -> Iterator[None]:
         raise LsegreproError(f"{out} is not empty and holds no shards: choose a new folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock = open(out / ".lock", "w")
+        handle = hold(out / ".lock")
     except OSError as error:
         raise LsegreproError(f"cannot write to {out}: {error.strerror or error}; choose a folder that can be "
                              "written") from error
-    with lock:  # a kill lets it go
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LsegreproError(f"another process is preparing in {out}: wait until it is done") from error
+    if handle is None:
+        raise LsegreproError(f"another process is preparing in {out}: wait until it is done")
+    try:
         if (out / RECORD).is_file():
             found = read_json(out / RECORD).get("plan", {})
             for key, value in plan.items():
@@ -141,6 +139,8 @@ def _alone(out: Path, plan: dict) -> Iterator[None]:
         for stale in out.glob(".*.*.*"):  # the temporary names of `files.atomic`
             stale.unlink()
         yield
+    finally:
+        os.close(handle)
 
 
 _maker: Maker | None = None
