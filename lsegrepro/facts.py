@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import evaluation, paper
-from .data.index import LABELS
+from .data.index import LABELS, label_codes
 from .errors import LsegreproError
 from .files import digest, read_json, write_json
 from .measures import beginning, class_shares, prepare_mask, saturation, source_shortcut, walk, within_sources
@@ -225,8 +225,7 @@ def count_all(run: Run) -> None:
 
 def _labels(weak: WeakSet) -> np.ndarray:
     """Labels of a set as words, whether it holds words or codes: (n,) str."""
-    coded = isinstance(weak.labels, np.ndarray) and weak.labels.dtype == np.uint8
-    return np.array(LABELS)[weak.labels] if coded else np.array(weak.labels)
+    return np.array(LABELS)[label_codes(weak)]
 
 
 def _by_label(labels: np.ndarray) -> dict[str, int]:

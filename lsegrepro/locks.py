@@ -58,6 +58,41 @@ def locked(path: str | Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def locked_folder(folder: Path, busy: str, cure: str = "choose a folder that can be written") -> Iterator[None]:
+    """Make a folder, and keep it to this process while the block runs.
+
+    Parameters
+    ----------
+    busy : str
+        What to say if another process holds it.
+    cure : str
+        What to do if it cannot be written to.
+
+    Raises
+    ------
+    LsegreproError
+        In these two cases.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()) / "new"
+    >>> with locked_folder(folder, "wait"):
+    ...     [file.name for file in folder.iterdir()]
+    ['.lock']
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = hold(folder / ".lock")
+    except OSError as error:
+        raise LsegreproError(f"cannot write to {folder}: {error.strerror or error}; {cure}") from error
+    if handle is None:
+        raise LsegreproError(busy)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
 def hold(lock: Path) -> int | None:
     """Take a lock file and write in it who holds it.
 

@@ -12,6 +12,7 @@ from torch.profiler import record_function
 
 from lsegrepro import cli, training
 from lsegrepro.bench import clock, inference, memory, photographs, rates, report, suite
+from lsegrepro.cores import cores
 from lsegrepro.data.images import load_image, prepare
 from lsegrepro.errors import LsegreproError
 from lsegrepro.figures.speed import ways_chart
@@ -100,7 +101,7 @@ def test_numbers_are_sane(record):
     assert data["photographs"] == suite.QUICK.photographs and 50_000 < data["bytes"] < 150_000  # as in VOC
     assert [list(data[done]) for done in ("preparation", "reading")] == [["one_process", "all_cores"],
                                                                          ["originals", "shards"]]
-    assert [r["processes"] for r in data["preparation"].values()] == [1, clock.cores()]
+    assert [r["processes"] for r in data["preparation"].values()] == [1, cores()]
 
 
 def test_the_record_names_no_machine(record):

@@ -38,11 +38,6 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def threads(number: int | None) -> Iterator[None]:
     """Let torch use so many threads inside; None leaves it as it is (OMP_NUM_THREADS)."""

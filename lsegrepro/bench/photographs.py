@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..cores import cores
 from ..data.index import LABELS, Index
 from ..data.names import Names
 from ..data.preparation import Prepared, prepare_shards
 from ..data.shards import reading_rate
-from . import clock
 
 SIZE = (375, 500)
 """Of the photographs, in pixels: common in Pascal VOC, whatever size the dense inference is measured at."""
@@ -80,14 +80,14 @@ def data_rates(number: int, *, rounds: int) -> dict[str, object]:
         ``processes``, ``images_per_second``, ``images_per_second_per_core``) and ``reading``
         (``originals`` and ``shards``: ``images_per_second``, ``images_per_second_per_core``).
     """
-    cores = clock.cores()
+    every = cores()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "originals").mkdir()
         originals = write_photographs(folder / "originals", number)
-        enough = originals.take(np.resize(np.arange(number), max(number, number * cores // 4)))
+        enough = originals.take(np.resize(np.arange(number), max(number, number * every // 4)))
         one = _prepare(originals, folder / "one", 1)
-        prepared = {"one_process": _rates(one, 1), "all_cores": _rates(_prepare(enough, folder / "all", cores), cores)}
+        prepared = {"one_process": _rates(one, 1), "all_cores": _rates(_prepare(enough, folder / "all", every), every)}
         sets = {"originals": originals, "shards": one.index}
         found = [{kind: reading_rate(weak, images=number) for kind, weak in sets.items()} for _ in range(rounds)]
     rates = ("images_per_second", "images_per_second_per_core")

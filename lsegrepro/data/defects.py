@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
 import signal
 import warnings
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from ..cores import cores
 from ..errors import LsegreproError
 from ..files import atomic, read_jsonl
 from . import images
@@ -64,7 +64,7 @@ def check(
         If a photograph's file is gone or has become shorter, or a worker dies.
     """
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = cores()
     if workers < 1:
         raise LsegreproError(f"workers must be at least 1, got {workers}")
     path = Path(progress_file)

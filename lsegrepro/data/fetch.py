@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from ..errors import LsegreproError
-from ..locks import hold
+from ..locks import locked_folder
 from . import archives
 from .download import Refused, Resuming
 
@@ -236,17 +236,8 @@ def _room(archive: Archive, folder: Path) -> None:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[Path]:
     """Make the folder of downloads, and hold it against other processes; a kill lets it go."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = hold(folder / ".lock")
-    except OSError as error:
-        raise LsegreproError(f"cannot write to {folder}: {error.strerror or error}; choose a folder that can be "
-                             "written with --data") from error
-    if handle is None:
-        raise LsegreproError(f"another process fetches into {folder}: wait until it is done")
-    try:
+    busy = f"another process fetches into {folder}: wait until it is done"
+    with locked_folder(folder, busy, "choose a folder that can be written with --data"):
         for stale in folder.glob("tmp????????"):  # pooch's, of a process that was killed
             stale.unlink()
         yield folder
-    finally:
-        os.close(handle)

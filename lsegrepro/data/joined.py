@@ -11,7 +11,7 @@ from ..errors import LsegreproError
 from ..files import digest
 from . import WeakSet
 from .imagenet import is_imagenet
-from .index import LABELS
+from .index import label_codes
 from .pets import OxfordPets, is_pets
 from .shards import is_indexed, open_indexed
 from .voc_weak import VocWeak, is_voc
@@ -92,8 +92,7 @@ def _labels(sets: Sequence[WeakSet]) -> list[str] | np.ndarray:
     """All labels: words, or codes if any set has codes."""
     if not any(isinstance(s.labels, np.ndarray) for s in sets):
         return [label for s in sets for label in s.labels]
-    return np.concatenate([s.labels if isinstance(s.labels, np.ndarray) else
-                           np.array([LABELS.index(label) for label in s.labels], np.uint8) for s in sets])
+    return np.concatenate([label_codes(s) for s in sets])
 
 
 class _Names(Sequence[str]):

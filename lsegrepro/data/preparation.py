@@ -19,9 +19,10 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paper
+from ..cores import cores
 from ..errors import LsegreproError
 from ..files import read_json, write_json
-from ..locks import hold
+from ..locks import locked_folder
 from . import WeakSet
 from .index import Index, label_codes
 from .shards import INDEX, QUALITY, RECORD, Maker, Shard, gather, spread
@@ -100,8 +101,7 @@ def prepare_shards(
     parts = spread(codes, -(-len(codes) * TYPICAL_BYTES // shard_bytes))
     plan = {"format": "lsegrepro shards 1", "source": source.digest, "photographs": len(codes), "shards": len(parts),
             "side": paper.IMAGE_SIDE, "quality": QUALITY}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(workers or cores, len(parts))
+    workers = min(workers or cores(), len(parts))
     with _alone(out, plan):
         done = _in_processes(Maker(source, codes, out, plan), parts, workers, progress)
         index, defective, tars = gather(source, codes, out, len(parts))
@@ -119,15 +119,7 @@ def _alone(out: Path, plan: dict) -> Iterator[None]:
     """Hold the folder for this preparation alone, and clear away what a killed one left."""
     if out.is_dir() and not (out / RECORD).is_file() and any(path.name[0] != "." for path in out.iterdir()):
         raise LsegreproError(f"{out} is not empty and holds no shards: choose a new folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        handle = hold(out / ".lock")
-    except OSError as error:
-        raise LsegreproError(f"cannot write to {out}: {error.strerror or error}; choose a folder that can be "
-                             "written") from error
-    if handle is None:
-        raise LsegreproError(f"another process is preparing in {out}: wait until it is done")
-    try:
+    with locked_folder(out, f"another process is preparing in {out}: wait until it is done"):
         if (out / RECORD).is_file():
             found = read_json(out / RECORD).get("plan", {})
             for key, value in plan.items():
@@ -139,8 +131,6 @@ def _alone(out: Path, plan: dict) -> Iterator[None]:
         for stale in out.glob(".*.*.*"):  # the temporary names of `files.atomic`
             stale.unlink()
         yield
-    finally:
-        os.close(handle)
 
 
 _maker: Maker | None = None
