@@ -15,6 +15,7 @@ from torch.nn import functional
 from . import paper
 from .arguments import parse_aggregation
 from .errors import LsegreproError
+from .gradients import pooled_convolution
 
 MAX_PROBABILITY = math.e / (math.e + 1 / math.e)
 """Largest probability of a patch, 0.8808: F is bounded by tanh, so f1 - f2 <= 2."""
@@ -94,7 +95,7 @@ class PatchNet(nn.Module):
                 f"{self.architecture.name} takes patches of shape (M, 3, {sz}, {sz}), got {tuple(patches.shape)}"
             )
         p1, p2 = self.architecture.pools
-        x = torch.tanh(functional.max_pool2d(self.conv1(patches), p1))  # (M, h1, s2, s2)
+        x = torch.tanh(pooled_convolution(patches, self.conv1.weight, self.conv1.bias, p1))  # (M, h1, s2, s2)
         x = torch.tanh(functional.max_pool2d(self.conv2(x), p2))  # (M, h2, s3, s3)
         x = torch.tanh(self.conv3(x)).flatten(1)  # (M, h3)
         x = torch.tanh(self.full4(x))  # (M, h4)

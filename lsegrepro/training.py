@@ -33,6 +33,7 @@ from .classification import autocast, balanced_accuracy, weak_scores
 from .distributed import Team, join
 from .errors import LsegreproError
 from .files import atomic, read_json, read_jsonl, remove_leftovers
+from .heap import keep_freed_memory
 from .locks import locked
 from .sampling import Decoded, HardNegatives, batches, torch_generator
 from .weights import Weights, card_path, save_weights
@@ -116,6 +117,8 @@ def train(
         if start is not None:
             net.load_state_dict(start.net.state_dict())
         net.to(device, memory_format=torch.channels_last)
+        if device.type == "cpu":
+            keep_freed_memory()
         state = State(net, sgd(net, args), torch.zeros((), device=device))
         state.restore(_checkpoint(out), identity)
         team.agree(state.step, device)

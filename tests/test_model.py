@@ -77,7 +77,7 @@ def test_sizes_between_layers_are_table_1(name):
     architecture = paper.ARCHITECTURES[name]
     net = model.PatchNet(architecture)
     seen = []
-    for layer in (net.conv1, net.conv2, net.conv3, net.full4, net.full5):
+    for layer in (net, net.conv2, net.conv3, net.full4, net.full5):
         layer.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape[-1] if x[0].dim() == 4 else 1))
     with torch.no_grad():
         assert net(torch.zeros(2, 3, architecture.patch, architecture.patch)).shape == (2, 2)
