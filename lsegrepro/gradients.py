@@ -38,7 +38,8 @@ def pooled_convolution(x: Tensor, weight: Tensor, bias: Tensor, pool: int) -> Te
         (B, K, (H - k + 1) // pool, (W - k + 1) // pool).
 
     >>> x, weight, bias = torch.rand(2, 3, 9, 9), torch.rand(4, 3, 2, 2), torch.rand(4)
-    >>> torch.equal(pooled_convolution(x, weight, bias, 4), functional.max_pool2d(functional.conv2d(x, weight, bias), 4))
+    >>> plainly = functional.max_pool2d(functional.conv2d(x, weight, bias), 4)
+    >>> torch.equal(pooled_convolution(x, weight, bias, 4), plainly)
     True
     """
     sparse = (torch.is_grad_enabled() and not x.requires_grad and x.device.type == "cpu"
@@ -68,17 +69,18 @@ class _PooledConvolution(torch.autograd.Function):
         row_of_window = torch.arange(k, dtype=torch.int32)[:, None] * across
         some = max(1, TABLE_BYTES // (height * across * k * channels * x.element_size()))  # images at once
         sums = torch.zeros(filters * k, k * channels)
-        for pixels, where, each in zip(pixels.split(some), where.split(some), gradient.split(some), strict=True):
-            batch = len(pixels)
+        for images, maxima, chain in zip(pixels.split(some), where.split(some), gradient.split(some), strict=True):
+            batch = len(images)
             # Row (b, y, x) of the table: the k pixels that begin there, in one piece.
-            table = pixels.as_strided(
+            table = images.as_strided(
                 (batch, height, across, k * channels), (height * width * channels, width * channels, channels, 1),
+                images.storage_offset(),
             ).reshape(-1, k * channels)
-            # `where` counts positions of the convolution's map: as wide as the table, k - 1 rows lower.
+            # `maxima` counts positions of the convolution's map: as wide as the table, k - 1 rows lower.
             image = torch.arange(batch).mul_(height * across)[:, None, None, None]
-            corners = (where + image).transpose(0, 1).reshape(filters, 1, -1).to(torch.int32)
+            corners = (maxima + image).transpose(0, 1).reshape(filters, 1, -1).to(torch.int32)
             rows = corners + row_of_window  # (K, k, B * maxima): the table's rows that make a window
-            weights = each.transpose(0, 1).reshape(filters, 1, -1).expand(rows.shape)
+            weights = chain.transpose(0, 1).reshape(filters, 1, -1).expand(rows.shape)
             begins = torch.arange(filters * k, dtype=torch.int32) * rows.shape[-1]
             sums += functional.embedding_bag(rows.reshape(-1), table, begins, mode="sum",
                                              per_sample_weights=weights.reshape(-1))

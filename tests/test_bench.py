@@ -93,6 +93,8 @@ def test_numbers_are_sane(record):
     assert loop["ratio"] == pytest.approx(loop["images_per_second"] / loop["in_memory_images_per_second"])
     assert loop["from_shards_ratio"] == pytest.approx(
         loop["from_shards_images_per_second"] / loop["in_memory_images_per_second"])
+    assert loop["gradient_ratio"] == pytest.approx(
+        loop["in_memory_images_per_second"] / loop["usual_gradient_images_per_second"])
     assert loop["loader_ratio"] == pytest.approx(loop["from_shards_ratio"] / loop["ratio"])
     sp = record["superpixels"]
     assert sp["superpixels_per_second"] == pytest.approx(sp["superpixels"] * sp["images_per_second"])
@@ -134,9 +136,9 @@ def test_tables_for_people(record):
 
 def test_a_record_of_an_earlier_version_has_no_shards(record):
     loop = record["training"]["LSE1"]["float32"]
-    old = {key: value for key, value in loop.items() if not re.search("shards|loader", key)}
+    old = {key: value for key, value in loop.items() if not re.search("shards|loader|gradient", key)}
     (row,), (new,) = (list(report.training_rows({"LSE1": {"float32": r}})) for r in (old, loop))
-    assert (row[2], *row[5:]) == ("–", "–", "–") and "–" not in new
+    assert (row[2], *row[5:]) == ("–",) * 4 and "–" not in new
     assert [row[i] for i in (0, 1, 3, 4)] == [new[i] for i in (0, 1, 3, 4)]
 
 

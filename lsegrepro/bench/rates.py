@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .. import evaluation, paper, superpixels
 from ..arguments import Training
@@ -18,6 +20,7 @@ from ..training import LOG_EVERY, sgd, train, update
 from .clock import in_turns, seconds, summary
 from .inference import picture
 from .photographs import write_shards
+from .references import strided
 
 RESAMPLES = 10_000
 
@@ -34,7 +37,8 @@ def training_rates(
     and takes a step. Once its images lie on the device, decoded; once they are read from shards and
     decoded anew for every batch, ahead of the step that needs them (`sampling.batches`), as those of a set too
     large to be held are. The third takes the same steps on one batch of patches that is on the
-    device already. All are measured in turns; the best of each counts.
+    device already, and the fourth takes them by the usual gradient of the first layer (`gradients`).
+    All are measured in turns; the best of each counts.
 
     Parameters
     ----------
@@ -47,8 +51,9 @@ def training_rates(
     -------
     dict
         ``images_per_second``, ``from_shards_images_per_second``, ``in_memory_images_per_second``,
-        ``ratio`` and ``from_shards_ratio`` (of the first two to the third), ``loader_ratio`` (of the
-        second to the first: 1 where the device never waits for an image), and ``batch``.
+        ``usual_gradient_images_per_second``, ``ratio`` and ``from_shards_ratio`` (of the first two to
+        the third), ``loader_ratio`` (of the second to the first: 1 where the device never waits for an
+        image), ``gradient_ratio`` (of the third to the fourth), and ``batch``.
     """
     args = Training(model="LSE2" if model.startswith("LSE2") else "LSE1", architecture=model, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
@@ -60,25 +65,29 @@ def training_rates(
         net.to(device, memory_format=torch.channels_last)
         optimiser = sgd(net, args)
 
-        def step() -> None:
-            update(net, optimiser, x, target, args)
+        def step(scores: Callable[[Tensor], Tensor] = net) -> None:
+            update(scores, optimiser, x, target, args)
 
         seconds(step, device)  # a warm-up
         steps = min(max(steps, int(budget / seconds(step, device))), LOG_EVERY // args.batch)
         args = dataclasses.replace(args, samples=steps * args.batch)
-        rates: dict[str, list[float]] = {"held": [], "streamed": [], "memory": []}
+        rates: dict[str, list[float]] = {"held": [], "streamed": [], "memory": [], "usual": []}
         for _ in range(rounds):
             rates["held"].append(_trained(args, held, device))
             rates["streamed"].append(_trained(args, streamed, device))
-            rates["memory"].append(args.samples / seconds(lambda: [step() for _ in range(steps)], device))
+            for name, scores in (("memory", net), ("usual", lambda x: strided(net, x).flatten(1))):
+                took = seconds(lambda scores=scores: [step(scores) for _ in range(steps)], device)
+                rates[name].append(args.samples / took)
     best = {name: max(each) for name, each in rates.items()}
     return {
         "images_per_second": best["held"],
         "from_shards_images_per_second": best["streamed"],
         "in_memory_images_per_second": best["memory"],
+        "usual_gradient_images_per_second": best["usual"],
         "ratio": best["held"] / best["memory"],
         "from_shards_ratio": best["streamed"] / best["memory"],
         "loader_ratio": best["streamed"] / best["held"],
+        "gradient_ratio": best["memory"] / best["usual"],
         "batch": args.batch,
     }
 

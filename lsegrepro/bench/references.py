@@ -88,7 +88,7 @@ def shift_and_stitch(net: PatchNet, image: np.ndarray, limit: int | None = None)
     for top, left in shifts[::step][:limit]:
         rows, columns = shifted_length(arch, height, top), shifted_length(arch, width, left)
         part = x[:, :, top : top + rows, left : left + columns]
-        scores[:, top::stride, left::stride] = _strided(net, part)[0].cpu()
+        scores[:, top::stride, left::stride] = strided(net, part)[0].cpu()
     return scores
 
 
@@ -97,8 +97,12 @@ def passes(net: PatchNet, image: np.ndarray) -> int:
     return math.prod(min(math.prod(net.architecture.pools), side) for side in image.shape[:2])
 
 
-def _strided(net: PatchNet, x: Tensor) -> Tensor:
-    """The network as in training, on an image larger than a patch: (1, 3, a, b) to (1, 2, a', b')."""
+def strided(net: PatchNet, x: Tensor) -> Tensor:
+    """The network as in training, on images not smaller than a patch: (B, 3, a, b) to (B, 2, a', b').
+
+    Written down as it is, so that its gradient visits every position that a maximum passes over;
+    `model.PatchNet` leaves those out on a CPU.
+    """
     p1, p2 = net.architecture.pools
     x = functional.max_pool2d(net.conv1(x), p1).tanh()
     x = functional.max_pool2d(net.conv2(x), p2).tanh()
@@ -106,5 +110,5 @@ def _strided(net: PatchNet, x: Tensor) -> Tensor:
 
 
 def _full(net: PatchNet, x: Tensor) -> Tensor:
-    """The two full layers at every position, as matrix products: (1, h3, a, b) to (1, 2, a, b)."""
+    """The two full layers at every position, as matrix products: (B, h3, a, b) to (B, 2, a, b)."""
     return net.full5(net.full4(x.permute(0, 2, 3, 1)).tanh_()).tanh_().permute(0, 3, 1, 2)

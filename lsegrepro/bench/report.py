@@ -44,9 +44,11 @@ KEYS = {
     "training.*.*.images_per_second": "the whole loop, images held on the device: draw, jitter, cut, one step of SGD",
     "training.*.*.from_shards_images_per_second": "the same, images decoded from shards for each batch, ahead of it",
     "training.*.*.in_memory_images_per_second": "the same steps on one batch of patches in memory",
+    "training.*.*.usual_gradient_images_per_second": "the same, the first layer's gradient taken at every position",
     "training.*.*.ratio": "the first over the third",
     "training.*.*.from_shards_ratio": "the second over the third",
     "training.*.*.loader_ratio": "the second over the first: 1 where the device never waits for an image",
+    "training.*.*.gradient_ratio": "the third over the fourth: what leaving out positions without a gradient gains",
     "training.*.*.batch": "images a step",
     "superpixels.images_per_second": "over-segmentation of the photograph, one process",
     "superpixels.superpixels_per_second": "the same in superpixels",
@@ -134,9 +136,9 @@ def stage_rows(dense: dict) -> Iterator[tuple[str, ...]]:
 def training_rows(training: dict) -> Iterator[tuple[str, ...]]:
     """Rows of the table of training, as text.
 
-    Network, images a second held, from shards and in memory, the ratios of the first two to the third, and of
-    the second to the first.
-    A record of an earlier version has nothing of shards.
+    Network, images a second held, from shards and in memory, the ratios of the first two to the third, of
+    the second to the first, and of the third to the usual gradient.
+    A record of an earlier version has nothing of shards, or of that gradient.
     """
     for model, precisions in training.items():
         for precision, r in precisions.items():
@@ -144,7 +146,8 @@ def training_rows(training: dict) -> Iterator[tuple[str, ...]]:
             yield (f"{model} {precision}", f"{r['images_per_second']:.1f}",
                    f"{r['from_shards_images_per_second']:.1f}" if shards else "–",
                    f"{r['in_memory_images_per_second']:.1f}", f"{r['ratio']:.2f}",
-                   *(f"{r[ratio]:.2f}" if shards else "–" for ratio in ("from_shards_ratio", "loader_ratio")))
+                   *(f"{r[ratio]:.2f}" if ratio in r else "–"
+                     for ratio in ("from_shards_ratio", "loader_ratio", "gradient_ratio")))
 
 
 def data_rows(data: dict) -> Iterator[tuple[str, ...]]:
@@ -184,9 +187,10 @@ def as_text(record: dict) -> str:
         lines += ["", *_EXPLAINED]
     if "training" in record:
         lines += ["", "Training, images a second: the whole loop, its images held, or decoded from shards on the way;",
-                  "the same steps on a batch in memory; the ratio of each loop to that, and of one loop to the other"]
+                  "the same steps on a batch in memory; the ratio of each loop to that, and of one loop to the other;",
+                  "of the steps in memory to the same with the first layer's gradient taken at every position"]
         lines += _aligned(["network", "held", "from shards", "in memory", "held/memory", "shards/memory",
-                           "shards/held"],
+                           "shards/held", "maxima/all"],
                           list(training_rows(record["training"])))
     if "superpixels" in record:
         s, b = record["superpixels"], record["bootstrap"]
