@@ -100,13 +100,15 @@ def score_maps(net: PatchNet, images: np.ndarray, *, precision: str = "float32",
     padded = pad(images, size)
     out = torch.empty(count, 2, height, width)
     rows, columns = _tile_shape(height, width, size - 1, tile)
+    conv3 = None
     for top in range(0, height, rows):
         for left in range(0, width, columns):
             bottom, right = min(top + rows, height), min(left + columns, width)
             piece = torch.from_numpy(padded[:, top : bottom + size - 1, left : right + size - 1].copy())
             x = patches.to_float(piece.to(device))  # (B, 3, h + sz - 1, w + sz - 1)
             with autocast(device, precision):
-                out[:, :, top:bottom, left:right] = dense(net, x).float().cpu()
+                conv3 = conv3 or last_convolution(net)  # its filters are transformed once for all tiles
+                out[:, :, top:bottom, left:right] = dense(net, x, conv3).float().cpu()
     return out
 
 
@@ -124,13 +126,15 @@ def _tile_shape(height: int, width: int, overlap: int, tile: int) -> tuple[int, 
     return -(-height // -(-height // rows)), -(-width // -(-width // columns))
 
 
-def dense(net: PatchNet, x: Tensor) -> Tensor:
+def dense(net: PatchNet, x: Tensor, conv3: Winograd | Direct | None = None) -> Tensor:
     """Scores of every patch of padded images, by max-pooling fragments.
 
     Parameters
     ----------
     x : Tensor
         (B, 3, h + sz - 1, w + sz - 1) float.
+    conv3 : Winograd or Direct, optional
+        What `last_convolution` makes of the network, for a caller with several tiles.
 
     Returns
     -------
@@ -150,11 +154,16 @@ def dense(net: PatchNet, x: Tensor) -> Tensor:
         x = split(x, p1)  # (B*p1*p1, h1, ., .)
     pixels = batch * (height + -height % (p1 * p2)) * (width + -width % (p1 * p2))
     groups = 1 if x.is_cuda else max(1, pixels // GROUP)
-    # Winograd's transforms would not survive the rounding of bfloat16.
-    conv3 = Direct(net.conv3) if torch.is_autocast_enabled(x.device.type) else Winograd(net.conv3)
+    conv3 = conv3 or last_convolution(net)
     scores = torch.cat([_tail(net, conv3, part) for part in x.chunk(min(groups, len(x)))])  # (B*p1*p1, 2, ., .)
     with stage("layout"):
         return join(scores, p1)[:, :, :height, :width]
+
+
+def last_convolution(net: PatchNet) -> Winograd | Direct:
+    """How the third layer is computed, under the autocast that is in force."""
+    # Winograd's transforms would not survive the rounding of bfloat16.
+    return Direct(net.conv3) if torch.is_autocast_enabled(net.conv3.weight.device.type) else Winograd(net.conv3)
 
 
 def _tail(net: PatchNet, conv3: Winograd | Direct, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,9 @@ def count_regions(
 ) -> Regions:
     """Cut every image into superpixels and count the truth in each (no network takes part)."""
     builder = RegionsBuilder(split, data.digest, params, absent=data.absent, listed=data.listed)
-    for i, labels in enumerate(_labels(data, params, folder, workers, f"superpixels of {split}", progress)):
+    images = map(data.image, range(len(data)))
+    title = f"superpixels of {split}"
+    for i, labels in enumerate(_labels(images, len(data), params, folder, workers, title, progress)):
         builder.add(data.ids[i], labels, data.mask(i))
     return builder.build()
 
@@ -107,19 +110,20 @@ def score_set(
         "device": device_name(next(weights.net.parameters()).device), "code_digest": code_digest(),
     })
     title = f"{card['model']} {card['cls']} round {card['round']} on {regions.split}"
-    labels = _labels(data, regions.superpixels, superpixels, 1, title, progress)
-    for i, each in enumerate(labels):
+    images, again = tee(map(data.image, range(len(data))))  # each is read once, for both
+    labels = _labels(images, len(data), regions.superpixels, superpixels, 1, title, progress)
+    for i, (each, image) in enumerate(zip(labels, again, strict=True)):
         cache = maps / f"{data.ids[i]}.npz" if maps is not None else None
-        codes, image_scores = score_image(weights, data.image(i), args, cache)
+        codes, image_scores = score_image(weights, image, args, cache)
         builder.add(codes, each, data.mask(i), image_scores)
     return builder.build()
 
 
 def _labels(
-    data: SegmentationSet, params: Superpixels, folder: Path | None, workers: int | None, title: str, progress: bool
+    images: Iterable[np.ndarray], number: int, params: Superpixels, folder: Path | None, workers: int | None,
+    title: str, progress: bool,
 ) -> Iterable[np.ndarray]:
-    images = (data.image(i) for i in range(len(data)))
     return tqdm(
-        oversegment_all(images, params, folder, workers), total=len(data), desc=title, unit="image",
+        oversegment_all(images, params, folder, workers), total=number, desc=title, unit="image",
         disable=not progress, mininterval=1,
     )

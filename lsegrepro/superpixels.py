@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .cores import cores
 from .errors import LsegreproError
 from .files import atomic
 
@@ -223,7 +223,7 @@ def oversegment_all(
     [(3, 2), (3, 5)]
     """
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = cores()
     if workers < 1:
         raise LsegreproError(f"workers must be at least 1, got {workers}")
     return _in_order(images, params, folder, workers)
