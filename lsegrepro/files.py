@@ -3,15 +3,82 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from .errors import LsegreproError
+from .errors import LsegreproError, one_line
+
+MAX_BYTES = 2**30
+"""A photograph, or a file of results, of more bytes than these 1 GiB is refused: no whole one comes near."""
+
+MAX_TEXT = 2**28
+"""The same of JSON, which takes several times its size in memory."""
+
+
+def open_plain(path: str | Path, limit: int = MAX_BYTES) -> BinaryIO:
+    """Open a file for reading that may be anything: it neither waits for a pipe nor reads a device.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, it may not be read, it is no plain file (links are followed), or it has more
+        bytes than `limit`.
+
+    >>> open_plain("/dev/zero")
+    Traceback (most recent call last):
+    OSError: [Errno 22] it is a device, not a file: '/dev/zero'
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, "a name cannot hold a null character", str(path)) from error
+    try:
+        found = os.fstat(handle)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(found.st_mode):
+            kind = "a pipe" if stat.S_ISFIFO(found.st_mode) else "a device"
+            raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+        if found.st_size > limit:
+            raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, and {limit:,} are the most", str(path))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_plain(path: str | Path, limit: int = MAX_BYTES) -> bytes:
+    """The bytes of a file that may be anything (`open_plain`); raise `LsegreproError` naming it if they cannot be had."""
+    try:
+        with open_plain(path, limit) as file:
+            return file.read()
+    except OSError as error:
+        raise LsegreproError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is a plain file of that name; False too where the name cannot be or may not be looked up."""
+    return _mode(path, stat.S_ISREG)
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder of that name, as `is_file`."""
+    return _mode(path, stat.S_ISDIR)
+
+
+def _mode(path: str | Path, test) -> bool:
+    try:
+        return test(os.stat(path).st_mode)
+    except (OSError, ValueError):  # pathlib's own lets some of them through: a name too long, a folder without permission
+        return False
 
 
 @contextlib.contextmanager
@@ -87,25 +154,27 @@ def write_json(path: str | Path, value: object) -> None:
 
 def read_json(path: str | Path) -> dict:
     """Read a JSON object; raise `LsegreproError` naming the file if it is not one."""
+    data = read_plain(path, MAX_TEXT)
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LsegreproError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise LsegreproError(f"{path} is not valid JSON ({error}); delete it and run again") from error
+        value = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise LsegreproError(f"{path} is not valid JSON ({one_line(error)}); delete it and run again") from error
     if not isinstance(value, dict):
         raise LsegreproError(f"{path} does not hold a JSON object; delete it and run again")
     return value
 
 
 def read_jsonl(path: str | Path) -> list[dict]:
-    """Read JSON lines; a last line cut short by a crash is left out."""
+    """Read JSON lines, each an object; a last line cut short by a crash is left out, and so is what follows damage."""
     rows = []
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
+    for line in read_plain(path, MAX_TEXT).split(b"\n"):
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError):
             break
+        if not isinstance(row, dict):
+            break
+        rows.append(row)
     return rows
 
 
