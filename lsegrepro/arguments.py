@@ -152,7 +152,10 @@ class Training:
         check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         check("round", self.round in (1, 2), "1 or 2")
         check("hard", 0 <= self.hard <= 1, "in [0, 1]")
-        parse_aggregation(self.aggregation_name)  # refuse an unknown name before any work is done
+        try:
+            parse_aggregation(self.aggregation_name)  # refuse an unknown name before any work is done
+        except LsegreproError as error:
+            raise LsegreproError(f"training.aggregation: {error}") from error
 
     @property
     def net(self) -> paper.Architecture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,20 +47,27 @@ class State:
             buffer = self.optimiser.state[parameter].get("momentum_buffer")
             if buffer is not None:
                 tensors[f"momentum.{name}"] = buffer
-        save_tensors(path, tensors, {"identity": to_json(identity), "step": str(self.step), "since": str(self.since),
-                                     "seconds": f"{seconds:.3f}"})
+        said = {"identity": to_json(identity), "step": str(self.step), "since": str(self.since),
+                "seconds": f"{seconds:.3f}"}
+        save_tensors(path, tensors, said | {"digest": _digest(tensors, said)})
 
     def restore(self, path: Path, identity: dict) -> None:
-        """Go on from a checkpoint, if there is one. Raises `LsegreproError` if it is not of this training."""
+        """Go on from a checkpoint, if there is one. Raises `LsegreproError` if it is damaged or of another training."""
         if not path.is_file():
             return
         tensors, metadata = load_tensors(path)
         try:
+            digest = metadata.pop("digest", None)
             found, step, seconds = json.loads(metadata["identity"]), int(metadata["step"]), float(metadata["seconds"])
             since = int(metadata.get("since", step))
-        except (KeyError, ValueError) as error:
+            if not (isinstance(found, dict) and 0 <= since <= step and 0 <= seconds < float("inf")):
+                raise ValueError("no training has come to that")
+        except (KeyError, ValueError, RecursionError) as error:
             raise LsegreproError(f"{path} is not a checkpoint of this program; delete it and run again") from error
+        if digest is not None and digest != _digest(tensors, metadata):  # an earlier version wrote none
+            raise LsegreproError(f"{path} was altered or is damaged: delete it and run again")
         require_same(identity, found, path)
+        self._check(tensors, path)
         with torch.no_grad():
             for name, parameter in self.net.named_parameters():
                 parameter.copy_(tensors[name])
@@ -70,6 +78,27 @@ class State:
             if "running" in tensors:
                 self.running.copy_(tensors["running"])
         self.step, self.since, self.seconds = step, since, seconds
+
+    def _check(self, tensors: dict[str, torch.Tensor], path: Path) -> None:
+        """Refuse tensors that are not those of this network, or not all finite numbers."""
+        wanted = {name: tuple(parameter.shape) for name, parameter in self.net.named_parameters()}
+        optional = {"running": (), **{f"momentum.{name}": shape for name, shape in wanted.items()}}
+        for name, shape in {**wanted, **{key: optional[key] for key in optional.keys() & tensors.keys()}}.items():
+            tensor = tensors.get(name)
+            if tensor is None or tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
+                raise LsegreproError(f"{path} is not a checkpoint of this network ({name}); delete it and run again")
+            if not tensor.isfinite().all():
+                raise LsegreproError(f"{path}: {name} holds values that are not finite; delete it and run again")
+
+
+def _digest(tensors: dict[str, torch.Tensor], said: dict[str, str]) -> str:
+    """SHA-256 of all that a checkpoint holds: safetensors itself notices no flipped bit."""
+    total = hashlib.sha256(to_json(said).encode())
+    for name in sorted(tensors):
+        array = tensors[name].detach().cpu().contiguous().numpy()
+        total.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
 
 
 def require_same(wanted: dict, found: dict, path: Path) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import math
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__, paper
 from .arguments import DEPTHS
 from .cli_data import add_commands as add_data_commands
-from .errors import LsegreproError
+from .errors import LsegreproError, printable
 from .profiles import BUILT_IN
 from .published import PROFILE, PUBLISHED
 
@@ -23,22 +26,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
+    for kind in (UserWarning, RuntimeWarning):  # of Exif that makes no sense, of many pixels: not the user's affair
+        warnings.filterwarnings("ignore", category=kind, module="PIL")
     try:
         args.call(args)
+        sys.stdout.flush()
     except LsegreproError as error:
-        print(f"lsegrepro: {error}", file=sys.stderr)
-        return 2
+        return _refuse(error)
+    except BrokenPipeError:  # whoever read the output has gone
+        with contextlib.suppress(OSError, ValueError):  # what is left of it goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _refuse("nobody reads the output any more")
+    except OSError as error:  # of the machine, where no call has more to say
+        return _refuse(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+    except MemoryError:
+        return _refuse("there is not enough memory for this")
     except KeyboardInterrupt:
         print("lsegrepro: interrupted; the same command goes on from there", file=sys.stderr)
         return 130
     return 0
 
 
+def _refuse(why: object) -> int:
+    print(f"lsegrepro: {printable(str(why))}", file=sys.stderr)
+    return 2
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments in one line too."""
 
     def error(self, message: str) -> None:
-        self.exit(2, f"lsegrepro: {message}; see {self.prog} --help\n")
+        self.exit(2, f"lsegrepro: {printable(message)}; see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:

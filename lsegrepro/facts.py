@@ -276,9 +276,12 @@ def read_fact(path: Path, name: str, made_of: dict[str, Any] | None = None) -> A
         raise LsegreproError(f"{path} is refused: it was altered or is cut short; fetch or compute it again")
     if (record.get("format"), record.get("version")) != (f"lsegrepro facts {name}", VERSION):
         raise LsegreproError(f"{path} is refused: it is no version {VERSION} of the fact {name!r}")
+    origin = record.get("made_of")
+    if not isinstance(origin, dict) or "content" not in record:
+        raise LsegreproError(f"{path} is refused: it does not say what was counted, and on what")
     for key, value in (made_of or {}).items():
-        if record["made_of"].get(key) != value:
+        if origin.get(key) != value:
             raise LsegreproError(
-                f"{path} is refused: it was counted on {key} {record['made_of'].get(key)!r}, this run has {value!r}"
+                f"{path} is refused: it was counted on {key} {origin.get(key)!r}, this run has {value!r}"
             )
     return record["content"]

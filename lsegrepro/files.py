@@ -56,12 +56,25 @@ def open_plain(path: str | Path, limit: int = MAX_BYTES) -> BinaryIO:
 
 
 def read_plain(path: str | Path, limit: int = MAX_BYTES) -> bytes:
-    """The bytes of a file that may be anything (`open_plain`); raise `LsegreproError` naming it if they cannot be had."""
+    """The bytes of a file that may be anything (`open_plain`); raise `LsegreproError` if they cannot be had."""
     try:
         with open_plain(path, limit) as file:
             return file.read()
     except OSError as error:
         raise LsegreproError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def is_lost(error: LsegreproError) -> bool:
+    """Whether a file could not be read because of its disk, not of itself: a lost disk is not a million bad files.
+
+    A link that leads nowhere or round in a circle, a file without permission, a pipe: their entry is still there.
+    """
+    cause = error.__cause__
+    if not isinstance(cause, OSError) or cause.errno is None:
+        return False
+    of_itself = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EINVAL,
+                 errno.EFBIG)
+    return cause.errno not in of_itself or not cause.filename or not os.path.lexists(cause.filename)
 
 
 def is_file(path: str | Path) -> bool:
@@ -77,7 +90,7 @@ def is_folder(path: str | Path) -> bool:
 def _mode(path: str | Path, test) -> bool:
     try:
         return test(os.stat(path).st_mode)
-    except (OSError, ValueError):  # pathlib's own lets some of them through: a name too long, a folder without permission
+    except (OSError, ValueError):  # pathlib's own lets some through: a name too long, a folder without permission
         return False
 
 

@@ -28,6 +28,7 @@ from .arguments import Mining
 from .errors import LsegreproError
 from .files import atomic, read_json, remove_leftovers, write_json
 from .locks import locked
+from .npz import read_arrays
 from .sampling import Decoded, HardNegatives, step_rng
 from .weights import Weights, to_json
 
@@ -216,8 +217,11 @@ def read_meta(path: str | Path) -> dict:
     ``selection`` says which background images were looked at when there were more than asked for.
     A file of before there was a limit for all of them, ``keep``, had none.
     """
-    found = {"selection": FIRST, **json.loads(str(_read(path)["meta"]))}
-    found["mining"] = {"keep": 0, **found["mining"]}
+    try:
+        found = {"selection": FIRST, **json.loads(str(_read(path)["meta"]))}
+        found["mining"] = {"keep": 0, **found["mining"]}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _damaged(path) from error
     return found
 
 
@@ -232,6 +236,8 @@ def read_negatives(path: str | Path, heldout: Decoded, names: Sequence[str]) -> 
         If the file is damaged or an image it names is not in the set.
     """
     found = _read(path)
+    if not _fits_together(found):
+        raise _damaged(path)
     used, index = np.unique(found["index"], return_inverse=True)
     wanted = found["names"][used].tolist()
     some = set(wanted)
@@ -266,9 +272,21 @@ def _read(path: str | Path) -> dict[str, np.ndarray]:
 
 def _load(path: str | Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in keys}
+        return read_arrays(path, keys)
     except FileNotFoundError as error:
         raise LsegreproError(f"no hard negatives {path}: mine them first") from error
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged archive
-        raise LsegreproError(f"{path} is no file of hard negatives, or is damaged; delete it and mine again") from error
+        raise _damaged(path) from error
+
+
+def _damaged(path: str | Path) -> LsegreproError:
+    return LsegreproError(f"{path} is no file of hard negatives, or is damaged; delete it and mine again")
+
+
+def _fits_together(found: dict[str, np.ndarray]) -> bool:
+    """Whether the arrays of a file are of the kinds and sizes that they have, and point inside images that it names."""
+    names, counts, index, centres, codes = (found[key] for key in ("names", "counts", "index", "centres", "codes"))
+    kinds = names.dtype.kind == "U" and all(array.dtype.kind == "u" for array in (counts, index, centres, codes))
+    return (kinds and names.ndim == index.ndim == 1 and counts.shape == names.shape and codes.shape == index.shape
+            and centres.shape == (len(index), 2) and (index < len(names)).all()
+            and bool((centres < paper.IMAGE_SIDE).all()))

@@ -20,6 +20,7 @@ from .data.images import prepare
 from .errors import LsegreproError
 from .evidence import Regions, RegionsBuilder, Scores, ScoresBuilder, code_digest
 from .files import atomic
+from .npz import read_arrays
 from .superpixels import Superpixels, oversegment_all
 from .training import device_name
 from .weights import Weights, to_json
@@ -61,11 +62,11 @@ def score_image(
 
 def _kept(cache: Path, identity: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
     try:
-        with np.load(cache, allow_pickle=False) as file:
-            same, codes, image_scores = str(file["identity"]) == identity, file["codes"], file["image_scores"]
+        kept, codes, image_scores = read_arrays(cache, ("identity", "codes", "image_scores")).values()
     except Exception:  # absent or damaged: it is only a cache
         return None
-    return (codes, image_scores) if same and codes.shape == shape and image_scores.shape == (2,) else None
+    same = str(kept) == identity and codes.shape == shape and image_scores.shape == (2,)
+    return (codes, image_scores) if same and codes.dtype == np.uint16 else None
 
 
 def count_regions(

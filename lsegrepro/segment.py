@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,9 +17,9 @@ from tqdm import tqdm
 
 from . import dense, paper
 from .data.images import EXTENSIONS, load_image, resize
-from .errors import LsegreproError
+from .errors import LsegreproError, one_line, printable
 from .evaluation import threshold
-from .files import atomic
+from .files import atomic, is_folder
 from .profiles import load_profile
 from .published import PROFILE, PUBLISHED
 from .run import Run, open_run
@@ -136,16 +138,47 @@ def published_network(model: str, cls: str, device: str = "auto") -> tuple[Weigh
 
 
 def photographs(paths: Iterable[str | Path]) -> list[Path]:
-    """Files as they are; of a folder, the photographs in it."""
+    """Files as they are; of a folder, the photographs in it. Raises `LsegreproError` if a folder has none."""
     found: list[Path] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS)
+        if is_folder(path):
+            try:
+                inside = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS)
+            except OSError as error:
+                raise LsegreproError(f"cannot read the folder {path}: {error.strerror or error}") from error
             if not inside:
                 raise LsegreproError(f"no photograph in the folder {path} ({', '.join(EXTENSIONS)})")
             found += inside
         else:
             found.append(path)
+    return found
+
+
+def stems(files: Sequence[Path]) -> list[str]:
+    """What the results of photographs are called: their names without the extension, or with it where two share one.
+
+    Names that differ in case alone, or in how an accent is written, are one name on some file systems.
+
+    Raises
+    ------
+    LsegreproError
+        If two photographs have one name nevertheless.
+
+    >>> stems([Path("a/cat.jpg"), Path("a/Cat.png"), Path("a/dog.jpg")])
+    ['cat.jpg', 'Cat.png', 'dog']
+    """
+    def key(name: str) -> str:
+        return unicodedata.normalize("NFC", name).casefold()
+
+    shared = Counter(key(path.stem) for path in files)
+    found = [path.stem if shared[key(path.stem)] == 1 else path.name for path in files]
+    same = Counter(map(key, found))
+    for name in found:
+        if same[key(name)] > 1:
+            raise LsegreproError(
+                f"{same[key(name)]} photographs are called {name}, and their results would overwrite each "
+                "other: segment each folder by itself, into its own folder with --out"
+            )
     return found
 
 
@@ -156,8 +189,8 @@ def segment_files(
     """Segment files into `out`: ``NAME-CLASS-{probability,mask,overlay}.png`` each.
 
     The probability map is 16-bit grey, 65535 for p = 1; the mask is 255 where p > theta
-    after smoothing. Of several photographs, one that cannot be segmented is named on stderr and
-    passed over.
+    after smoothing. NAME is that of `stems`. Of several photographs, one that cannot be segmented is
+    named on stderr, in one line, and passed over.
 
     Parameters
     ----------
@@ -173,19 +206,18 @@ def segment_files(
     ------
     LsegreproError
         For an unknown class or model, theta outside [0, 1), unusable weights, a folder that cannot be
-        written to, two photographs of one name, or a single one that cannot be segmented.
+        written to or is one of those that are segmented, two photographs of one name, or a single one
+        that cannot be segmented.
     """
     if cls not in paper.CLASSES:
         raise LsegreproError(f"unknown class {cls!r}: choose one of {', '.join(paper.CLASSES)}")
     if theta is not None:
         threshold(theta)
     files = photographs(paths)
-    names = Counter(path.stem for path in files)
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise LsegreproError(
-            f"{names[twice[0]]} photographs are called {twice[0]}, and their results would overwrite each "
-            "other: segment them one by one, each into its own folder with --out"
-        )
+    names = stems(files)
+    if any(is_folder(path) and os.path.realpath(path) == os.path.realpath(out) for path in paths):
+        raise LsegreproError(f"{out} is a folder of photographs: the next call would take the results for some of "
+                             "them; choose another --out")
     if len(files) == 1:
         load_image(files[0])  # says what is wrong with it, in one line, before a network is loaded
     if weights is None:
@@ -194,23 +226,25 @@ def segment_files(
         network, chosen = load_weights(weights, model=model, cls=cls), paper.THETA[cls]
         network.net.to(open_run(device=device).torch_device, memory_format=torch.channels_last)
     theta = chosen if theta is None else theta
-    failures = 0
-    for path in tqdm(files, unit="photograph", disable=len(files) < 2 or not sys.stderr.isatty()):
+    failures, alone = 0, len(files) == 1
+    for path, name in tqdm(zip(files, names, strict=True), total=len(files), unit="photograph",
+                           disable=alone or not sys.stderr.isatty()):
         try:
             image = load_image(path)
             done = segment(network, image, theta)
-        except LsegreproError as error:
-            said = str(error) if str(path) in str(error) else f"{path}: {error}"
-            if len(files) == 1:
+        except (LsegreproError, MemoryError) as error:
+            said, named = one_line(error), printable(str(path))
+            said = said if named in said else f"{named}: {said}"
+            if alone:
                 raise LsegreproError(said) from error
             tqdm.write(f"lsegrepro: {said}", file=sys.stderr)
             failures += 1
             continue
-        stem = Path(out) / f"{path.stem}-{cls}"
+        stem = Path(out) / f"{name}-{cls}"
         _save(f"{stem}-probability.png", done.codes)
         _save(f"{stem}-mask.png", done.mask.astype(np.uint8) * 255)
         _save(f"{stem}-overlay.png", overlay(image, done.mask))
-        print(f"{path}: {done.mask.mean():.1%} {cls} at theta {theta:g} -> {stem}-*.png")
+        tqdm.write(printable(f"{path}: {done.mask.mean():.1%} {cls} at theta {theta:g} -> {stem}-*.png"))
     return failures
 
 

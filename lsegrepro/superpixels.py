@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -26,6 +25,7 @@ import numpy as np
 from .cores import cores
 from .errors import LsegreproError
 from .files import atomic
+from .npz import read_arrays
 
 _CACHE_VERSION = 1  # part of every cache key: raise it when `oversegment` changes its answer
 
@@ -54,10 +54,10 @@ class Superpixels:
     min_size: int = 100
 
     def __post_init__(self) -> None:
-        for name, least in (("scale", 1e-6), ("sigma", 0.0), ("min_size", 1)):
+        for name, least, most in (("scale", 1e-6, 1e9), ("sigma", 0.0, 100.0), ("min_size", 1, 10**9)):
             value = getattr(self, name)
-            if not (isinstance(value, int | float) and math.isfinite(value) and value >= least):
-                raise LsegreproError(f"superpixels.{name} must be at least {least:g}, got {value!r}")
+            if not (isinstance(value, int | float) and least <= value <= most):  # nan is neither
+                raise LsegreproError(f"superpixels.{name} must lie in [{least:g}, {most:g}], got {value!r}")
         if self.min_size != int(self.min_size):
             raise LsegreproError(f"superpixels.min_size must be a whole number, got {self.min_size!r}")
         # One spelling for one value, so that 100 and 100.0 have one digest.
@@ -282,8 +282,7 @@ def _cache_path(image: np.ndarray, params: Superpixels, folder: str | Path) -> P
 
 def _read_cache(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            labels = archive["labels"]
+        labels = read_arrays(path, ["labels"])["labels"]
         if labels.shape != shape:
             return None
         superpixel_sizes(labels)

@@ -133,7 +133,8 @@ def _go_on(
 ) -> Path:
     """The loop of `train`, from `state` to the end or to a stop."""
     net, checkpoint, curve = state.net, _checkpoint(out), _curve(out)
-    rows = [row for row in read_jsonl(curve) if row["step"] <= state.step] if state.step and curve.is_file() else []
+    rows = read_jsonl(curve) if state.step and curve.is_file() else []
+    rows = [row for row in rows if isinstance(row.get("step"), int) and row["step"] <= state.step]
     label = f"{args.model} {args.cls} round {args.round}"
 
     def save_curve() -> None:

@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from . import paper
-from .errors import LsegreproError
-from .files import atomic, read_json, sha256, write_json
+from .errors import LsegreproError, one_line
+from .files import atomic, is_file, open_plain, read_json, sha256, write_json
 from .model import PatchNet
 
 
@@ -70,13 +70,15 @@ def load_weights(path: str | Path, *, model: str | None = None, cls: str | None 
     """
     path = Path(path)
     tensors, metadata = load_tensors(path)
-    card = read_json(card_path(path)) if card_path(path).is_file() else None
+    card = read_json(card_path(path)) if is_file(card_path(path)) else None
     if card is None:
         raise LsegreproError(f"{path} has no card {card_path(path).name} beside it: keep the two files together")
     digest = sha256(path)
     if card.get("sha256") != digest:
         raise LsegreproError(f"{path} and its card disagree on the digest: one of them was changed or is incomplete")
-    arguments = card.get("arguments", {})
+    arguments = card.get("arguments")
+    if not isinstance(arguments, dict) or not {"model", "cls"} <= arguments.keys():
+        raise LsegreproError(f"{card_path(path)} does not say of which model and class they are: fetch both again")
     name = metadata.get("architecture", "")
     if name not in paper.ARCHITECTURES:
         raise LsegreproError(f"{path} names the architecture {name!r}, which this version does not know")
@@ -91,6 +93,8 @@ def load_weights(path: str | Path, *, model: str | None = None, cls: str | None 
         key = next(k for k in sorted(expected | found) if expected.get(k) != found.get(k))
         raise LsegreproError(f"{path}: {key} has shape {found.get(key)}, {name} needs {expected.get(key)}")
     for key, value in tensors.items():
+        if value.dtype != torch.float32:
+            raise LsegreproError(f"{path}: {key} holds {str(value.dtype).removeprefix('torch.')}, weights are float32")
         if not torch.isfinite(value).all():
             raise LsegreproError(f"{path}: {key} holds values that are not finite; the training diverged")
     net.load_state_dict(tensors)
@@ -99,13 +103,14 @@ def load_weights(path: str | Path, *, model: str | None = None, cls: str | None 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Read a safetensors file: its tensors and its metadata. Raises `LsegreproError`."""
-    if not Path(path).is_file():
+    if not is_file(path):
         raise LsegreproError(f"no weights file {path}")
     try:
+        open_plain(path).close()  # may it be read, and is it no larger than any weights are?
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
-        raise LsegreproError(f"{path} is not a safetensors file, or is damaged ({error})") from error
+    except Exception as error:  # the library has one of its own, Python's, and those of torch for a type it lacks
+        raise LsegreproError(f"{path} is not a safetensors file, or is damaged ({one_line(error)})") from error
 
 
 def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ..cores import cores
 from ..errors import LsegreproError
-from ..files import atomic, read_jsonl
+from ..files import atomic, is_lost, read_jsonl
 from . import images
 from .index import Index
 from .report import Remark
@@ -94,10 +94,10 @@ def check(
 def _begin(path: Path, identity: dict[str, Any]) -> dict[int, list]:
     """Chunks that an earlier call finished; the file is left so that lines can be added to it."""
     rows = read_jsonl(path) if path.is_file() else []
-    rows = rows[1:] if rows and rows[0] == identity else []
+    rows = [row for row in rows[1:] if isinstance(row.get("rows"), list)] if rows and rows[0] == identity else []
     with atomic(path) as temporary:  # anew: a kill may have left half a line at its end
         temporary.write_text("".join(json.dumps(row) + "\n" for row in [identity, *rows]), encoding="utf-8")
-    return {row["first"]: row["rows"] for row in rows}
+    return {row.get("first"): row["rows"] for row in rows}
 
 
 def _checked(index: Index, todo: list[range], workers: int) -> Iterator[list]:
@@ -130,7 +130,17 @@ def _start(index: Index, worker: bool = False) -> None:
 
 def _check(chunk: range) -> list:
     """Number, kind and reason of each photograph of a chunk that there is something to say about."""
-    return [[i, kind, reason] for i in chunk for kind, reason in examine(_index.read(i), _index.names[i])]
+    return [[i, kind, reason] for i in chunk for kind, reason in _look(i)]
+
+
+def _look(i: int) -> list[tuple[str, str]]:
+    try:
+        data = _index.read(i)
+    except LsegreproError as error:
+        if error.__cause__ is None or is_lost(error):  # it has changed since it was indexed, or its disk is gone
+            raise
+        return [("defect", str(error))]
+    return examine(data, _index.names[i])
 
 
 def examine(data: bytes, name: str) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import LsegreproError
+from ..files import MAX_BYTES
 from . import images, synsets
 from .index import LABELS, Index
 from .names import Names
@@ -69,7 +70,9 @@ class Found:
         """Add the photographs of a synset, each (name, offset, size)."""
         self.remarks += [Remark("defect", f"{synset}/{name}", f"no bytes, in {file}")
                          for name, _, size in photographs if not size]
-        photographs = [p for p in photographs if p[2]]
+        self.remarks += [Remark("defect", f"{synset}/{name}", f"{size:,} bytes, in {file}: no photograph has so many")
+                         for name, _, size in photographs if size > MAX_BYTES]
+        photographs = [p for p in photographs if 0 < p[2] <= MAX_BYTES]
         if photographs:
             names, offset, size = zip(*photographs, strict=True)
             self.batches[synset].append(

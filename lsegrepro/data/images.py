@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .. import paper
-from ..errors import LsegreproError
+from ..errors import LsegreproError, one_line
+from ..files import open_plain
 
 MAX_PIXELS = 100_000_000
 """Larger photographs are refused: a small file can hold an image that fills the memory."""
+
+NARROW = 100
+"""A photograph is refused where one side is longer than so many times the other: scaled to a short side of 300
+pixels, the scores of a thread of pixels would fill the memory and take minutes."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+"""What is read, whatever a file's name says. Pillow knows thirty more, some of them programs for an interpreter."""
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
@@ -33,30 +44,66 @@ def load_image(path: str | Path) -> np.ndarray:
     LsegreproError
         If the file is absent, is no image, is damaged, or has more than `MAX_PIXELS` pixels.
     """
-    return _load(Path(path), str(path))
+    with _refusals(str(path)), open_plain(path) as file:
+        return _load(file, str(path))
 
 
 def decode_image(data: bytes, name: str) -> np.ndarray:
     """As `load_image`, of a photograph's encoded bytes; `name` is what errors call it."""
-    return _load(io.BytesIO(data), name)
+    with _refusals(name):
+        return _load(io.BytesIO(data), name)
 
 
-def _load(source: Path | io.BytesIO, name: str) -> np.ndarray:
+def load_indices(path: str | Path) -> np.ndarray:
+    """Read a PNG whose pixels are indices, of a palette or as grey: (H, W) uint8.
+
+    Raises
+    ------
+    LsegreproError
+        As `load_image`; and if its pixels are colours.
+    """
+    with _refusals(str(path), "mask"), open_plain(path) as file, _opened(file, str(path), ("PNG",)) as image:
+        if image.mode not in ("P", "L"):
+            raise LsegreproError(f"{path} has mode {image.mode}: a VOC mask is a palette PNG of class indices; "
+                                 "use SegmentationClass as published, not a coloured copy")
+        return np.array(image)
+
+
+def _load(file: BinaryIO, name: str) -> np.ndarray:
+    with _opened(file, name, FORMATS) as image:
+        return np.asarray(_to_rgb(_upright(image)))
+
+
+@contextmanager
+def _opened(file: BinaryIO, name: str, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """The image of a file, not decoded yet, if it may be."""
     try:
-        with Image.open(source) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise LsegreproError(
-                    f"{name}: {image.width}x{image.height} pixels are more than {MAX_PIXELS:,}; scale it down first"
-                )
-            return np.asarray(_to_rgb(_upright(image)))
+        image = Image.open(file, formats=formats)
+    except Image.DecompressionBombError as error:  # beyond twice the limit of its own
+        raise LsegreproError(f"{name}: its pixels are more than {MAX_PIXELS:,}; scale it down first") from error
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise LsegreproError(
+                f"{name}: {image.width}x{image.height} pixels are more than {MAX_PIXELS:,}; scale it down first"
+            )
+        yield image
+
+
+@contextmanager
+def _refusals(name: str, what: str = "photograph") -> Iterator[None]:
+    """Whatever reading an image raises, as one line about it."""
+    try:
+        yield
     except LsegreproError:
         raise
     except FileNotFoundError as error:
-        raise LsegreproError(f"no such photograph: {name}") from error
+        raise LsegreproError(f"no such {what}: {name}") from error
     except UnidentifiedImageError as error:
-        raise LsegreproError(f"{name} is not a photograph that can be read (JPEG, PNG, WebP, TIFF, ...)") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise LsegreproError(f"cannot read the photograph {name}: {error}") from error
+        raise LsegreproError(f"{name} is not a {what} that can be read (JPEG, PNG, WebP, TIFF, BMP or GIF)"
+                             if what == "photograph" else f"cannot read the {what} {name}: it is no PNG") from error
+    except Exception as error:  # a decoder fed with anything may raise anything
+        why = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
+        raise LsegreproError(f"cannot read the {what} {name}: {why}") from error
 
 
 _TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -102,9 +149,9 @@ def short_side(image: np.ndarray, side: int) -> np.ndarray:
     (300, 450, 3)
     """
     height, width = image.shape[:2]
-    factor = side / min(height, width)
+    factor, ratio = side / min(height, width), max(height, width) / min(height, width)
     height, width = max(1, round(height * factor)), max(1, round(width * factor))
-    if height * width > MAX_PIXELS:
+    if ratio > NARROW or height * width > MAX_PIXELS:
         raise LsegreproError(
             f"an image of {image.shape[1]}x{image.shape[0]} pixels is too narrow to be scaled to "
             f"{width}x{height}: crop it first"

@@ -17,8 +17,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from .. import paper
-from ..errors import LsegreproError
+from ..errors import LsegreproError, one_line
 from ..evidence import sealed
+from ..files import MAX_BYTES, is_file, open_plain
 from . import WeakSet, images
 from .names import Names
 from .weak import in_split
@@ -94,6 +95,8 @@ class Index:
                 raise LsegreproError(f"an index has {name} outside [0, {top})")
         if n and (self.offset.min() < 0 or self.size.min() <= 0):
             raise LsegreproError("an index has a photograph with a negative offset or no bytes")
+        if n and self.size.max() > MAX_BYTES:
+            raise LsegreproError(f"an index has a photograph of more than {MAX_BYTES:,} bytes")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -143,7 +146,8 @@ class Index:
         try:
             file = self._opened(int(self.container[index]))
             offset, size = int(self.offset[index]), int(self.size[index])
-            data = os.pread(file.descriptor, size, offset)
+            # Before memory is taken for them: an index may say anything.
+            data = os.pread(file.descriptor, max(0, min(size, os.fstat(file.descriptor).st_size - offset)), offset)
             while len(data) < size and (more := os.pread(file.descriptor, size - len(data), offset + len(data))):
                 data += more  # one call reads two gigabytes at most, and a network's file system may give less
         except OSError as error:
@@ -220,8 +224,8 @@ def read_index(path: str | Path, root: str | Path | None = None) -> Index:
         kept = Path(os.fsdecode(bytes.fromhex(header["root"])))
         return Index(Path(root) if root else path.absolute().parent / kept, arrays["labels"], names, files, container,
                      arrays["offset"], arrays["size"], header["description"])
-    except (KeyError, LsegreproError) as error:
-        raise LsegreproError(f"{path} is refused: {error}; index the photographs again") from error
+    except Exception as error:  # sealed, so another program wrote it: it can hold anything
+        raise LsegreproError(f"{path} is refused: {one_line(error)}; index the photographs again") from error
 
 
 def index_path(source: str | Path) -> Path | None:
@@ -231,8 +235,8 @@ def index_path(source: str | Path) -> Path | None:
     the tar, ``NAME.npz`` beside it.
     """
     source = Path(source)
-    for path in (source, source / INDEX, source.with_name(f"{source.name}.npz")):
-        if path.suffix == ".npz" and path.is_file():
+    for path in (source, source / INDEX, source.parent / f"{source.name}.npz"):
+        if path.suffix == ".npz" and is_file(path):
             return path
     return None
 
@@ -251,9 +255,10 @@ class _File:
     """An open file that closes itself when the last thread that reads it lets go."""
 
     def __init__(self, path: Path) -> None:
-        self.descriptor = -1
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.file = None
+        self.file = open_plain(path, limit=2**63 - 1)  # of a tar only a photograph is read at a time
+        self.descriptor = self.file.fileno()
 
     def __del__(self) -> None:
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
+        if self.file is not None:
+            self.file.close()

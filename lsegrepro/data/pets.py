@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from .. import paper
 from ..errors import LsegreproError
-from ..files import digest, read_json, write_json
+from ..files import MAX_TEXT, digest, read_json, read_plain, write_json
 from . import images
 from .weak import in_split
 
@@ -99,8 +99,8 @@ def is_pets(root: str | Path) -> bool:
 def _read_list(path: Path) -> dict[str, str]:
     """Label by name, in the order of the list: lines ``Abyssinian_1 1 1 1`` are image, class, species, breed."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_plain(path, MAX_TEXT).decode("utf-8").splitlines()
+    except (LsegreproError, UnicodeDecodeError) as error:
         raise LsegreproError(f"cannot read the list {path}: get Oxford-IIIT Pet with lsegrepro data "
                              "fetch pets") from error
     listed = {}
@@ -127,10 +127,10 @@ def _size(path: Path) -> int | None:
 def _unreadable(root: Path, sizes: dict[str, int], progress: bool) -> dict[str, str]:
     """Which photographs cannot be decoded, from the report, or found out now if the files are others."""
     made_for = digest([*sizes.items()])
-    with contextlib.suppress(LsegreproError):
+    with contextlib.suppress(LsegreproError, KeyError, AttributeError):  # of another's making
         kept = read_json(root / REPORT)
         if kept.get("made_for") == made_for:
-            return kept["unreadable"]
+            return {str(name): str(reason) for name, reason in kept["unreadable"].items()}
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
         reasons = tqdm(pool.map(lambda name: _reason(root, name), sizes), total=len(sizes), desc="reading once",
                        unit="image", disable=not progress, leave=False)

@@ -121,7 +121,8 @@ def _alone(out: Path, plan: dict) -> Iterator[None]:
         raise LsegreproError(f"{out} is not empty and holds no shards: choose a new folder")
     with locked_folder(out, f"another process is preparing in {out}: wait until it is done"):
         if (out / RECORD).is_file():
-            found = read_json(out / RECORD).get("plan", {})
+            found = read_json(out / RECORD).get("plan")
+            found = found if isinstance(found, dict) else {}
             for key, value in plan.items():
                 if found.get(key) != value:
                     raise LsegreproError(f"{out} holds shards with {key} = {found.get(key)!r}, asked for {value!r}: "
@@ -185,5 +186,5 @@ def parse_size(text: str) -> int:
     found = re.fullmatch(r"\s*([\d.]+)\s*([kKMGT]?)(i?)B?\s*", text)
     try:
         return int(float(found[1]) * (1024 if found[3] else 1000) ** "_KMGT".index(found[2].upper() or "_"))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise LsegreproError(f"{text!r} is no size: write it as 256MB or 1GiB") from error

@@ -27,7 +27,7 @@ from PIL import Image
 
 from .. import paper
 from ..errors import LsegreproError
-from ..files import atomic, read_json, sha256, write_json
+from ..files import atomic, digest, is_file, is_lost, read_json, sha256, write_json
 from . import WeakSet
 from .index import INDEX, LABELS, Index, index_path, part_of, read_index
 from .names import Names
@@ -112,7 +112,7 @@ class Maker:
                     try:
                         image = self.source.image(row)
                     except LsegreproError as error:
-                        if _unreachable(error):
+                        if is_lost(error):
                             raise
                         defective[row] = str(error)
                         continue
@@ -120,16 +120,18 @@ class Maker:
                     said = {"label": LABELS[label], "class": label, "name": self.source.names[row]}
                     found.append((row, _add(archive, f"{row:09d}.jpg", data), len(data)))
                     _add(archive, f"{row:09d}.json", json.dumps(said).encode())
-            digest = sha256(temporary)
-        row, offset, size = zip(*found, strict=True) if found else ((), (), ())
-        write_json(record, {"plan": self.plan, "sha256": digest, "row": row, "offset": offset, "size": size,
-                            "defective": defective})
+            whole = sha256(temporary)
+        row, offset, size = map(list, zip(*found, strict=True)) if found else ([], [], [])
+        said = {"plan": self.plan, "sha256": whole, "row": row, "offset": offset, "size": size,
+                "defective": {str(row): reason for row, reason in defective.items()}}
+        write_json(record, said | {"digest": digest(said)})
         return Shard(True, len(rows), time.process_time() - begun)
 
     def _is_there(self, tar: Path, record: Path) -> bool:
         try:
             said = read_json(record)
-            return said["plan"] == self.plan and said["sha256"] == sha256(tar)
+            seal = said.pop("digest", None)
+            return seal == digest(said) and said["plan"] == self.plan and is_file(tar) and said["sha256"] == sha256(tar)
         except (LsegreproError, OSError, KeyError):
             return False
 
@@ -154,11 +156,6 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> int:
     return offset
 
 
-def _unreachable(error: LsegreproError) -> bool:
-    """Whether a photograph could not be read because the system said so: a lost disk is not a million defects."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno is not None
-
-
 def gather(
     source: WeakSet, codes: np.ndarray, out: Path, shards: int
 ) -> tuple[Index, dict[str, str], list[dict[str, object]]]:
@@ -181,7 +178,7 @@ def gather(
 
 def is_indexed(folder: str | Path) -> bool:
     """Whether photographs have an index (`index.index_path`), or are shards, be they finished or not."""
-    return index_path(folder) is not None or (Path(folder) / RECORD).is_file()
+    return index_path(folder) is not None or is_file(Path(folder) / RECORD)
 
 
 def open_indexed(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..errors import LsegreproError
-from ..files import digest
+from ..files import MAX_TEXT, digest, is_file, read_plain
 from . import images
 
 
@@ -37,9 +36,16 @@ class VocSegmentation:
         listing = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
         if not listing.is_file():
             raise LsegreproError(f"no list {listing}: splits of VOC 2012 segmentation are train, val and trainval")
-        listed = listing.read_text(encoding="utf-8").split()
+        try:
+            listed = read_plain(listing, MAX_TEXT).decode("utf-8").split()
+        except UnicodeDecodeError as error:
+            raise LsegreproError(f"{listing} is no text: expected one image name a line") from error
+        if outside := [name for name in listed if "/" in name or "\0" in name]:
+            raise LsegreproError(f"{listing} names {outside[0]!r}: expected names of images, not paths")
+        if len(set(listed)) < len(listed):
+            raise LsegreproError(f"{listing} names an image twice: expected one image name a line")
         self.listed = len(listed)
-        self.ids = [i for i in listed if self._photograph(i).is_file() and self._mask(i).is_file()]
+        self.ids = [i for i in listed if is_file(self._photograph(i)) and is_file(self._mask(i))]
         present = set(self.ids)
         self.absent = [i for i in listed if i not in present]
         if not listed:
@@ -68,18 +74,7 @@ class VocSegmentation:
     def mask(self, index: int) -> np.ndarray:
         """Mask `index`: (H, W) uint8, 0 background, 1-20 classes, 255 void."""
         path = self._mask(self.ids[index])
-        try:
-            with Image.open(path) as mask:
-                if mask.mode not in ("P", "L"):
-                    raise LsegreproError(
-                        f"{path} has mode {mask.mode}: a VOC mask is a palette PNG of class indices; "
-                        "use SegmentationClass as published, not a coloured copy"
-                    )
-                values = np.asarray(mask)
-        except (OSError, SyntaxError, ValueError) as error:
-            if isinstance(error, LsegreproError):
-                raise
-            raise LsegreproError(f"cannot read the mask {path}: {error}") from error
+        values = images.load_indices(path)
         wrong = np.setdiff1d(np.unique(values), [*range(21), 255])
         if wrong.size:
             raise LsegreproError(f"{path} holds the indices {wrong.tolist()}: VOC 2012 has 0 to 20 and 255 (void)")

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import paper
 from ..errors import LsegreproError
-from ..files import digest
+from ..files import MAX_TEXT, digest, read_plain
 from . import images
 from .weak import in_split
 
@@ -76,8 +76,8 @@ def is_voc(root: str | Path) -> bool:
 
 def _words(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_plain(path, MAX_TEXT).decode("utf-8").split()
+    except (LsegreproError, UnicodeDecodeError) as error:
         raise LsegreproError(f"cannot read the list {path}: get VOC 2012 with lsegrepro data fetch voc2012") from error
 
 

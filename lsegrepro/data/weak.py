@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from .. import paper
-from ..errors import LsegreproError
-from ..files import digest
+from ..errors import LsegreproError, one_line
+from ..files import MAX_TEXT, digest, is_file, is_folder, read_plain
 from . import images
 
 LABELS = (*paper.CLASSES, "background")
@@ -50,11 +51,14 @@ class WeakFolder:
         self.labels: list[str] = []
         for label in LABELS:
             folder = self.root / label
-            if not folder.is_dir():
+            if not is_folder(folder):
                 raise LsegreproError(
                     f"no folder {folder}: weak labels are one folder a label, {', '.join(LABELS)}, below {self.root}"
                 )
-            names = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in images.EXTENSIONS)
+            try:
+                names = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in images.EXTENSIONS)
+            except OSError as error:
+                raise LsegreproError(f"cannot read the folder {folder}: {error.strerror or error}") from error
             kept = [f"{label}/{name}" for name in names if keep(name)]
             if not kept:
                 raise LsegreproError(f"no photograph in {folder} for split {split!r} ({', '.join(images.EXTENSIONS)})")
@@ -100,7 +104,12 @@ def _place(name: str, salt: str) -> float:
 
 
 def _sources(index: Path) -> dict[str, str]:
-    if not index.is_file():
+    if not is_file(index):
         return {}
-    with open(index, newline="", encoding="utf-8") as file:
-        return {row["file"]: row.get("source", "unknown") for row in csv.DictReader(file) if row.get("file")}
+    try:
+        text = read_plain(index, MAX_TEXT).decode("utf-8")
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        return {row["file"]: row.get("source") or "unknown" for row in rows if row.get("file")}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise LsegreproError(f"{index} is not a table of file and source ({one_line(error)}): mend it, or move it "
+                             "away to do without sources") from error

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import paper
-from ..errors import LsegreproError
+from ..errors import LsegreproError, one_line
 from ..superpixels import Superpixels
 from . import sealed
 
@@ -226,8 +226,8 @@ def read_regions(path: str | Path) -> Regions:
     header, arrays = sealed.read(path, "lsegrepro regions")
     try:
         return Regions(**{**header, "superpixels": Superpixels(**header["superpixels"])}, **arrays)
-    except (LsegreproError, TypeError, KeyError) as error:
-        raise LsegreproError(f"{path} is refused: {error}") from error
+    except Exception as error:  # sealed, so another program wrote it: its header can hold anything
+        raise LsegreproError(f"{path} is refused: {one_line(error)}") from error
 
 
 def write_scores(path: str | Path, scores: Scores) -> None:
@@ -242,8 +242,8 @@ def read_scores(path: str | Path, regions: Regions | None = None) -> Scores:
         scores = Scores(header, **arrays)
         if regions is not None:
             scores.check(regions)
-    except (LsegreproError, TypeError) as error:
-        raise LsegreproError(f"{path} is refused: {error}") from error
+    except Exception as error:  # as above
+        raise LsegreproError(f"{path} is refused: {one_line(error)}") from error
     return scores
 
 

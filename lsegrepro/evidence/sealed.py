@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import files
-from ..errors import LsegreproError
+from .. import files, npz
+from ..errors import LsegreproError, one_line
 
 VERSION = 2
 """Version of both kinds of file; a reader refuses any other."""
@@ -76,25 +76,21 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndar
         If the file is absent, truncated, altered, of another kind or of another version: it names
         the file and what is wrong with it.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise LsegreproError(f"cannot read {path}: {error.strerror or error}") from error
+    data = files.read_plain(path)
     if hashlib.sha256(data[:-64]).hexdigest().encode() != data[-64:]:
         raise LsegreproError(f"{path} is refused: {_damage(data)}; fetch or compute it again")
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {name: _native(archive[name]) for name in archive.files}
+        arrays = {name: _native(array) for name, array in npz.read_arrays(data).items()}
         head = json.loads(arrays.pop("header").tobytes())
         found, number, header, digest = (head[key] for key in ("format", "version", "content", "digest"))
+        actual = content_digest(header, arrays)
     except Exception as error:  # the seal holds, so another program wrote it: it can hold anything
-        raise LsegreproError(f"{path} is refused: not a file of the format {kind!r} ({error})") from error
+        raise LsegreproError(f"{path} is refused: not a file of the format {kind!r} ({one_line(error)})") from error
     if (found, number) != (kind, VERSION):
         raise LsegreproError(
             f"{path} is refused: it is {found!r} version {number}, wanted {kind!r} version {VERSION}; "
             "use the lsegrepro that wrote it or compute it again"
         )
-    actual = content_digest(header, arrays)
     if actual != digest:
         raise LsegreproError(f"{path} is refused: its content has the digest {actual[:16]}, its header says "
                              f"{str(digest)[:16]}; it was altered")
@@ -108,6 +104,7 @@ def _damage(data: bytes) -> str:
     part = "archive"
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            npz.check_size(archive)
             for part in archive.namelist():  # noqa: B007 (read after the loop breaks off)
                 archive.read(part)
         part = "archive"

@@ -10,7 +10,8 @@ from typing import Any
 
 from .. import paper
 from ..arguments import Jitter, Mining, Scoring, Training
-from ..errors import LsegreproError
+from ..errors import LsegreproError, one_line
+from ..files import open_plain
 from ..superpixels import Superpixels
 
 BUILT_IN = ("quick", "local", "paper")
@@ -118,10 +119,11 @@ def load_profile(name: str | Path) -> Profile:
     """
     path = Path(__file__).parent / f"{name}.toml" if name in BUILT_IN else Path(name)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LsegreproError(f"{path} is not valid TOML: {error}") from error
-    except (OSError, ValueError) as error:  # a name with a null character is a ValueError
+        with open_plain(path, limit=2**20) as file:
+            values = tomllib.loads(file.read().decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise LsegreproError(f"{path} is not valid TOML: {one_line(error)}") from error
+    except OSError as error:
         raise LsegreproError(
             f"no profile {name}: choose {', '.join(BUILT_IN)} or the path of a .toml file"
         ) from error

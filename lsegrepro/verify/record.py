@@ -99,7 +99,10 @@ def read_record(folder: Path) -> Record:
                              f"wanted {FORMAT!r} version {VERSION}")
     try:
         kept = [Number(**number) for number in value["numbers"]]
-        return Record(value["profile"], value["files"], value["lists"], value["code"], kept)
+        tables = [value[key] for key in ("files", "lists", "code")]
+        if not all(isinstance(table, dict) and all(isinstance(v, str) for v in table.values()) for table in tables):
+            raise TypeError("files, lists and code are tables of text")
+        return Record(value["profile"], *tables, kept)
     except (KeyError, TypeError) as error:
         raise LsegreproError(f"{path} is refused: {error}") from error
 
