@@ -35,15 +35,16 @@ def seed_thetas(run: Run, model: str, cls: str, round: int = 2, at: str = "train
     """The theta of each seed, from one of `THETAS`; the oracle's is on the grid of the choice on train."""
     if at not in THETAS:
         raise LsegreproError(f"theta comes from one of {', '.join(THETAS)}, not from {at!r}")
+    seeds = run.seeds(model, cls, round)
     if at == "paper":
-        return [paper.THETA[cls] for _ in run.profile.seeds]
+        return [paper.THETA[cls] for _ in seeds]
     if at == "train":
-        return [choose_theta(run, model, cls, round, seed) for seed in run.profile.seeds]
-    return [run.smoothed(model, cls, round, seed).best(step=GRID_STEP)[0] for seed in run.profile.seeds]
+        return [choose_theta(run, model, cls, round, seed) for seed in seeds]
+    return [run.smoothed(model, cls, round, seed).best(step=GRID_STEP)[0] for seed in seeds]
 
 
 def seed_counts(run: Run, model: str, cls: str, round: int = 2, at: str = "train") -> np.ndarray:
-    """Counts of each val image for each seed, smoothed, at the seed's own theta: (s, n, 4) int64.
+    """Counts of each val image for each seed of `Run.seeds`, smoothed, at the seed's own theta: (s, n, 4) int64.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ def seed_counts(run: Run, model: str, cls: str, round: int = 2, at: str = "train
     regions, thetas = run.regions("val"), seed_thetas(run, model, cls, round, at)
     return np.stack([
         evaluation.per_image_counts(regions, run.scores(model, cls, round, seed), theta=theta)
-        for seed, theta in zip(run.profile.seeds, thetas, strict=True)
+        for seed, theta in zip(run.seeds(model, cls, round), thetas, strict=True)
     ])  # fmt: skip
 
 
@@ -63,10 +64,11 @@ def three_way_counts(run: Run, model: str, round: int = 2) -> dict[str, np.ndarr
     Each at the theta chosen on train. To be set beside `seed_counts`, where each class stands alone.
     """
     names, found = evaluation.ThreeWay.NAMES, []
-    thetas = {cls: seed_thetas(run, model, cls, round) for cls in paper.CLASSES}
-    for i, seed in enumerate(run.profile.seeds):
+    seeds = {cls: run.seeds(model, cls, round) for cls in paper.CLASSES}
+    thetas = {cls: dict(zip(seeds[cls], seed_thetas(run, model, cls, round), strict=True)) for cls in paper.CLASSES}
+    for seed in [s for s in run.profile.seeds if all(s in seeds[cls] for cls in paper.CLASSES)]:
         both = (run.scores(model, cls, round, seed) for cls in paper.CLASSES)
-        joined = evaluation.three_way(run.regions("val"), *both, *(thetas[cls][i] for cls in paper.CLASSES))
+        joined = evaluation.three_way(run.regions("val"), *both, *(thetas[cls][seed] for cls in paper.CLASSES))
         found.append([joined.counts(name) for name in names])
     return dict(zip(names, np.swapaxes(found, 0, 1), strict=True))
 
@@ -75,7 +77,7 @@ def classification_counts(run: Run, model: str, cls: str, round: int = 2) -> np.
     """The images of val, classified with each seed's network, as counts (s, n, 4)."""
     holds = evaluation.present(run.regions("val"), cls)
     return np.stack([evaluation.classification_counts(run.scores(model, cls, round, s).image_scores, holds)
-                     for s in run.profile.seeds])
+                     for s in run.seeds(model, cls, round)])
 
 
 def row(run: Run, model: str, cls: str, round: int = 2) -> Row:

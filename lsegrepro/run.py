@@ -314,6 +314,23 @@ class Run:
         """Whether the evidence of a network on a split is there."""
         return self.scores_path(model, cls, round, seed, split).is_file()
 
+    def seeds(self, model: str, cls: str, round: int = 1) -> tuple[int, ...]:
+        """The seeds of the profile that a network is scored with on both splits; all of them, if this run may compute.
+
+        All of them too if none is there, so that whoever asks further is told which file is missing.
+        """
+        there = tuple(s for s in self.profile.seeds
+                      if self.compute or all(self.has_scores(model, cls, round, s, split) for split in SPLITS))
+        return there or self.profile.seeds
+
+    def holds(self, model: str, cls: str, round: int = 1) -> bool:
+        """Whether the profile has a network, and its evidence is there or can be made."""
+        p = self.profile
+        if model not in p.models or cls not in p.classes:
+            return False
+        return self.compute or any(
+            all(self.has_scores(model, cls, round, s, split) for split in SPLITS) for s in p.seeds)
+
     def smoothed(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Curve:
         """The exact curve of Figure 5 after smoothing by superpixels."""
         return evaluation.smoothed_curve(self.regions(split), self.scores(model, cls, round, seed, split))

@@ -190,6 +190,54 @@ def tiny_folder(tmp_path_factory) -> Path:
     return folder
 
 
+FORMULA = """
+models = ["max1", "LSE1"]
+classes = ["cat", "dog"]
+seeds = [0, 1]
+[data]
+segmentation_train = 6
+segmentation_val = 8
+"""
+
+
+@pytest.fixture(scope="session")
+def formula_folder(tmp_path_factory):
+    """A run of two models, two classes and two seeds; LSE1 is right but for noise, max1 sees nothing."""
+    from dataclasses import asdict
+
+    from literal import META
+
+    from lsegrepro import evidence, paper
+    from lsegrepro.evidence import RegionsBuilder, ScoresBuilder
+    from lsegrepro.run import open_run
+
+    folder = tmp_path_factory.mktemp("formula")
+    (folder / "tiny.toml").write_text(FORMULA)
+    run = open_run(folder / "tiny.toml", folder / "run", progress=False, compute=False)
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        data = run.segmentation(split)
+        masks = [data.mask(i) for i in range(len(data))]
+        cells = [np.arange(m.size, dtype=np.int32).reshape(m.shape) // 64 for m in masks]
+        builder = RegionsBuilder(split, data.digest, run.profile.superpixels, data.absent, data.listed)
+        for name, labels, mask in zip(data.ids, cells, masks, strict=True):
+            builder.add(name, labels, mask)
+        regions = builder.build()
+        evidence.write_regions(run.regions_path(split), regions)
+        for model, cls, round, seed in run.networks():
+            meta = {**META, "model": model, "class": cls, "round": round, "seed": seed, "split": split,
+                    "arguments": asdict(run.profile.scoring)}
+            scores = ScoresBuilder(regions, meta)
+            for labels, mask in zip(cells, masks, strict=True):
+                p, truth = 0.3 + 0.2 * rng.random(mask.shape), mask == paper.VOC_INDEX[cls]
+                if model == "LSE1":
+                    p += 0.3 * truth
+                image_scores = [0.5 * (model == "LSE1" and truth.any()), 0.2]
+                scores.add((p * 65535).astype(np.uint16), labels, mask, image_scores)
+            evidence.write_scores(run.scores_path(model, cls, round, seed, split), scores.build())
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tiny_folder):
     """The finished run, opened so that nothing more is computed in it."""

@@ -4,57 +4,21 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 
 import numpy as np
 import pytest
 from conftest import ROOT
-from literal import META, counted
+from literal import counted
 
 from lsegrepro import comparison, evaluation, evidence, figures, paper
 from lsegrepro.errors import LsegreproError
-from lsegrepro.evidence import RegionsBuilder, ScoresBuilder
 from lsegrepro.results import choose_theta, present_weights
 from lsegrepro.run import open_run
 
-PROFILE = """
-models = ["max1", "LSE1"]
-classes = ["cat", "dog"]
-seeds = [0, 1]
-[data]
-segmentation_train = 6
-segmentation_val = 8
-"""
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A run of two models, two classes and two seeds; LSE1 is right but for noise, max1 sees nothing."""
-    folder = tmp_path_factory.mktemp("run")
-    (folder / "tiny.toml").write_text(PROFILE)
-    run = open_run(folder / "tiny.toml", folder / "run", progress=False, compute=False)
-    rng = np.random.default_rng(0)
-    for split in ("train", "val"):
-        data = run.segmentation(split)
-        masks = [data.mask(i) for i in range(len(data))]
-        cells = [np.arange(m.size, dtype=np.int32).reshape(m.shape) // 64 for m in masks]
-        builder = RegionsBuilder(split, data.digest, run.profile.superpixels, data.absent, data.listed)
-        for name, labels, mask in zip(data.ids, cells, masks, strict=True):
-            builder.add(name, labels, mask)
-        regions = builder.build()
-        evidence.write_regions(run.regions_path(split), regions)
-        for model, cls, round, seed in run.networks():
-            meta = {**META, "model": model, "class": cls, "round": round, "seed": seed, "split": split,
-                    "arguments": asdict(run.profile.scoring)}
-            scores = ScoresBuilder(regions, meta)
-            for labels, mask in zip(cells, masks, strict=True):
-                p, truth = 0.3 + 0.2 * rng.random(mask.shape), mask == paper.VOC_INDEX[cls]
-                if model == "LSE1":
-                    p += 0.3 * truth
-                image_scores = [0.5 * (model == "LSE1" and truth.any()), 0.2]
-                scores.add((p * 65535).astype(np.uint16), labels, mask, image_scores)
-            evidence.write_scores(run.scores_path(model, cls, round, seed, split), scores.build())
-    return folder
+@pytest.fixture
+def folder(formula_folder):
+    return formula_folder
 
 
 @pytest.fixture

@@ -1,0 +1,227 @@
+"""What the rules of `verdicts` ask for, measured on a run: every comparison that the paper makes, trained here or not.
+
+Neither torch nor photographs are needed. The cards and curves beside the weights say how far each training came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache, partial
+
+import numpy as np
+
+from . import evaluation, paper
+from .comparison import LSE_OR_MAX, SMALL_OR_LARGE, centred_box, classification_counts, seed_counts
+from .evaluation import Interval
+from .figures.style import LOSS_FLOOR, LOSS_START
+from .results import choose_theta, train_curve
+from .run import Run
+from .verdicts import RULES, Comparison, Outcome, Rule, judge, overall
+
+END = 0.1
+"""Last part of a training curve whose mean loss says how far the training came."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A rule, what was measured for it, and what follows: one outcome a comparison, and one word for the claim."""
+
+    rule: Rule
+    comparisons: tuple[Comparison, ...]
+    outcomes: tuple[Outcome, ...]
+    word: str
+
+
+def judge_all(run: Run) -> list[Verdict]:
+    """The verdict on every claim, in the order of `verdicts.RULES`, with whatever networks the run has."""
+    known, found = _Known(run), []
+    for rule in RULES:
+        comparisons = tuple(_MEASURES[rule.key](known))
+        outcomes = tuple(judge(rule, comparison) for comparison in comparisons)
+        found.append(Verdict(rule, comparisons, outcomes, overall(outcomes)))
+    return found
+
+
+def way(run: Run, model: str, cls: str, seed: int = 0) -> float:
+    """Part of the way from chance to the floor that the training loss of round 1 has come; nan if its curve is absent.
+
+    The mean over the last tenth of the curve, for one row is an average over few images.
+    """
+    rows = [row for row in run.curve(model, cls, 1, seed) if "loss" in row]
+    if not rows:
+        return float("nan")
+    last = [row["loss"] for row in rows if row["samples"] > (1 - END) * rows[-1]["samples"]]
+    return float((LOSS_START - np.mean(last)) / (LOSS_START - LOSS_FLOOR))
+
+
+def sees(run: Run, model: str, cls: str, round: int = 2) -> Interval:
+    """AP of a network less that of the centred box, the best answer that looks at no picture, paired."""
+    return evaluation.bootstrap_difference(seed_counts(run, model, cls, round), centred_box(run, cls).counts)
+
+
+def matched_theta(run: Run, model: str, cls: str, seed: int = 0) -> float:
+    """The theta of round 2 that finds as many true foreground pixels on train as round 1 does at its own choice.
+
+    So that a mere change of the threshold is not taken for fewer false positives; val takes no part.
+    """
+    regions = run.regions("train")
+    first, second = (train_curve(regions, run.scores(model, cls, r, seed, "train")) for r in (1, 2))
+    wanted = first.at(choose_theta(run, model, cls, 1, seed)).tp
+    return float(second.thetas[int(np.argmin(np.abs(second.counts[:, 0] - wanted)))])
+
+
+# The comparisons
+
+
+_BOTH = tuple((model, cls) for cls in paper.CLASSES for model in paper.MODELS)
+
+
+class _Known:
+    """A run, and what several rules ask of it, each measured once."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.counts = cache(partial(seed_counts, run))
+        self.sees = cache(partial(sees, run))
+
+    def comparison(
+        self, name: str, cls: str, networks: Iterable[str], effect: Callable[[], Interval],
+        printed: float | None = None, rounds: tuple[int, ...] = (2,),
+    ) -> Comparison:
+        """One comparison of networks of a class; without an effect where one of them is not there."""
+        run, networks = self.run, tuple(networks)
+        if not all(run.holds(model, cls, round) for model in networks for round in rounds):
+            return Comparison(name, cls, paper=printed)
+        seeds = {model: run.seeds(model, cls, 2) for model in networks}
+        return Comparison(
+            name, cls, effect(), printed, min(map(len, seeds.values())),
+            min(way(run, model, cls, seed) for model in networks for seed in seeds[model]),
+            any(self.sees(model, cls).low > 0 for model in networks),
+        )
+
+    def each(
+        self, name: str, effect: Callable[[str, str], Interval], rounds: tuple[int, ...] = (2,)
+    ) -> list[Comparison]:
+        """One comparison for each of the paper's networks; ``{}`` in the name is its model."""
+        return [self.comparison(name.format(m), c, [m], partial(effect, m, c), rounds=rounds) for m, c in _BOTH]
+
+
+def _labels(known: _Known) -> list[Comparison]:
+    return known.each("{} − centred box", known.sees)
+
+
+def _pairs(known: _Known, pairs: tuple[tuple[str, str], ...]) -> list[Comparison]:
+    def difference(first: str, second: str, cls: str) -> Interval:
+        return evaluation.bootstrap_difference(known.counts(first, cls), known.counts(second, cls))
+
+    return [
+        known.comparison(f"{a} − {b}", c, [a, b], partial(difference, a, b, c),
+                         _printed(a, c, "ap") - _printed(b, c, "ap"))
+        for c in paper.CLASSES for a, b in pairs
+    ]  # fmt: skip
+
+
+def _superpixels(known: _Known) -> list[Comparison]:
+    run = known.run
+
+    def gain(model: str, cls: str) -> Interval:
+        raw = []
+        for seed in run.seeds(model, cls, 2):
+            theta = choose_theta(run, model, cls, 2, seed, smoothed=False)
+            raw.append(evaluation.per_image_counts(
+                run.regions("val"), run.scores(model, cls, 2, seed), theta=theta, smoothed=False))
+        return evaluation.bootstrap_difference(known.counts(model, cls), np.stack(raw))
+
+    return known.each("{}, smoothed − raw", gain)
+
+
+def false_positive_rate(counts: np.ndarray) -> np.ndarray:
+    """Part of the background pixels called foreground, FP / (FP + TN), of counts (..., 4).
+
+    >>> float(false_positive_rate(np.array([2, 1, 1, 3])))
+    0.25
+    """
+    return 1 - evaluation.background_accuracy(counts)
+
+
+def _log_rate(counts: np.ndarray) -> np.ndarray:
+    rate = false_positive_rate(counts)
+    return np.log(np.where(rate > 0, rate, np.nan))
+
+
+def _hard(known: _Known) -> list[Comparison]:
+    run = known.run
+
+    def fewer(model: str, cls: str) -> Interval:
+        after = np.stack([
+            evaluation.per_image_counts(run.regions("val"), run.scores(model, cls, 2, seed),
+                                        theta=matched_theta(run, model, cls, seed))
+            for seed in run.seeds(model, cls, 2)
+        ])  # fmt: skip
+        change = evaluation.bootstrap_difference(known.counts(model, cls, 1), after, _log_rate)
+        # log(before / after) grows with the part that is gone, 1 - after / before.
+        return Interval(*(float(1 - np.exp(-value)) for value in (change.value, change.low, change.high)))
+
+    return known.each("{}, false positives gone in round 2", fewer, rounds=(1, 2))
+
+
+def _hard_ap(known: _Known) -> list[Comparison]:
+    def gain(model: str, cls: str) -> Interval:
+        return evaluation.bootstrap_difference(known.counts(model, cls, 2), known.counts(model, cls, 1))
+
+    return known.each("{}, round 2 − round 1", gain, rounds=(1, 2))
+
+
+def _theta(known: _Known) -> list[Comparison]:
+    def lost(model: str, cls: str) -> Interval:
+        return evaluation.bootstrap_difference(*(known.counts(model, cls, 2, at) for at in ("oracle", "paper")))
+
+    return known.each("{}, best θ on val − the paper's θ", lost)
+
+
+def trivial_accuracy(cls: str) -> float:
+    """Share of all of VOC 2012 val that the answer "no" to every image is right on.
+
+    >>> [round(100 * trivial_accuracy(cls), 2) for cls in paper.CLASSES]
+    [91.79, 91.17]
+    """
+    return 1 - paper.VAL_IMAGES_WITH_CLASS[cls] / paper.VAL_IMAGES
+
+
+def _classification(known: _Known) -> list[Comparison]:
+    def gain(cls: str) -> Interval:
+        present = evaluation.present(known.run.regions("val"), cls)
+        no = evaluation.classification_counts(np.tile([0.0, 1.0], (len(present), 1)), present)
+        return evaluation.bootstrap_difference(classification_counts(known.run, "LSE1", cls), no, evaluation.accuracy)
+
+    return [known.comparison("LSE1 − “no” to every image", c, ["LSE1"], partial(gain, c),
+                             paper.CLASSIFICATION[c] / 100 - trivial_accuracy(c)) for c in paper.CLASSES]
+
+
+def _numbers(known: _Known, fields: dict[str, evaluation.Statistic]) -> list[Comparison]:
+    def off(model: str, cls: str, field: str) -> Interval:
+        here, there = evaluation.bootstrap(known.counts(model, cls), fields[field]), _printed(model, cls, field)
+        return Interval(*(value - there for value in (here.value, here.low, here.high)))
+
+    return [known.comparison(f"{m}, {field}", c, [m], partial(off, m, c, field)) for m, c in _BOTH for field in fields]
+
+
+def _printed(model: str, cls: str, field: str) -> float:
+    """A number of the paper's Table 2 as a fraction."""
+    return getattr(paper.TABLE_2[model][cls], field.lower()) / 100
+
+
+_MEASURES: dict[str, Callable[[_Known], list[Comparison]]] = {
+    "labels": _labels,
+    "aggregation": partial(_pairs, pairs=LSE_OR_MAX),
+    "patches": partial(_pairs, pairs=SMALL_OR_LARGE),
+    "superpixels": _superpixels,
+    "hard": _hard,
+    "hard-ap": _hard_ap,
+    "theta": _theta,
+    "classification": _classification,
+    "accuracies": partial(_numbers, fields={"foreground": evaluation.foreground_accuracy,
+                                            "background": evaluation.background_accuracy}),
+    "ap": partial(_numbers, fields={"AP": evaluation.ap}),
+}

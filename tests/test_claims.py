@@ -1,0 +1,113 @@
+"""What the verdicts measure, on a run that is scored by formula: LSE1 is right but for noise, max1 sees nothing."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from lsegrepro import claims, comparison, evaluation, paper, verdicts
+from lsegrepro.results import choose_theta
+from lsegrepro.run import open_run
+
+
+@pytest.fixture(scope="module")
+def run(formula_folder):
+    return open_run(formula_folder / "tiny.toml", formula_folder / "run", progress=False, compute=False)
+
+
+@pytest.fixture(scope="module")
+def judged(run):
+    return {verdict.rule.key: verdict for verdict in claims.judge_all(run)}
+
+
+def test_every_comparison_of_the_paper_is_there_whether_trained_or_not(judged):
+    assert list(judged) == [rule.key for rule in verdicts.RULES]
+    sizes = {key: len(verdict.comparisons) for key, verdict in judged.items()}
+    assert sizes == {"labels": 8, "aggregation": 4, "patches": 4, "superpixels": 8, "hard": 8, "hard-ap": 8, "theta": 8,
+                     "classification": 2, "accuracies": 16, "ap": 8}
+    for verdict in judged.values():
+        for one, outcome in zip(verdict.comparisons, verdict.outcomes, strict=True):
+            trained = not any(model in one.name for model in ("LSE2", "max2"))
+            assert (one.effect is not None) == trained and (outcome.says != "not measured") == trained
+
+
+def test_the_pairs_are_those_of_the_paper(run, judged):
+    cat, *_ = judged["aggregation"].comparisons
+    assert (cat.name, cat.cls, cat.seeds, cat.sees) == ("LSE1 − max1", "cat", 2, True)
+    assert cat.effect == evaluation.bootstrap_difference(
+        comparison.seed_counts(run, "LSE1", "cat"), comparison.seed_counts(run, "max1", "cat"))
+    for pair, other in (("aggregation", "LSE2 − max2"), ("patches", "LSE1 − LSE2")):
+        for one in judged[pair].comparisons:
+            if one.name == other:
+                a, b = (paper.TABLE_2[m][one.cls].ap for m in other.split(" − "))
+                assert one.paper == pytest.approx((a - b) / 100) and one.effect is None
+    assert judged["patches"].word == verdicts.UNTESTABLE
+
+
+def test_nothing_is_settled_without_a_curve_and_three_seeds(judged):
+    assert not any(verdict.word in (verdicts.REPRODUCED, verdicts.REFUTED) for verdict in judged.values())
+    outcome = judged["aggregation"].outcomes[0]
+    assert (outcome.says, outcome.verdict) == ("for", verdicts.PARTLY) and "curve is not at hand" in outcome.why
+
+
+def test_false_positives_are_compared_at_equal_foreground_on_train(run, judged):
+    for one in judged["hard"].comparisons:
+        if one.effect is None:
+            continue
+        model = one.name.split(",")[0]
+        rates = {1: [], 2: []}
+        for seed in (0, 1):
+            first = choose_theta(run, model, one.cls, 1, seed)
+            second = claims.matched_theta(run, model, one.cls, seed)
+            found = [run.smoothed(model, one.cls, r, seed, "train").at(t).tp for r, t in ((1, first), (2, second))]
+            assert abs(found[0] - found[1]) <= 64 * 64  # to a few superpixels
+            for round, theta in ((1, first), (2, second)):
+                counts = run.smoothed(model, one.cls, round, seed).at(theta)
+                rates[round].append(counts.fp / (counts.fp + counts.tn))
+        if min(rates[1] + rates[2]) > 0:
+            wanted = 1 - np.exp(np.mean(np.log(rates[2])) - np.mean(np.log(rates[1])))
+            assert one.effect.value == pytest.approx(wanted)
+            assert one.effect.low <= one.effect.value <= one.effect.high <= 1
+
+
+def test_numbers_are_set_beside_the_printed_ones(run, judged):
+    found = {(c.name, c.cls): c for key in ("accuracies", "ap") for c in judged[key].comparisons}
+    row = comparison.row(run, "LSE1", "dog")
+    for field, here in (("foreground", row.foreground), ("background", row.background), ("AP", row.ap)):
+        printed = getattr(paper.TABLE_2["LSE1"]["dog"], field.lower()) / 100
+        assert found[f"LSE1, {field}", "dog"].effect.value == pytest.approx(here.value - printed)
+
+
+def test_classification_is_set_beside_the_answer_no(run, judged):
+    cat, dog = judged["classification"].comparisons
+    holds = evaluation.present(run.regions("val"), "cat")
+    assert cat.effect.value == pytest.approx(1 - np.mean(~holds))  # this LSE1 labels every image rightly
+    assert (100 * cat.paper, 100 * dog.paper) == (pytest.approx(0.69, abs=0.005), pytest.approx(-5.47, abs=0.005))
+
+
+def test_the_way_is_that_of_the_last_tenth_of_the_curve(run, formula_folder, tmp_path):
+    assert np.isnan(claims.way(run, "LSE1", "cat"))
+    shutil.copytree(formula_folder, tmp_path / "copy")
+    own = open_run(tmp_path / "copy/tiny.toml", tmp_path / "copy/run", progress=False, compute=False)
+    path = own.weights_path("LSE1", "cat").with_suffix(".jsonl")
+    path.parent.mkdir()
+    floor = float(np.log(1 + np.exp(-2)))
+    losses = [np.log(2)] * 90 + [floor] * 10
+    path.write_text("".join(json.dumps({"step": i, "samples": 10 * i, "loss": x}) + "\n"
+                            for i, x in enumerate(losses, 1)))
+    assert claims.way(own, "LSE1", "cat") == pytest.approx(1)
+
+
+def test_a_run_that_lacks_a_seed_or_a_network_is_judged_by_what_it_has(formula_folder, tmp_path):
+    shutil.copytree(formula_folder, tmp_path / "copy")
+    own = open_run(tmp_path / "copy/tiny.toml", tmp_path / "copy/run", progress=False, compute=False)
+    own.scores_path("LSE1", "cat", 2, 1).unlink()
+    for seed in (0, 1):
+        own.scores_path("max1", "dog", 2, seed, "train").unlink()
+    assert own.seeds("LSE1", "cat", 2) == (0,) and not own.holds("max1", "dog", 2) and own.holds("max1", "dog", 1)
+    judged = {verdict.rule.key: verdict for verdict in claims.judge_all(own)}
+    cat, dog = (next(c for c in judged["aggregation"].comparisons if (c.name, c.cls) == ("LSE1 − max1", cls))
+                for cls in paper.CLASSES)
+    assert cat.seeds == 1 and cat.effect is not None and dog.effect is None
+    assert comparison.three_way_counts(own, "LSE1")["cat"].shape == (1, 8, 4)
