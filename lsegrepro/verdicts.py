@@ -62,6 +62,19 @@ class Rule:
     unit: str = "points of AP"
     must_see: bool = True
 
+    @property
+    def condition(self) -> str:
+        """When a comparison speaks for the claim, and when against it (`says`), in words.
+
+        >>> Rule("a", "", "", "").condition
+        'for: the 95 % interval lies above 0; against: it does not, and lies below 1 point of AP'
+        """
+        size = f"{100 * self.margin:g} {self.unit}"
+        size = size.replace("points", "point") if size.startswith("1 ") else size
+        if self.kind == "more":
+            return f"for: the 95 % interval lies above 0; against: it does not, and lies below {size}"
+        return f"for: the 95 % interval lies within {size} on both sides of 0; against: it lies outside"
+
 
 RULES = (
     Rule("labels", "Image labels are enough to learn to segment.", "Abstract",

@@ -1,10 +1,14 @@
 """What the verdicts measure, on a run that is scored by formula: LSE1 is right but for noise, max1 sees nothing."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from lsegrepro import claims, comparison, evaluation, paper, verdicts
 from lsegrepro.results import choose_theta
@@ -111,3 +115,29 @@ def test_a_run_that_lacks_a_seed_or_a_network_is_judged_by_what_it_has(formula_f
                 for cls in paper.CLASSES)
     assert cat.seeds == 1 and cat.effect is not None and dog.effect is None
     assert comparison.three_way_counts(own, "LSE1")["cat"].shape == (1, 8, 4)
+
+
+PAGE = """
+import json, sys
+sys.modules["torch"] = None
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
+    if cell["cell_type"] == "code":
+        shell.run_cell("".join(cell["source"])).raise_error()
+        if "parameters" in cell["metadata"]["tags"]:
+            shell.user_ns.update(profile="tiny.toml", run_folder="run")
+spaces = shell.user_ns
+print(json.dumps({"words": [v.word for v in spaces["judged"]], "settle": spaces["settle"], "part": spaces["part"]}))
+"""
+
+
+def test_the_page_needs_neither_torch_nor_photographs(formula_folder, judged):
+    pytest.importorskip("IPython")
+    hidden = {key: value for key, value in os.environ.items() if key != "LSEGREPRO_DATA"}
+    done = subprocess.run([sys.executable, "-c", PAGE, ROOT / "notebooks" / "09-verdicts.ipynb"], cwd=formula_folder,
+                          capture_output=True, text=True, env=hidden)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["words"] == [verdict.word for verdict in judged.values()]
+    assert found["settle"].startswith("No network of this run") and "drawn pictures" in found["part"]

@@ -1,4 +1,4 @@
-"""The eight notebooks: sources without outputs, each of which runs on its own on a tiny run."""
+"""The notebooks: sources without outputs, each of which runs on its own on a tiny run."""
 
 import ast
 import json
@@ -29,7 +29,7 @@ def tagged(notebook, tag: str) -> list:
 # The sources
 
 
-def test_there_are_eight_and_no_other():
+def test_there_is_a_source_for_each_chapter_and_no_other():
     assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == sorted(NOTEBOOKS)
 
 
