@@ -109,8 +109,10 @@ def build(run: Run) -> Path:
     program = Path(sys.executable).with_name("jupyter-book")  # it has no `python -m`
     command = [str(program), "build", str(site), "-W", "--keep-going", "--all", "-q"]
     log = site / "build.log"
+    # The extension that numbers the figures is to be that of this library, from wherever it is run.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
     with open(log, "w", encoding="utf-8") as file:
-        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
+        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
     if code:
         (site / "_build/html/index.html").unlink(missing_ok=True)  # pages that lack something are no book
         sys.stderr.write(log.read_text(encoding="utf-8")[-8000:])

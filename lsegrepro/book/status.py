@@ -1,0 +1,138 @@
+"""What ran to make the published pages: when, how long, with which versions, to which digests."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import __version__, site
+from ..evidence import code_digest
+from ..files import read_json, sha256
+from ..pages import table
+from ..published import PROFILE, PUBLISHED
+from ..run import SPLITS, Run, open_run
+from ..verify.record import evaluation_digest, read_record
+from . import origin
+
+if TYPE_CHECKING:
+    from ..figures.style import Html
+
+BUILT_WITH = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "papermill", "matplotlib", "numpy")
+"""Packages whose versions a build states."""
+
+SHORT = 12
+"""Hexadecimal digits of a digest that a table shows."""
+
+
+def networks(_: Path) -> Html:
+    """Each published network: samples, hours, device, versions, digest, and when it was committed."""
+    run, rows, hours = _run(), [], 0.0
+    for network in run.networks():
+        card = run.card(*network)
+        if not card:
+            continue
+        hours += card["hours"]
+        versions = card["versions"]
+        rows.append([
+            run.name(*network), card["samples"], f"{card['hours']:.2f}", card["device"],
+            f"torch {versions['torch']}, numpy {versions['numpy']}, Python {versions['python']}",
+            card["data_digest"][:SHORT], card["sha256"][:SHORT], _when(run.weights_path(*network), card),
+        ])
+    return table(
+        ["network", "images seen", "hours", "device", "versions", "data", "SHA-256", "date"], rows,
+        f"Trained networks: {len(rows)} of the {len(run.networks())} that profile {run.profile.name} names, {hours:.2f} hours in all.",
+    )
+
+
+def evidence(_: Path) -> Html:
+    """Each file of scores: what was scored where, and whether by the code at hand."""
+    run, rows = _run(), []
+    for network in run.networks():
+        for split in SPLITS:
+            if run.has_scores(*network, split):
+                path, meta = run.scores_path(*network, split), run.scores(*network, split).meta
+                rows.append([
+                    path.stem, f"{len(run.regions(split)):,} of {run.regions(split).listed:,}", meta["device"],
+                    meta["arguments"].get("precision", "float32"), meta["code_digest"][:SHORT],
+                    "yes" if meta["code_digest"] == code_digest() else "no", sha256(path)[:SHORT], _when(path),
+                ])
+    return table(
+        ["evidence", "images", "device", "precision", "code", "is the code at hand", "SHA-256", "date"], rows,
+        f"Scores of the networks. The code that scores has the digest {code_digest()[:SHORT]} now.",
+    )
+
+
+def pages(executed: Path) -> Html:
+    """Each executed page of this build: its notebook, and the commit that holds it."""
+    rows = []
+    for name in site.NOTEBOOKS:
+        page, source = executed / f"{name}.ipynb", site.ROOT / "notebooks" / f"{name}.ipynb"
+        if not page.is_file():
+            continue
+        cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+        digest = origin.source_digest(page)
+        kept = site.ROOT / "book" / "executed" / page.name
+        rows.append([
+            name, sum(bool(cell.get("execution_count")) for cell in cells), digest,
+            "yes" if source.is_file() and digest == origin.source_digest(source) else "no",
+            origin.commit_of(page, kept, site.ROOT) or "–",
+        ])
+    return table(["page", "cells run", "digest of its cells", "are those of the notebook", "commit"], rows,
+                 "Executed pages. The date of a page is that of its commit; its hours are in the tables above.")
+
+
+def numbers(_: Path) -> Html:
+    """The record of published numbers, and the code that computes them."""
+    record = read_record(PUBLISHED)
+    evaluation = evaluation_digest()
+    return table(
+        ["", "published", "at hand"],
+        [["numbers", len(record.numbers), "see lsegrepro verify"],
+         ["files they were computed from", len(record.files), sum((PUBLISHED / name).is_file() for name in record.files)],
+         ["code, from photograph to scores", record.code["scoring"][:SHORT], code_digest()[:SHORT]],
+         ["code, from scores to numbers", record.code["evaluation"][:SHORT], evaluation[:SHORT]],
+         *([f"images of {split}", digest, _run().regions(split).data_digest] for split, digest in record.lists.items())],
+        "Published numbers, and the digests of what made them.",
+    )
+
+
+def speed(_: Path) -> Html:
+    """Each measurement of speed: the machine, and when it was committed."""
+    rows = []
+    for path in sorted((PUBLISHED / "bench").glob("*.json")):
+        found = read_json(path)
+        machine = found["machine"]
+        rows.append([path.stem, machine["processor"], machine["threads"], machine["gpu"] or "none", machine["torch"],
+                     sha256(path)[:SHORT], _when(path)])
+    return table(["measurement", "processor", "threads", "GPU", "torch", "SHA-256", "date"], rows,
+                 "Measurements of the chapter on speed.")
+
+
+def build(_: Path) -> Html:
+    """What built these pages."""
+    rows = [["lsegrepro", __version__], ["commit", origin.head(site.ROOT) or "–"], ["Python", platform.python_version()]]
+    for name in BUILT_WITH:
+        try:
+            rows.append([name, metadata.version(name)])
+        except metadata.PackageNotFoundError:
+            continue
+    return table(["", "version"], rows, "This build of the pages.")
+
+
+TABLES: dict[str, Callable[[Path], Html]] = {
+    "networks": networks, "evidence": evidence, "numbers": numbers, "speed": speed, "pages": pages, "build": build,
+}
+"""Tables by name; each is called with the folder of executed pages of this build."""
+
+
+def _run() -> Run:
+    return open_run(PROFILE, PUBLISHED, depth="evidence", progress=False)
+
+
+def _when(path: Path, card: dict | None = None) -> str:
+    """When a result was finished, if it says so; else the date of the commit that holds it."""
+    return (card or {}).get("finished") or origin.date_of(path, site.ROOT) or "–"
