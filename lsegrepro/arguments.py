@@ -14,10 +14,14 @@ DEPTHS = ("evidence", "weights", "scratch")
 """Three depths of reproduction, from the quickest to the whole: each begins further back."""
 
 
+AGGREGATIONS = ["lse", "max", "mean"]
+"""Names of the aggregations without a parameter; `model.AGGREGATIONS` holds the functions. One may add to both."""
+
+
 def parse_aggregation(name: str) -> tuple[str, float]:
     """An aggregation's kind and temperature parameter r: ``"tempered:4"`` is ``("tempered", 4.0)``.
 
-    lse, max and mean have none (NaN).
+    `AGGREGATIONS` have none (NaN).
 
     Raises
     ------
@@ -28,15 +32,15 @@ def parse_aggregation(name: str) -> tuple[str, float]:
     ('tempered', 4.0)
     """
     kind, _, value = name.partition(":")
-    if name in ("lse", "max", "mean"):
-        return kind, math.nan
+    if name in AGGREGATIONS:
+        return name, math.nan
     try:
         r = float(value)
     except ValueError:
         r = math.nan
     if kind == "tempered" and 0 < r < math.inf:
         return kind, r
-    raise LsegreproError(f"unknown aggregation {name!r}: choose lse, max, mean or tempered:R with R > 0")
+    raise LsegreproError(f"unknown aggregation {name!r}: choose {', '.join(AGGREGATIONS)} or tempered:R with R > 0")
 
 
 @dataclass(frozen=True)

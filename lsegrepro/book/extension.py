@@ -31,6 +31,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", _number, priority=400)
     app.connect("doctree-read", _lead_numbers_home, priority=401)
     app.connect("html-page-context", _plain_roles)
+    app.connect("autodoc-process-docstring", _keep_sentences, priority=400)  # napoleon's is 500
+    app.connect("autodoc-process-docstring", _restore_sentences, priority=600)
     return {"version": lsegrepro.__version__, "parallel_read_safe": False, "parallel_write_safe": True}
 
 
@@ -175,8 +177,18 @@ def _modules(app: Sphinx, docname: str, source: list[str]) -> None:
         named = {name for page in beside for words in _MODULES.findall(page.read_text(encoding="utf-8"))
                  for name in _named(words)}
         source[0] = _MODULES.sub(lambda found: "\n".join(
-            f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: lsegrepro.{name}\n   :members:\n   :ignore-module-all:\n```\n"
+            f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: lsegrepro.{name}\n   :members:\n   :ignore-module-all:\n   :no-value:\n```\n"
             for name in (_named(found[1]) if found[1] != "*" else sorted(set(_every()) - named))), source[0])
+
+
+def _keep_sentences(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keep the text of a constant: napoleon takes what stands before a colon for its type."""
+    if what in ("data", "attribute"):
+        app.env.temp_data[f"docstring of {name}"] = list(lines)
+
+
+def _restore_sentences(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    lines[:] = app.env.temp_data.pop(f"docstring of {name}", lines)
 
 
 def _named(words: str) -> list[str]:

@@ -30,39 +30,40 @@ SHORT = 12
 
 def networks(_: Path) -> Html:
     """Each published network: samples, hours, device, versions, digest, and when it was committed."""
-    run, rows, hours = _run(), [], 0.0
+    run, rows, hours, made = _run(), [], 0.0, {}
     for network in run.networks():
         card = run.card(*network)
         if not card:
             continue
         hours += card["hours"]
-        versions = card["versions"]
+        made |= {f"{card['device']}: " + ", ".join(f"{k} {v}" for k, v in sorted(card["versions"].items())): None}
         rows.append([
-            run.name(*network), card["samples"], f"{card['hours']:.2f}", card["device"],
-            f"torch {versions['torch']}, numpy {versions['numpy']}, Python {versions['python']}",
-            card["data_digest"][:SHORT], card["sha256"][:SHORT], _when(run.weights_path(*network), card),
+            run.name(*network), card["samples"], f"{card['hours']:.2f}", card["data_digest"][:SHORT], card["sha256"][:SHORT], _when(run.weights_path(*network), card),
         ])
     return table(
-        ["network", "images seen", "hours", "device", "versions", "data", "SHA-256", "date"], rows,
-        f"Trained networks: {len(rows)} of the {len(run.networks())} that profile {run.profile.name} names, {hours:.2f} hours in all.",
+        ["network", "images seen", "hours", "data", "SHA-256", "date"], rows,
+        f"Trained networks: {len(rows)} of the {len(run.networks())} that profile {run.profile.name} names, "
+        f"{hours:.2f} hours in all. Trained on {'; '.join(made)}.",
     )
 
 
 def evidence(_: Path) -> Html:
     """Each file of scores: what was scored where, and whether by the code at hand."""
-    run, rows = _run(), []
+    run, rows, devices = _run(), [], {}
     for network in run.networks():
         for split in SPLITS:
             if run.has_scores(*network, split):
                 path, meta = run.scores_path(*network, split), run.scores(*network, split).meta
+                devices[meta["device"]] = None
                 rows.append([
-                    path.stem, f"{len(run.regions(split)):,} of {run.regions(split).listed:,}", meta["device"],
+                    path.stem, f"{len(run.regions(split)):,} of {run.regions(split).listed:,}",
                     meta["arguments"].get("precision", "float32"), meta["code_digest"][:SHORT],
                     "yes" if meta["code_digest"] == code_digest() else "no", sha256(path)[:SHORT], _when(path),
                 ])
     return table(
-        ["evidence", "images", "device", "precision", "code", "is the code at hand", "SHA-256", "date"], rows,
-        f"Scores of the networks. The code that scores has the digest {code_digest()[:SHORT]} now.",
+        ["evidence", "images", "precision", "code", "at hand", "SHA-256", "date"], rows,
+        f"Scores of the networks, computed on {'; '.join(devices)}. The code that scores has the digest "
+        f"{code_digest()[:SHORT]} now; “at hand” says whether a file was made by it.",
     )
 
 
