@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from . import paper
 from .errors import LsegreproError
 
 PRECISIONS = ("float32", "bfloat16")
+
+OUTPUTS = ("tanh", "linear")
 
 DEPTHS = ("evidence", "weights", "scratch")
 """Three depths of reproduction, from the quickest to the whole: each begins further back."""
@@ -82,7 +85,6 @@ class Jitter:
 NO_JITTER = Jitter(0.0, 0.0, 1.0, 0.0, 1.0)
 
 
-
 @dataclass(frozen=True)
 class Training:
     """Arguments of one training. Defaults are the paper's where it names them.
@@ -109,6 +111,8 @@ class Training:
     architecture : str or None
         None takes the model's own; otherwise a name of `paper.ARCHITECTURES`.
     initialisation : {"torch7", "literal"}
+    output : {"tanh", "linear"}
+        Whether a tanh bounds the scores of the last layer, as in equation (2).
     negatives : {"others", "background"}
         Which images hold y = 2: every image without the class (one-vs-all, Section 3.2),
         or those with neither class (Section 3.1).
@@ -131,6 +135,7 @@ class Training:
     aggregation: str | None = None
     architecture: str | None = None
     initialisation: str = "torch7"
+    output: str = "tanh"
     negatives: str = "others"
     precision: str = "float32"
     round: int = 1
@@ -152,6 +157,7 @@ class Training:
         check("architecture", self.architecture in (None, *paper.ARCHITECTURES),
               f"one of {', '.join(paper.ARCHITECTURES)}")
         check("initialisation", self.initialisation in ("torch7", "literal"), "torch7 or literal")
+        check("output", self.output in OUTPUTS, " or ".join(OUTPUTS))
         check("negatives", self.negatives in ("others", "background"), "others or background")
         check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         check("round", self.round in (1, 2), "1 or 2")
@@ -160,6 +166,14 @@ class Training:
             parse_aggregation(self.aggregation_name)  # refuse an unknown name before any work is done
         except LsegreproError as error:
             raise LsegreproError(f"training.aggregation: {error}") from error
+
+    def record(self) -> dict[str, Any]:
+        """As a card holds them: `LATER` arguments only where they differ, so that older cards still say the same.
+
+        >>> "output" in Training().record(), Training(output="linear").record()["output"]
+        (False, 'linear')
+        """
+        return {key: value for key, value in asdict(self).items() if key not in LATER or value != LATER[key]}
 
     @property
     def net(self) -> paper.Architecture:
@@ -175,6 +189,10 @@ class Training:
     def steps(self) -> int:
         """SGD steps: samples / batch, rounded up."""
         return -(-self.samples // self.batch)
+
+
+LATER = {"output": "tanh"}
+"""Arguments that the first cards do not have, and what those trainings used."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from . import model
+from .arguments import LATER
 from .errors import LsegreproError
 from .weights import load_tensors, save_tensors, to_json
 
@@ -119,11 +120,12 @@ def require_same(wanted: dict, found: dict, path: Path) -> None:
     for key, value in wanted.items():
         other = found.get(key)
         if key == "arguments":
-            differing = [k for k in value if (other or {}).get(k) != value[k]]
+            value, other = LATER | value, LATER | (other or {})
+            differing = [k for k in value if other.get(k) != value[k]]
             if differing:
                 k = differing[0]
                 raise LsegreproError(
-                    f"{path} has {k} = {(other or {}).get(k)!r}, asked for {value[k]!r}: "
+                    f"{path} has {k} = {other.get(k)!r}, asked for {value[k]!r}: "
                     "delete it or choose another run folder"
                 )
         elif other != value:

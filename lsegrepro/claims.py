@@ -43,6 +43,11 @@ def judge_all(run: Run) -> list[Verdict]:
     return found
 
 
+def measured(run: Run, key: str) -> list[Comparison]:
+    """What the rule of that key asks for, measured on a run; without a verdict."""
+    return _MEASURES[key](_Known(run))
+
+
 def way(run: Run, model: str, cls: str, seed: int = 0) -> float:
     """Part of the way from chance to the floor that the training loss of round 1 has come; nan if its curve is absent.
 

@@ -95,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     _network_options(score)
     score.add_argument("--split", choices=("train", "val"), default="val")
 
+    experiment = command("experiment", _experiment,
+                         "Train and score a variation of a run beside it; without a name, list them.")
+    experiment.add_argument("name", nargs="?", metavar="NAME", help="one of profiles/experiments.toml")
+    experiment.add_argument("--no-score", action="store_true", help="train only: held-out labels, and no AP on VOC")
+    _run_options(experiment)
+
     evaluate = command("evaluate", _evaluate, "Table 2 from the evidence of a run; computes nothing that is missing.")
     _run_options(evaluate)
     evaluate.add_argument("--json", action="store_true", help="for programs")
@@ -231,6 +237,23 @@ def _score(args: argparse.Namespace) -> None:
     run = _open(args)
     run.scores(args.model, args.cls, args.round, args.seed, args.split)
     print(run.scores_path(args.model, args.cls, args.round, args.seed, args.split))
+
+
+def _experiment(args: argparse.Namespace) -> None:
+    from . import experiments
+    from .facts import fact_path
+
+    run = _open(args)
+    if args.name is None:
+        for name, each in experiments.experiments().items():
+            state = "done" if fact_path(run, f"experiment-{name}").is_file() else "to do"
+            print(f"{name:23}{state:7}{each.question:15}{', '.join(each.models)}, round {each.round}")
+        return
+    for name, found in experiments.perform(run, args.name, score=not args.no_score).items():
+        print(f"{name:24}{found.samples:11,} images seen, {found.hours:.2f} hours, held-out accuracy "
+              f"{100 * found.final.get('heldout_accuracy', math.nan):.1f} %"
+              + ("" if found.ap is None else f", AP {100 * found.ap:.2f} % at theta {found.theta:.3f}"))
+    print(fact_path(run, f"experiment-{args.name}"))
 
 
 def _evaluate(args: argparse.Namespace) -> None:

@@ -178,7 +178,7 @@ def _tail(net: PatchNet, conv3: Winograd | Direct, x: Tensor) -> Tensor:
 
     def full(x: Tensor) -> Tensor:  # (R, h3) to (R, 2)
         with stage("full"):
-            return tanh_(net.full5(tanh_(net.full4(tanh_(x)))))
+            return net.bound(net.full5(tanh_(net.full4(tanh_(x)))), tanh_)
 
     with stage("conv3"):
         x = conv3(tanh_(x), full)  # (K*p2*p2, 2, ., .)

@@ -59,7 +59,7 @@ def weak_labels(run: Run) -> dict[str, dict[str, Any]]:
 
     cards = {card["data_digest"] for card in (run.card(*n) for n in run.networks()) if card}
     made_of = {"train": cards.pop()} if len(cards) == 1 else {}
-    return _kept(run, "weak-labels", made_of, count, lambda found: {"train": found["train"]["digest"]},
+    return kept(run, "weak-labels", made_of, count, lambda found: {"train": found["train"]["digest"]},
                  of_training=True)
 
 
@@ -82,7 +82,7 @@ def crop(run: Run) -> dict[str, dict[str, float]]:
                           "half": int((kept < 0.5).sum()), "all": int((kept == 0).sum())}
         return found
 
-    return _kept(run, "crop", {"val": run.regions("val").data_digest}, count)
+    return kept(run, "crop", {"val": run.regions("val").data_digest}, count)
 
 
 def bags(run: Run) -> dict[str, dict[str, dict[str, float]]]:
@@ -118,7 +118,7 @@ def bags(run: Run) -> dict[str, dict[str, dict[str, float]]]:
                     }
         return found
 
-    return _kept(run, "bags", {"val": run.regions("val").data_digest}, count)
+    return kept(run, "bags", {"val": run.regions("val").data_digest}, count)
 
 
 def sources(run: Run) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def sources(run: Run) -> dict[str, Any]:
         for network in first:
             run.trained(*network)  # the fact is of these weights
     cards = {run.name(*n): run.card(*n) for n in first}
-    return _kept(run, "sources", {name: card["sha256"] for name, card in cards.items() if card}, count,
+    return kept(run, "sources", {name: card["sha256"] for name, card in cards.items() if card}, count,
                  of_training=True)
 
 
@@ -213,7 +213,7 @@ def first_steps(run: Run) -> dict[str, Any]:
             initial[name] = {"saturated": saturation(net, cut.flatten(0, 1)), "losses": losses, "gradients": gradients}
         return {"images": len(cut), "patches": a.net.patches, "steps": steps, "initial": initial}
 
-    return _kept(run, "first-steps", {"arguments": [a.net.name, a.aggregation_name, a.cls, rates]}, count,
+    return kept(run, "first-steps", {"arguments": [a.net.name, a.aggregation_name, a.cls, rates]}, count,
                  of_training=True)
 
 
@@ -240,7 +240,7 @@ def _masks(run: Run) -> dict[str, list[np.ndarray]]:
     return {cls: [val.mask(int(i)) for i in np.flatnonzero(evaluation.present(regions, cls))] for cls in paper.CLASSES}
 
 
-def _kept(
+def kept(
     run: Run, name: str, made_of: dict[str, Any], count: Callable[[], Any],
     origin: Callable[[Any], dict[str, Any]] | None = None, *, of_training: bool = False,
 ) -> Any:
@@ -249,7 +249,7 @@ def _kept(
     `made_of` says what it must have been counted on; `origin` reads the same off the fact, where it tells.
     What is `of_training` belongs to the weights, wherever they come from.
     """
-    path = run.path("evidence", "facts", name, suffix=".json")
+    path = fact_path(run, name)
     if not path.is_file():
         run.needs(path)
         if of_training and run.depth == "weights":
@@ -260,6 +260,11 @@ def _kept(
                   "made_of": origin(content) if origin else made_of, "content": content}
         write_json(path, record | {"digest": digest(record)})
     return read_fact(path, name, made_of)
+
+
+def fact_path(run: Run, name: str) -> Path:
+    """Where a fact of a run is kept."""
+    return run.path("evidence", "facts", name, suffix=".json")
 
 
 def read_fact(path: Path, name: str, made_of: dict[str, Any] | None = None) -> Any:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import paper
-from .arguments import parse_aggregation
+from .arguments import OUTPUTS, parse_aggregation
 from .errors import LsegreproError
 from .gradients import pooled_convolution
 
@@ -40,6 +40,8 @@ class PatchNet(nn.Module):
         sentence of Section 4, "variance sigma = sqrt(m)", at its word: +-sqrt(3 sqrt(m)).
     generator : torch.Generator, optional
         Source of the initial weights.
+    output : {"tanh", "linear"}
+        Whether the last layer ends in the tanh of equation (2), or its scores are unbounded: not the paper's.
 
     Examples
     --------
@@ -56,9 +58,12 @@ class PatchNet(nn.Module):
         *,
         initialisation: str = "torch7",
         generator: torch.Generator | None = None,
+        output: str = "tanh",
     ) -> None:
         super().__init__()
-        self.architecture = architecture
+        if output not in OUTPUTS:
+            raise LsegreproError(f"unknown output {output!r}: choose {' or '.join(OUTPUTS)}")
+        self.architecture, self.output = architecture, output
         h1, h2, h3, h4 = architecture.hidden
         k1, k2, k3 = architecture.filters
         self.conv1 = nn.Conv2d(3, h1, k1)
@@ -82,7 +87,7 @@ class PatchNet(nn.Module):
         Returns
         -------
         Tensor
-            (M, 2), in [-1, 1]: column 0 foreground, column 1 background.
+            (M, 2), in [-1, 1] unless the output is linear: column 0 foreground, column 1 background.
 
         Raises
         ------
@@ -99,7 +104,11 @@ class PatchNet(nn.Module):
         x = torch.tanh(functional.max_pool2d(self.conv2(x), p2))  # (M, h2, s3, s3)
         x = torch.tanh(self.conv3(x)).flatten(1)  # (M, h3)
         x = torch.tanh(self.full4(x))  # (M, h4)
-        return torch.tanh(self.full5(x))  # (M, 2)
+        return self.bound(self.full5(x))  # (M, 2)
+
+    def bound(self, scores: Tensor, tanh: Callable[[Tensor], Tensor] = torch.tanh) -> Tensor:
+        """The end of the last layer: scores through tanh, or as they are."""
+        return tanh(scores) if self.output == "tanh" else scores
 
 
 def _initial_bound(fan_in: int, initialisation: str) -> float:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import evaluation, evidence, paper
-from .arguments import DEPTHS
+from .arguments import DEPTHS, LATER
 from .errors import LsegreproError
 from .evaluation import Curve
 from .evidence import Regions, Scores
@@ -59,6 +59,9 @@ class Run:
     depth : {"scratch", "weights", "evidence"}
         Where reproduction begins: at the photographs; at the published weights and hard negatives, which are
         taken instead of made; or at the evidence, and then no photograph is looked at.
+    parent, shared : Path or None, tuple of str
+        A run that varies another one: the folder of that one, and the kinds of results (regions, weights, negatives)
+        that are the same for both and lie there.
     """
 
     profile: Profile
@@ -68,6 +71,8 @@ class Run:
     progress: bool = True
     compute: bool = True
     depth: str = "scratch"
+    parent: Path | None = None
+    shared: tuple[str, ...] = ()
 
     # Data
 
@@ -149,7 +154,8 @@ class Run:
 
     def path(self, kind: str, *parts: str, suffix: str) -> Path:
         """Where a result is kept."""
-        return self.folder / kind / ("-".join(parts) + suffix)
+        own = self.parent if self.parent and kind in self.shared else self.folder
+        return own / kind / ("-".join(parts) + suffix)
 
     def weights_path(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
         """Where a trained network is kept."""
@@ -196,7 +202,7 @@ class Run:
         card = self.card(model, cls, round, seed)
         if not card:
             return  # `load_weights` says so
-        found = {"data_digest": card.get("data_digest"), **card.get("arguments", {})}
+        found = {"data_digest": card.get("data_digest"), **LATER, **card.get("arguments", {})}
         wanted = dataclasses.asdict(self.profile.arguments(model, cls, round, seed))
         if self.compute and not card.get("published") and self._weak_digest:
             wanted["data_digest"] = self._weak_digest
@@ -261,7 +267,13 @@ class Run:
         """Where the regions of a split are kept."""
         if split not in SPLITS:
             raise LsegreproError(f"unknown split {split!r}: choose train or val")
-        return self.path("evidence", "regions", split, suffix=".npz")
+        own = self.parent if self.parent and "regions" in self.shared else self.folder
+        return own / "evidence" / f"regions-{split}.npz"
+
+    @property
+    def superpixels_path(self) -> Path:
+        """The folder that keeps the superpixels of each image, until it is deleted."""
+        return self.regions_path("val").parents[1] / "cache" / "superpixels"
 
     def regions(self, split: str) -> Regions:
         """Superpixels of a split and the truth in each; counted now if they are not there."""
@@ -271,7 +283,7 @@ class Run:
             from .scoring import count_regions
 
             regions = count_regions(self.segmentation(split), split, self.profile.superpixels,
-                                    self.folder / "cache" / "superpixels", progress=self.progress)
+                                    self.superpixels_path, progress=self.progress)
             evidence.write_regions(path, regions)
         regions = evidence.read_regions(path)
         wanted = {"split": split, "superpixels": self.profile.superpixels}
@@ -295,7 +307,7 @@ class Run:
             weights = self.weights(model, cls, round, seed)
             scores = score_set(weights, self.segmentation(split), regions, self.profile.scoring,
                                maps=self.maps_path(weights), progress=self.progress,
-                               superpixels=self.folder / "cache" / "superpixels")
+                               superpixels=self.superpixels_path)
             evidence.write_scores(path, scores)
         scores = evidence.read_scores(path, regions)
         self._as_wanted(path, {"model": model, "class": cls, "round": round, "seed": seed, "split": split,
@@ -338,7 +350,7 @@ class Run:
     def networks(self) -> list[tuple[str, str, int, int]]:
         """Every (model, class, round, seed) of the profile."""
         p = self.profile
-        return [(m, c, r, s) for m in p.models for c in p.classes for r in (1, 2) for s in p.seeds]
+        return [(m, c, r, s) for m in p.models for c in p.classes for r in p.rounds for s in p.seeds]
 
     def _as_wanted(self, path: Path, wanted: dict, found: dict) -> None:
         """Refuse a result that was made for something else."""

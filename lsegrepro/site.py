@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 NOTEBOOKS = (
     "01-data", "02-lse-vs-max", "03-training", "04-hard-negatives", "05-theta", "06-table-2", "07-qualitative",
-    "08-speed", "09-verdicts",
+    "08-speed", "09-verdicts", "10-experiments",
 )
 
-WITHOUT_TORCH = ("05-theta", "06-table-2", "09-verdicts")
-"""Those that need neither torch nor photographs where the evidence is at hand: Figure 5, Table 2, the verdicts."""
+WITHOUT_TORCH = ("05-theta", "06-table-2", "09-verdicts", "10-experiments")
+"""Those that need neither torch nor photographs where the evidence is at hand: Figure 5, Table 2, verdicts, experiments."""
 
 
 def reproduce(

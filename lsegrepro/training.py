@@ -15,7 +15,6 @@ What is the same when a training is repeated:
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import platform
 import time
@@ -113,7 +112,8 @@ def train(
         if team.first:
             for path in (out, card_path(out), _checkpoint(out), _curve(out)):
                 remove_leftovers(path)
-        net = model.PatchNet(args.net, initialisation=args.initialisation, generator=torch_generator(args.seed))
+        net = model.PatchNet(args.net, initialisation=args.initialisation, generator=torch_generator(args.seed),
+                             output=args.output)
         if start is not None:
             net.load_state_dict(start.net.state_dict())
         net.to(device, memory_format=torch.channels_last)
@@ -285,7 +285,7 @@ def evaluate_weak(net: model.PatchNet, heldout: Decoded, args: Training, limit: 
 def identify(args: Training, data: Decoded, start: Weights | None, hard: HardNegatives | None) -> dict:
     """What makes two trainings the same: arguments, data, and what round 2 starts from."""
     return {
-        "arguments": dataclasses.asdict(args),
+        "arguments": args.record(),
         "data_digest": data.digest,
         "start_sha256": start.sha256 if start else None,
         "hard_digest": hard.digest if hard else None,

@@ -86,7 +86,7 @@ def load_weights(path: str | Path, *, model: str | None = None, cls: str | None 
         raise LsegreproError(f"{path} holds {arguments.get('model')} (architecture {name}), not {model}")
     if cls is not None and arguments.get("cls") != cls:
         raise LsegreproError(f"{path} was trained for {arguments.get('cls')}, not {cls}")
-    net = PatchNet(paper.ARCHITECTURES[name])
+    net = PatchNet(paper.ARCHITECTURES[name], output=arguments.get("output", "tanh"))
     expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in tensors.items()}
     if expected != found:

@@ -128,16 +128,28 @@ for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
         if "parameters" in cell["metadata"]["tags"]:
             shell.user_ns.update(profile="tiny.toml", run_folder="run")
 spaces = shell.user_ns
-print(json.dumps({"words": [v.word for v in spaces["judged"]], "settle": spaces["settle"], "part": spaces["part"]}))
+print(json.dumps({key: value for key, value in spaces.items() if key in ("settle", "part", "state", "text")}))
 """
 
 
-def test_the_page_needs_neither_torch_nor_photographs(formula_folder, judged):
+def run_page(folder, name: str) -> dict:
+    """Every code cell of a chapter, run where torch cannot be imported and no photograph is known."""
     pytest.importorskip("IPython")
     hidden = {key: value for key, value in os.environ.items() if key != "LSEGREPRO_DATA"}
-    done = subprocess.run([sys.executable, "-c", PAGE, ROOT / "notebooks" / "09-verdicts.ipynb"], cwd=formula_folder,
+    done = subprocess.run([sys.executable, "-c", PAGE, ROOT / "notebooks" / f"{name}.ipynb"], cwd=folder,
                           capture_output=True, text=True, env=hidden)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["words"] == [verdict.word for verdict in judged.values()]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_page_needs_neither_torch_nor_photographs(formula_folder):
+    found = run_page(formula_folder, "09-verdicts")
     assert found["settle"].startswith("No network of this run") and "drawn pictures" in found["part"]
+
+
+def test_the_page_of_experiments_names_what_was_not_done(formula_folder):
+    from lsegrepro.experiments import experiments
+
+    found = run_page(formula_folder, "10-experiments")
+    missing = [name for names in found["state"].values() for name in names]
+    assert sorted(missing) == sorted(experiments()) and all(f"  {name} \\\n" in found["text"] for name in missing)

@@ -159,6 +159,24 @@ def test_several_images_of_one_size_at_once(tiny_net):
         assert (dense.score_map(tiny_net, image) - scores).abs().max() < 1e-5
 
 
+def test_a_linear_output_is_not_bounded(rng, tiny_net):
+    """The same weights without the last tanh: patch by patch and densely, and the inverse of the bounded scores."""
+    linear = PatchNet(tiny_net.architecture, output="linear").eval()
+    linear.load_state_dict(tiny_net.state_dict())
+    with torch.no_grad():
+        linear.full5.weight.mul_(9)
+    image = picture(60, 70)
+    rows, columns = somewhere(rng, 60, 70, 20)
+    expected = patch_scores(linear, image, rows, columns)
+    assert expected.abs().max() > 1
+    found = dense.score_map(linear, image)[:, rows, columns]
+    assert torch.allclose(found, expected, atol=1e-5)
+    p = dense.probability_map(linear, image, scale_to=None)
+    assert np.allclose(np.asarray(p)[rows, columns], model.foreground_probability(expected.T), atol=1e-5)
+    with pytest.raises(model.LsegreproError, match="unknown output 'none'"):
+        PatchNet(tiny_net.architecture, output="none")
+
+
 def test_groups_give_the_same(tiny_net, monkeypatch):
     image = picture(40, 50)
     whole = dense.score_map(tiny_net, image)

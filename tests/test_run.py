@@ -52,7 +52,7 @@ def test_a_run_holds_what_it_says(tiny_run):
 def test_cards_say_what_was_asked_for(tiny_run):
     for model, cls, round, seed in tiny_run.networks():
         card = tiny_run.card(model, cls, round, seed)
-        assert card["arguments"] == dataclasses.asdict(tiny_run.profile.arguments(model, cls, round, seed))
+        assert card["arguments"] == tiny_run.profile.arguments(model, cls, round, seed).record()
         assert card["samples"] == {1: 16, 2: 8}[round] and card["data"] == tiny_run.weak("train").description
         assert card["sha256"] == sha256(tiny_run.weights_path(model, cls, round, seed))
         assert tiny_run.curve(model, cls, round, seed)[-1]["samples"] == card["samples"]

@@ -157,13 +157,23 @@ def test_card_and_curve(decoded, tmp_path):
     assert [row["step"] for row in rows if "heldout_accuracy" in row] == [6, 12]
     assert all(row["images_per_second"] > 0 for row in rows)
     found = load_weights(out).card
-    assert found["arguments"] == json.loads(json.dumps(dataclasses.asdict(short())))
+    assert found["arguments"] == json.loads(json.dumps(short().record()))
     assert found["data_digest"] == decoded.digest and found["data"] == decoded.description
     assert found["start_sha256"] is None and found["hard_digest"] is None
     assert (found["samples"], found["final"]) == (24, rows[-1])
     assert 0 <= found["hours"] < 1 and found["device"]
     assert found["versions"]["torch"] == torch.__version__
     assert {"python", "numpy", "lsegrepro"} <= set(found["versions"])
+
+
+def test_a_linear_output_is_trained_kept_and_never_taken_for_a_bounded_one(decoded, tmp_path):
+    bounded = go(short(), decoded, tmp_path / "a.safetensors")
+    out = go(short(output="linear"), decoded, tmp_path / "b.safetensors")
+    assert "output" not in card(bounded)["arguments"] and card(out)["arguments"]["output"] == "linear"
+    assert not same_result(bounded, out) and load_weights(out).net.output == "linear"
+    for path, other in ((out, "tanh"), (bounded, "linear")):
+        with pytest.raises(LsegreproError, match="output"):
+            go(short(output=other), decoded, path)
 
 
 def test_samples_are_rounded_up_to_whole_batches(decoded, tmp_path):

@@ -33,12 +33,13 @@ from .counts import (
     threshold,
 )
 from .curves import Curve, curve, raw_curve, smoothed_curve
-from .intervals import Interval, Statistic, bootstrap, bootstrap_difference
+from .intervals import Interval, Statistic, bootstrap, bootstrap_difference, bootstrap_draws
+from .trends import LAWS, Growth, growth
 
 __all__ = [
-    "Classification", "Counts", "Curve", "Interval", "Statistic", "ThreeWay",
-    "accuracy", "ap", "background_accuracy", "balanced_accuracy", "bootstrap", "bootstrap_difference",
+    "Classification", "Counts", "Curve", "Growth", "Interval", "LAWS", "Statistic", "ThreeWay", "accuracy",
+    "ap", "background_accuracy", "balanced_accuracy", "bootstrap", "bootstrap_difference", "bootstrap_draws",
     "centred_box_counts", "classification_accuracy", "classification_counts", "curve", "everything_foreground",
-    "foreground_accuracy", "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts",
-    "smoothed_curve", "three_way", "threshold", "trivial_classification",
+    "foreground_accuracy", "growth", "nothing_foreground", "per_image_counts", "present", "raw_curve",
+    "raw_grid_counts", "smoothed_curve", "three_way", "threshold", "trivial_classification",
 ]  # fmt: skip

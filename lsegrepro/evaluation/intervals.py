@@ -87,6 +87,30 @@ def bootstrap_difference(
     return _interval(value, first - second, level)
 
 
+def bootstrap_draws(
+    groups: Sequence[np.ndarray], statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """A statistic of several groups, and its resamples, each drawn with the same images for all groups.
+
+    For what depends on more than two of them, such as a line through them. Groups as `a` and `b` of
+    `bootstrap_difference`.
+
+    Returns
+    -------
+    values : ndarray
+        (g,).
+    draws : ndarray
+        (g, resamples).
+
+    >>> values, draws = bootstrap_draws([np.array([[4, 1, 0, 9], [1, 2, 0, 9]])] * 2, resamples=50)
+    >>> values.round(3).tolist(), draws.shape, bool((draws[0] == draws[1]).all())
+    ([0.625, 0.625], (2, 50), True)
+    """
+    runs = _as_runs(*groups)
+    values = np.array([_mean_statistic(each, statistic) for each in runs])
+    return values, np.stack(_resample(runs, statistic, resamples, seed))
+
+
 def _as_runs(*arrays: np.ndarray) -> list[np.ndarray]:
     runs = [np.asarray(array, np.float64) for array in arrays]  # for BLAS; exact up to 2^53 pixels
     runs = [array[None] if array.ndim == 2 else array for array in runs]

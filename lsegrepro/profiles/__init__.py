@@ -80,6 +80,8 @@ class Profile:
     mining, scoring, superpixels
     path : Path or None
         The file, unless it is a built-in profile.
+    rounds : tuple of int
+        Rounds that a run of it has; an experiment may have one alone.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Profile:
     scoring: Scoring
     superpixels: Superpixels
     path: Path | None = None
+    rounds: tuple[int, ...] = (1, 2)
 
     @property
     def spec(self) -> str:
@@ -135,17 +138,9 @@ def load_profile(name: str | Path) -> Profile:
 
 
 def _profile(name: str, values: dict[str, Any]) -> Profile:
-    known = {field.name for field in dataclasses.fields(Profile)} - {"name", "path"}
+    known = {field.name for field in dataclasses.fields(Profile)} - {"name", "path", "rounds"}
     _known(values, known, "the profile")
-    training = dict(_table(values, "training"))
-    round2 = dict(_table(values, "round2"))
-    for table, title in ((training, "training"), (round2, "round2")):
-        if "jitter" in table:
-            table["jitter"] = _record(Jitter, table["jitter"], f"{title}.jitter")
-        _known(table, {f.name for f in dataclasses.fields(Training)} - {"model", "cls", "round", "seed"}, title)
-        for key, value in table.items():
-            if key != "jitter":
-                _typed(Training, key, value, title)
+    training, round2 = (_training(values, title) for title in ("training", "round2"))
     profile = Profile(
         name=name,
         description=_text(values.get("description", ""), "description"),
@@ -163,6 +158,50 @@ def _profile(name: str, values: dict[str, Any]) -> Profile:
         for seed in profile.seeds:  # refuse bad values now, not hours later
             profile.arguments(profile.models[0], profile.classes[0], round, seed)
     return profile
+
+
+def vary(
+    profile: Profile, name: str, changes: dict[str, Any], models: tuple[str, ...], rounds: tuple[int, ...] = (1,)
+) -> Profile:
+    """The same profile with some values changed: what an experiment trains.
+
+    Parameters
+    ----------
+    changes : dict
+        Tables ``data``, ``training``, ``scoring`` of the values that differ, as in a TOML file.
+    models : tuple of str
+    rounds : tuple of int
+
+    Raises
+    ------
+    LsegreproError
+        If a key or value is wrong: the message names it.
+
+    >>> vary(load_profile("quick"), "slow", {"training": {"rate": 0.001}}, ("LSE1",)).arguments("LSE1", "cat").rate
+    0.001
+    """
+    _known(changes, {"data", "training", "scoring"}, "the changes")
+    varied = dataclasses.replace(
+        profile, name=f"{profile.name}, {name}", models=models, rounds=rounds,
+        training=profile.training | _training(changes, "training"),
+        data=_record(Data, dataclasses.asdict(profile.data) | _table(changes, "data"), "data"),
+        scoring=_record(Scoring, dataclasses.asdict(profile.scoring) | _table(changes, "scoring"), "scoring"),
+    )
+    for round in rounds:
+        varied.arguments(models[0], varied.classes[0], round)
+    return varied
+
+
+def _training(values: dict[str, Any], title: str) -> dict[str, Any]:
+    """The table of that name as arguments of `Training`, with its keys and types checked."""
+    table = dict(_table(values, title))
+    if "jitter" in table:
+        table["jitter"] = _record(Jitter, table["jitter"], f"{title}.jitter")
+    _known(table, {f.name for f in dataclasses.fields(Training)} - {"model", "cls", "round", "seed"}, title)
+    for key, value in table.items():
+        if key != "jitter":
+            _typed(Training, key, value, title)
+    return table
 
 
 def _known(values: dict, known: set[str], title: str) -> None:

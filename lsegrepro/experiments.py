@@ -1,0 +1,287 @@
+"""Experiments: a run's profile with a few values changed, trained and scored beside it.
+
+They are listed in ``profiles/experiments.toml``. An experiment is a run of its own in ``experiments/{name}`` below the
+run's folder, so that no network of one is ever taken for one of the other; what is the same for both, such as the
+superpixels, is shared. What it found is kept as a fact of the run (``evidence/facts-experiment-{name}.json``): numbers
+alone, which a page reads without torch, photographs or the weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import evaluation, facts
+from .data.index import LABELS, label_codes
+from .errors import LsegreproError
+from .evaluation.counts import class_totals, complete
+from .profiles import vary
+from .results import choose_theta
+from .run import Run
+
+PATH = Path(__file__).parent / "profiles" / "experiments.toml"
+
+ROWS = 60
+"""Rows of a training curve that a record keeps, at most."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A named variation.
+
+    Attributes
+    ----------
+    name, question : str
+        Experiments of one question are shown together.
+    models : tuple of str
+    round : int
+        The round that is trained, or whose networks are scored otherwise.
+    changes : dict
+        Tables ``data``, ``training``, ``scoring`` of the values that differ from the run's profile.
+    """
+
+    name: str
+    question: str
+    models: tuple[str, ...]
+    round: int
+    changes: dict[str, Any]
+
+    @property
+    def trains(self) -> bool:
+        """Whether networks of its own are trained, and not those of the run scored in another way."""
+        return bool({"data", "training"} & set(self.changes))
+
+    def run(self, run: Run) -> Run:
+        """The experiment as a run, beside the one it varies."""
+        profile = vary(run.profile, self.name, self.changes, self.models, (self.round,))
+        shared = ("regions",) if self.trains else ("regions", "weights", "negatives")
+        return dataclasses.replace(run, profile=profile, folder=run.folder / "experiments" / self.name,
+                                   parent=run.folder, shared=shared)
+
+
+@cache
+def experiments() -> dict[str, Experiment]:
+    """Every experiment by its name, in the order of the file.
+
+    >>> experiments()["no-jitter"].models, experiments()["native-scale"].trains
+    (('LSE1',), False)
+    """
+    found = {}
+    for name, table in tomllib.loads(PATH.read_text(encoding="utf-8")).items():
+        changes = {key: table[key] for key in ("data", "training", "scoring") if key in table}
+        found[name] = Experiment(name, table["question"], tuple(table["models"]), table.get("round", 1), changes)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What one network, of an experiment or of the run itself, gave.
+
+    Attributes
+    ----------
+    samples, hours, device
+        Of its training in the round named, from its card.
+    photographs : int
+        Training photographs that hold the class; 0 if unknown.
+    final : dict
+        Last row of its training curve.
+    curve : list of dict
+        Rows with held-out numbers, at most `ROWS`.
+    theta : float or None
+        Chosen on train; None where VOC was not scored.
+    counts : ndarray or None
+        (n, 4) int64, pixels of each val image at that theta.
+    """
+
+    samples: int
+    hours: float
+    device: str
+    photographs: int
+    final: dict[str, float]
+    curve: list[dict[str, float]]
+    theta: float | None = None
+    counts: np.ndarray | None = None
+
+    @property
+    def ap(self) -> float | None:
+        """AP on val, a fraction; None where VOC was not scored."""
+        return None if self.counts is None else float(evaluation.ap(self.counts.sum(axis=0)))
+
+
+def perform(run: Run, name: str, *, score: bool = True) -> dict[str, Found]:
+    """Do an experiment, go on with it, or find it done.
+
+    Parameters
+    ----------
+    run : Run
+        The run it varies. Where its own networks are only scored otherwise, they are trained if they are missing.
+    score : bool
+        Also score VOC, for AP. A record without it is completed by a later call with it.
+
+    Returns
+    -------
+    dict
+        Found by `Run.name`.
+
+    Raises
+    ------
+    LsegreproError
+        If there is no such experiment, or the photographs are not at hand, or what lies there is of other arguments.
+    """
+    experiment = _find(name)
+    varied = experiment.run(run)
+    path, score = facts.fact_path(run, f"experiment-{name}"), score or not experiment.trains
+    if score and path.is_file() and not all(f.counts is not None for f in _read(run, experiment).values()):
+        path.unlink()
+
+    def count() -> dict[str, Any]:
+        for network in varied.networks():
+            varied.trained(*network)
+            if score:
+                for split in ("train", "val"):
+                    varied.scores(*network, split)
+        return {varied.name(*network): _record(varied, network, score) for network in varied.networks()}
+
+    facts.kept(run, f"experiment-{name}", _made_of(run, experiment), count)
+    return _read(run, experiment)
+
+
+def found(run: Run, name: str) -> dict[str, Found] | None:
+    """What an experiment gave, read and checked; None if it was not done."""
+    return _read(run, _find(name)) if facts.fact_path(run, f"experiment-{name}").is_file() else None
+
+
+def beside(run: Run, model: str, cls: str, round: int, seed: int) -> Found | None:
+    """What a network of the run itself gave, for the same table; None if it is not there."""
+    network = (model, cls, round, seed)
+    if model not in run.profile.models or cls not in run.profile.classes or not run.card(*network):
+        return None
+    scored = all(run.has_scores(*network, split) for split in ("train", "val"))
+    try:
+        labels = facts.weak_labels(dataclasses.replace(run, compute=False))["train"]["labels"]
+    except LsegreproError:
+        labels = {}
+    record = _record(run, network, scored, labels.get(cls, 0))
+    return _found(run, cls, record)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """One network over its seeds, varied or as the run has it: what a row of a table says.
+
+    Attributes
+    ----------
+    name : str
+        Of the experiment; empty for the run itself.
+    model, cls : str
+    found : tuple of Found
+        One a seed.
+    """
+
+    name: str
+    model: str
+    cls: str
+    found: tuple[Found, ...]
+
+    @property
+    def counts(self) -> np.ndarray | None:
+        """(s, n, 4) int64; None unless all seeds were scored."""
+        counts = [one.counts for one in self.found]
+        return None if any(each is None for each in counts) else np.stack(counts)
+
+    def mean(self, key: str) -> float:
+        """Mean over the seeds of a number of the last row of the curve; nan if there is none."""
+        return float(np.mean([one.final.get(key, np.nan) for one in self.found]))
+
+
+def groups(run: Run, question: str) -> tuple[list[Group], list[str]]:
+    """Everything that is known of one question.
+
+    Returns
+    -------
+    list of Group
+        The run's own networks first, then those of each experiment that was done.
+    list of str
+        Experiments of the question that were not done.
+    """
+    mine = [each for each in experiments().values() if each.question == question]
+    rows, missing = [], []
+    own = {(model, each.round) for each in mine for model in each.models}
+    if question == "temperature":
+        own |= {("max1", 1)}  # r without end
+    for model, round in sorted(own):
+        for cls in run.profile.classes:
+            known = [beside(run, model, cls, round, seed) for seed in run.profile.seeds]
+            if kept := tuple(one for one in known if one):
+                rows.append(Group("", model, cls, kept))
+    for each in mine:
+        done = found(run, each.name)
+        if done is None:
+            missing.append(each.name)
+            continue
+        for model in each.models:
+            for cls in run.profile.classes:
+                seeds = [done[f"{model}-{cls}-round{each.round}-seed{seed}"] for seed in run.profile.seeds]
+                rows.append(Group(each.name, model, cls, tuple(seeds)))
+    return rows, missing
+
+
+def command(run: Run, name: str) -> str:
+    """The command that does an experiment for a run."""
+    usual = run.folder == Path("runs") / run.profile.name
+    return f"lsegrepro experiment {name} --profile {run.profile.spec}" + f" --run {run.folder.as_posix()}" * (not usual)
+
+
+def _find(name: str) -> Experiment:
+    if name not in experiments():
+        raise LsegreproError(f"no experiment {name!r}: choose one of {', '.join(experiments())}")
+    return experiments()[name]
+
+
+def _made_of(run: Run, experiment: Experiment) -> dict[str, Any]:
+    """What identifies an experiment: its networks' arguments and scoring in full, and the images it is measured on."""
+    varied = experiment.run(run)
+    arguments = [varied.profile.arguments(*network).record() for network in varied.networks()]
+    return {"arguments": arguments, "fraction": varied.profile.data.fraction,
+            "scoring": dataclasses.asdict(varied.profile.scoring), "val": run.regions("val").data_digest}
+
+
+def _record(
+    run: Run, network: tuple[str, str, int, int], score: bool, photographs: int | None = None
+) -> dict[str, Any]:
+    card, cls = run.card(*network), network[1]
+    if photographs is None:
+        photographs = int((label_codes(run.weak("train")) == LABELS.index(cls)).sum())
+    keys = ("samples", "loss", "heldout_loss", "heldout_accuracy")
+    rows = [{key: row[key] for key in keys} for row in run.curve(*network) if "heldout_accuracy" in row]
+    rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(int))]
+    record: dict[str, Any] = {
+        "sha256": card["sha256"], "samples": card["samples"], "hours": card["hours"], "device": card["device"],
+        "photographs": photographs, "final": {key: card["final"][key] for key in keys if key in card["final"]},
+        "curve": rows, "theta": None, "positives": None,
+    }
+    if score:
+        theta = choose_theta(run, *network)
+        counts = evaluation.per_image_counts(run.regions("val"), run.scores(*network, "val"), theta=theta)
+        record |= {"theta": theta, "positives": counts[:, :2].tolist()}
+    return record
+
+
+def _read(run: Run, experiment: Experiment) -> dict[str, Found]:
+    name = f"experiment-{experiment.name}"
+    content = facts.read_fact(facts.fact_path(run, name), name, _made_of(run, experiment))
+    return {key: _found(run, key.split("-")[1], record) for key, record in content.items()}
+
+
+def _found(run: Run, cls: str, record: dict[str, Any]) -> Found:
+    counts = None
+    if record["positives"] is not None:
+        counts = complete(np.array(record["positives"], np.int64), class_totals(run.regions("val"), cls))
+    return Found(record["samples"], record["hours"], record["device"], record["photographs"], record["final"],
+                 record["curve"], record["theta"], counts)

@@ -1,0 +1,147 @@
+"""Experiments: each differs from the run in what it names and in nothing else, and is never taken for the run."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import one_line
+
+from lsegrepro import cli, evaluation, experiments, facts
+from lsegrepro.arguments import NO_JITTER
+from lsegrepro.errors import LsegreproError
+from lsegrepro.experiments import Experiment
+from lsegrepro.results import choose_theta
+
+NAMES = list(experiments.experiments())
+
+
+def differing(one: dict, other: dict) -> set[str]:
+    return {key for key in one if one[key] != other[key]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_changes_what_it_names_and_nothing_else(tiny_run, name):
+    experiment = experiments.experiments()[name]
+    varied, base = experiment.run(tiny_run).profile, tiny_run.profile
+    assert varied.rounds == (experiment.round,) and varied.models == experiment.models
+    assert (varied.classes, varied.seeds, varied.superpixels) == (base.classes, base.seeds, base.superpixels)
+    model, cls = experiment.models[0], base.classes[0]
+    ours, theirs = (dataclasses.asdict(p.arguments(model, cls, experiment.round)) for p in (varied, base))
+    assert differing(ours, theirs) <= set(experiment.changes.get("training", {}))
+    for table in ("data", "scoring"):
+        ours, theirs = (dataclasses.asdict(getattr(p, table)) for p in (varied, base))
+        assert differing(ours, theirs) == set(experiment.changes.get(table, {}))
+
+
+def test_the_list_holds_what_it_should():
+    changes = {name: each.changes for name, each in experiments.experiments().items()}
+    fractions = [changes[f"photographs-1-{n}"]["data"]["fraction"] for n in (8, 4, 2)]
+    assert fractions == [1 / 8, 1 / 4, 1 / 2]
+    assert changes["no-jitter"]["training"]["jitter"] == dataclasses.asdict(NO_JITTER)
+    assert changes["literal-settings"]["training"] == {
+        "rate": 0.001, "batch": 1, "momentum": 0.0, "precision": "float32"}
+    assert not experiments.experiments()["native-scale"].trains
+
+
+@pytest.fixture
+def small(own_run, monkeypatch):
+    """An experiment that trains the tiny run's LSE1 in another way, and one that only scores it otherwise."""
+    found = {
+        "linear": Experiment("linear", "output", ("LSE1",), 1, {"training": {"output": "linear"}}),
+        "larger": Experiment("larger", "scale", ("LSE1",), 2, {"scoring": {"scale_to": 64}}),
+        "fewer": Experiment("fewer", "photographs", ("LSE1",), 1, {"data": {"weak_train": 6}}),
+    }
+    monkeypatch.setattr(experiments, "experiments", lambda: found)
+    return own_run
+
+
+def test_an_experiment_trains_a_network_of_its_own_and_is_kept(small):
+    before = {path: path.read_bytes() for path in small.folder.rglob("*.*")}
+    name = "LSE1-cat-round1-seed0"
+    found = experiments.perform(small, "linear")[name]
+    folder = small.folder / "experiments" / "linear"
+    card = json.loads((folder / "weights" / f"{name}.json").read_text())
+    assert card["arguments"]["output"] == "linear" and found.samples == card["samples"] == 16
+    assert {path: path.read_bytes() for path in before} == before  # the run itself is as it was
+    assert not list(folder.glob("evidence/regions-*"))  # the regions are those of the run
+    varied = experiments.experiments()["linear"].run(small)
+    theta = choose_theta(varied, "LSE1", "cat", 1, 0)
+    counts = evaluation.per_image_counts(small.regions("val"), varied.scores("LSE1", "cat"), theta=theta)
+    assert found.theta == theta and (found.counts == counts).all()
+    assert found.ap is None or np.isnan(found.ap) or found.ap == evaluation.ap(counts.sum(axis=0))
+    assert (found.photographs, found.final["loss"]) == (4, card["final"]["loss"])
+    # Read again without pictures or weights.
+    for path in folder.rglob("*.*"):
+        path.unlink()
+    reader = dataclasses.replace(small, compute=False, depth="evidence")
+    again = experiments.found(reader, "linear")[name]
+    assert (again.counts == counts).all() and again.curve == found.curve
+    assert experiments.found(reader, "fewer") is None
+
+
+def test_what_is_only_scored_otherwise_takes_the_weights_of_the_run(small):
+    found = experiments.perform(small, "larger", score=False)  # there is nothing else to do than to score
+    assert list(found) == ["LSE1-cat-round2-seed0"]
+    folder = small.folder / "experiments" / "larger"
+    assert not (folder / "weights").exists()
+    meta = experiments.experiments()["larger"].run(small).scores("LSE1", "cat", 2).meta
+    assert meta["arguments"]["scale_to"] == 64
+    assert meta["weights_sha256"] == small.card("LSE1", "cat", 2)["sha256"]
+
+
+def test_training_alone_is_completed_by_scoring_later(small):
+    (one,) = experiments.perform(small, "fewer", score=False).values()
+    assert one.ap is None and one.theta is None and one.photographs == 2
+    (two,) = experiments.perform(small, "fewer").values()
+    assert two.counts is not None and two.final == one.final
+
+
+def test_a_record_of_other_arguments_is_refused(small):
+    experiments.perform(small, "fewer", score=False)
+    other = dataclasses.replace(small, profile=dataclasses.replace(
+        small.profile, training=small.profile.training | {"rate": 0.5}))
+    with pytest.raises(LsegreproError) as error:
+        experiments.found(other, "fewer")
+    one_line(error, "facts-experiment-fewer.json", "refused", "arguments")
+    with pytest.raises(LsegreproError) as error:  # and so are its weights
+        facts.fact_path(small, "experiment-fewer").unlink()
+        experiments.perform(other, "fewer", score=False)
+    one_line(error, "rate = 0.006")
+
+
+def test_the_run_itself_stands_beside(small, tiny_run):
+    facts.weak_labels(small)
+    one = experiments.beside(small, "LSE1", "cat", 1, 0)
+    theta = choose_theta(tiny_run, "LSE1", "cat", 1, 0)
+    assert (one.theta, one.photographs, one.samples) == (theta, 4, 16)
+    assert experiments.beside(small, "LSE2", "cat", 1, 0) is None
+
+
+def test_the_command_lists_and_refuses(tiny_folder, capsys):
+    options = ["--profile", str(tiny_folder / "tiny.toml"), "--run", str(tiny_folder / "run")]
+    assert cli.main(["experiment", *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == NAMES and all("to do" in line for line in lines)
+    assert cli.main(["experiment", "nonsense", *options]) == 2
+    assert "no experiment 'nonsense': choose one of photographs-1-8" in capsys.readouterr().err
+
+
+def test_the_command_does_one(small, capsys, monkeypatch):
+    folder = small.folder.parent
+    code = cli.main(["experiment", "fewer", "--no-score", "--profile", str(folder / "tiny.toml"), "--run",
+                     str(small.folder), "--device", "cpu"])
+    said = capsys.readouterr()
+    assert code == 0 and "LSE1-cat-round1-seed0" in said.out and "16 images seen" in said.out
+    assert said.out.splitlines()[-1].endswith("facts-experiment-fewer.json")
+
+
+def test_what_is_known_of_a_question_and_what_is_not(small):
+    rows, missing = experiments.groups(small, "output")
+    assert [(g.name, g.model) for g in rows] == [("", "LSE1")] and missing == ["linear"]
+    assert experiments.command(small, "linear").endswith(f"--run {small.folder.as_posix()}")
+    experiments.perform(small, "linear")
+    (own, linear), missing = experiments.groups(small, "output")
+    assert (linear.name, linear.cls, missing) == ("linear", "cat", [])
+    assert linear.counts.shape == own.counts.shape == (1, 6, 4) and (linear.counts[0] == linear.found[0].counts).all()
+    assert linear.mean("loss") == linear.found[0].final["loss"] and np.isnan(linear.mean("nothing"))
