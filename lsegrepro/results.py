@@ -109,6 +109,18 @@ def choose_theta(run: Run, model: str, cls: str, round: int = 1, seed: int = 0, 
     return int(np.argmax(evaluation.ap(present_weights(regions) @ counts))) / evidence.GRID
 
 
+def last_network(run: Run, model: str, cls: str) -> tuple[int, float] | None:
+    """The last round of a network that the run holds, and the theta to use it with; None if it holds none.
+
+    Theta is the one chosen on VOC train (`choose_theta`), or the paper's where train was not scored.
+    """
+    for round in (2, 1):
+        if run.weights_path(model, cls, round).is_file():
+            scored = run.has_scores(model, cls, round, split="train")
+            return round, choose_theta(run, model, cls, round) if scored else paper.THETA[cls]
+    return None
+
+
 def cell(regions: Regions, scores: Scores, theta: float, *, smoothed: bool = True) -> Cell:
     """AP and accuracies at one theta, with bootstrap intervals over images."""
     counts = evaluation.per_image_counts(regions, scores, theta=theta, smoothed=smoothed)

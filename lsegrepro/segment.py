@@ -123,14 +123,13 @@ def published_network(model: str, cls: str, device: str = "auto") -> tuple[Weigh
     LsegreproError
         If none was published.
     """
-    from .results import choose_theta
+    from .results import last_network
 
     run = published_run(device)
-    for round in (2, 1):
-        run.name(model, cls, round)  # refuses an unknown model or class
-        if run.weights_path(model, cls, round).is_file():
-            scored = run.has_scores(model, cls, round, split="train")
-            return run.weights(model, cls, round), choose_theta(run, model, cls, round) if scored else paper.THETA[cls]
+    run.name(model, cls)  # refuses an unknown model or class
+    if found := last_network(run, model, cls):
+        round, theta = found
+        return run.weights(model, cls, round), theta
     raise LsegreproError(
         f"no network of {model} for {cls} is published with this version: train one (lsegrepro train) and name its "
         "file with --weights"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from . import browser
 from .errors import LsegreproError
 from .files import atomic
 from .published import PUBLISHED, publish
@@ -128,6 +129,7 @@ def _stage(run: Run, site: Path) -> None:
     shutil.copytree(ROOT / "book", site / "book")
     for page in live_pages():
         shutil.copy(page, site / "book/executed")
+    browser.write(site / "book/_scripts/try", site / "book/_vendor/tfjs")
     shutil.copy(ROOT / "_config.yml", site)
     table = (ROOT / "_toc.yml").read_text(encoding="utf-8")
     pages = [name for name in NOTEBOOKS if (run.folder / "executed" / f"{name}.ipynb").is_file()]

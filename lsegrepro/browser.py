@@ -1,0 +1,120 @@
+"""What the page "Try a photograph" loads: the published networks and their runtime, as scripts.
+
+A page opened from disk may read no file beside it but a script, so each is wrapped into one that
+hands its content to ``book/_scripts/try/rooms.js``. They are made when a site is built, from
+``published/weights`` and ``book/_vendor``, and are not versioned a second time. Needs neither torch
+nor photographs.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from . import paper, views
+from .errors import LsegreproError
+from .figures.style import data_uri
+from .files import atomic, read_json, sha256
+from .published import PROFILE, PUBLISHED
+from .results import last_network
+from .run import Run, open_run
+
+RUNTIME = ("tf-core.es2017.min.js", "tf-backend-wasm.es2017.min.js", "tfjs-backend-wasm-simd.wasm")
+"""The parts of TensorFlow.js that the page needs, in the order in which they are loaded."""
+
+
+def networks(run: Run) -> list[dict]:
+    """The networks of a run that a reader can choose: of each model and class the last round.
+
+    Returns
+    -------
+    list of dict
+        ``key``, ``model``, ``cls``, ``round``, ``theta``, ``architecture``, ``sha256`` and ``note``, what its
+        card says in one line.
+
+    Raises
+    ------
+    LsegreproError
+        If weights and card do not belong together, or evidence is damaged.
+    """
+    found = []
+    for cls in paper.CLASSES:
+        for model in ("LSE1", "LSE2", "max1", "max2"):  # the paper's own method first
+            if (last := last_network(run, model, cls)) is None:
+                continue
+            round, theta = last
+            path = run.weights_path(model, cls, round)
+            card = read_json(path.with_suffix(".json"))
+            digest = sha256(path)
+            if card.get("sha256") != digest or card.get("architecture") not in paper.ARCHITECTURES:
+                raise LsegreproError(f"{path} and its card do not belong together: one of them was changed")
+            note = (f"{model} for {cls}s, round {round}: {card['arguments']['samples']:,} images seen in this round, "
+                    f"of {card['data'].split(' photographs')[0]} photographs. SHA-256 {digest[:12]}.")
+            found.append({
+                "key": f"{model}-{cls}", "model": model, "cls": cls, "round": round, "theta": theta,
+                "architecture": asdict(paper.ARCHITECTURES[card["architecture"]]), "sha256": digest, "note": note,
+            })
+    return found
+
+
+def write(folder: Path, runtime: Path, run: Run | None = None) -> None:
+    """Write the scripts of the page.
+
+    ``networks.js`` lists what can be chosen; ``network-{model}-{class}.js`` holds a safetensors file as it
+    is, in base64; ``runtime.js`` holds TensorFlow.js, ``cat.js`` the photograph of scikit-image.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the page's other scripts are.
+    runtime : Path
+        The folder of TensorFlow.js.
+    run : Run, optional
+        Default the published run.
+
+    Raises
+    ------
+    LsegreproError
+        If a part of the runtime is absent, or as `networks` does.
+    """
+    if run is None:
+        run = open_run(PROFILE, PUBLISHED, compute=False)
+    if absent := [name for name in RUNTIME if not (runtime / name).is_file()]:
+        raise LsegreproError(f"{runtime} lacks {', '.join(absent)}: the checkout is incomplete")
+    choice = networks(run)
+    _script(folder / "networks.js", "published", {
+        "networks": choice,
+        "superpixels": asdict(run.profile.superpixels),
+        "colours": views.heat_table().tolist(),
+        "green": views.GREEN,
+        "floor": views.FLOOR,
+        "ceiling": views.CEILING,
+    })
+    for network in choice:
+        path = run.weights_path(network["model"], network["cls"], network["round"])
+        _script(folder / f"network-{network['key']}.js", f"networks[{json.dumps(network['key'])}]", _text(path))
+    *scripts, binary = (runtime / name for name in RUNTIME)
+    _script(folder / "runtime.js", "runtime", {
+        # Without the last line, which sends a debugger to a file that is not there.
+        "scripts": [path.read_text(encoding="utf-8").partition("\n//# sourceMappingURL=")[0] for path in scripts],
+        "binary": data_uri("application/wasm", binary.read_bytes()),
+    })
+    _script(folder / "cat.js", "cat", _text(_cat()))
+
+
+def _cat() -> Path:
+    """The file of scikit-image's photograph of a cat (Chelsea, CC0), which is part of its package."""
+    from skimage import data
+
+    return Path(data.__file__).with_name("chelsea.png")
+
+
+def _text(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def _script(path: Path, name: str, value: object) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(f"lsegrepro.{name} = {json.dumps(value)};\n", encoding="utf-8")
