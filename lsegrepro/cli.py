@@ -23,7 +23,11 @@ from .published import PROFILE, PUBLISHED
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 with a line on stderr that names the thing and the cure."""
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if odd := [word for word in words if "\0" in word or word.endswith("=--")]:
+        # The first no shell can pass, but another program; of the second argparse makes an empty list.
+        return _refuse(f"{odd[0]!r} is no option with a value; see lsegrepro --help")
+    args = _parser().parse_args(words)
     if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     for kind in (UserWarning, RuntimeWarning):  # of Exif that makes no sense, of many pixels: not the user's affair

@@ -293,6 +293,8 @@ def to_codes(probabilities: np.ndarray) -> np.ndarray:
     >>> to_codes(np.array([0.0, 0.5, 1.0])).tolist()
     [0, 32767, 65535]
     """
-    return np.floor(probabilities.astype(np.float64) * 65535).astype(np.uint16)
+    exact = probabilities.astype(np.float64)
+    exact *= 65535  # in place: a photograph may have a hundred million pixels
+    return np.floor(exact, out=exact).astype(np.uint16)
 
 

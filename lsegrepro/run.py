@@ -104,16 +104,17 @@ class Run:
         return True
 
     def weak(self, split: str) -> WeakSet:
-        """Images with labels; `split` is train or heldout."""
+        """Images with labels; `split` is train or heldout. Another image stands in for one that cannot be read."""
         data = self.profile.data
         if data.kind == "drawn":
             from .data.drawn import DrawnWeak
 
             return DrawnWeak(split, data.weak_train if split == "train" else data.weak_heldout, data.seed)
         from .data.joined import open_weak
+        from .data.tolerant import Tolerant
 
         fraction = data.fraction if split == "train" else 1.0
-        return open_weak(self.root, data.weak, split, heldout=data.heldout, fraction=fraction)
+        return Tolerant(open_weak(self.root, data.weak, split, heldout=data.heldout, fraction=fraction))
 
     def segmentation(self, split: str) -> SegmentationSet:
         """Images with masks; `split` is train (for choosing theta) or val."""

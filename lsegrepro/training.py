@@ -196,9 +196,11 @@ def _go_on(
     save()
     if team.first:
         device = device_name(state.running.device)
+        unreadable = getattr(data.weak, "unreadable", {})  # of `data.tolerant`
         save_weights(out, net, {
             **identity,
             "data": data.description,
+            **({"unreadable": dict(sorted(unreadable.items()))} if unreadable else {}),
             "samples": state.step * args.batch,
             "hours": round((state.seconds + time.monotonic() - begun) / 3600, 4),
             "device": device if team.share.size == 1 else f"{team.share.size} processes, each on {device}",

@@ -147,7 +147,7 @@ def test_round_2_changes_what_it_names_and_keeps_the_rest(written):
     ("[mining]\ntheta = 1", "mining.theta must lie in [0, 1)"),
     ("[mining]\nimages = 0", "mining.images must be at least 1"),
     ("[scoring]\nscale_to = 5", "scoring.scale_to must be 0 or lie in [16, 4096]"),
-    ("[superpixels]\nscale = 0", "superpixels.scale must be at least"),
+    ("[superpixels]\nscale = 0", "superpixels.scale must lie in [1e-06, 1e+09], got 0"),
     ("[superpixels]\nsigma = inf", "superpixels.sigma must be finite"),
     ("[superpixels]\nmin_size = 1.5", "superpixels.min_size must be of type int"),
     ("[superpixels]\nscale = 1" + 400 * "0", "superpixels.scale must fit in 64 bits"),
