@@ -1,0 +1,180 @@
+"""The theta explorer: a control with a value, drawn by one script in a live session and in a page."""
+
+from __future__ import annotations
+
+import html
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..errors import LsegreproError
+from ..figures.style import Html
+from . import packing, piece
+from .scene import Network, Picture, Scene, masks_at
+
+
+class ThetaExplorer:
+    """Move theta, choose a network and a picture, and see the masks, their AP and the point on Figure 5.
+
+    Displayed in a live session it is a widget, whose `theta`, `network` and `picture` can be read back and
+    set. In a page without a kernel it is `static`, HTML that needs nothing but a browser. Both are drawn
+    by one script, and exact at each of the slider's positions, 0 to 0.881 by 0.001.
+
+    Parameters
+    ----------
+    scene : Scene
+    theta : float, optional
+        Where to start; by default at the paper's theta of the first network's class.
+    network, picture : str, optional
+        Which to show first, by name; by default the first.
+
+    Attributes
+    ----------
+    scene : Scene
+    theta : float
+        May be set to any value in [0, 1): it takes the nearest position of the slider.
+    network, picture : str
+        Names; may be set.
+
+    Raises
+    ------
+    LsegreproError
+        If theta is outside [0, 1), or the scene has no network or picture of that name.
+
+    Examples
+    --------
+    >>> codes = np.full((4, 6), 40000, np.uint16)
+    >>> net = Network("LSE1", "cat", "round 2")
+    >>> picture = Picture("grey", np.zeros((4, 6, 3), np.uint8), {net.name: (codes, codes)})
+    >>> explorer = ThetaExplorer(Scene([net], [picture]))
+    >>> explorer.theta = 0.7
+    >>> explorer.mask.any(), explorer.text
+    (np.False_, 'LSE1, cat, round 2 | grey | theta 0.700 | 0.0 % above theta | 0.0 % after the vote')
+    """
+
+    def __init__(
+        self, scene: Scene, theta: float | None = None, network: str | None = None, picture: str | None = None
+    ) -> None:
+        self.scene = scene
+        self._values: dict[str, Any] = {}
+        self.network = scene.networks[0].name if network is None else network
+        self.picture = scene.pictures[0].name if picture is None else picture
+        self.theta = scene.network(self.network).marks["paper"] if theta is None else theta
+
+    @property
+    def theta(self) -> float:
+        return self._values["theta"]
+
+    @theta.setter
+    def theta(self, value: float) -> None:
+        self._set("theta", packing.position(value) / 1000)
+
+    @property
+    def network(self) -> str:
+        return self._values["network"]
+
+    @network.setter
+    def network(self, name: str) -> None:
+        self._set("network", self.scene.network(name).name)
+
+    @property
+    def picture(self) -> str:
+        return self._values["picture"]
+
+    @picture.setter
+    def picture(self, name: str) -> None:
+        self._set("picture", self.scene.picture(name).name)
+
+    def _set(self, key: str, value: Any) -> None:
+        self._values[key] = value
+        if "widget" in self.__dict__:
+            setattr(self.widget, key, value)
+
+    @property
+    def _shown(self) -> tuple[Network, Picture]:
+        return self.scene.network(self.network), self.scene.picture(self.picture)
+
+    @property
+    def raw(self) -> np.ndarray:
+        """(H, W) bool: pixels above theta."""
+        network, picture = self._shown
+        return masks_at(*picture.maps[network.name], self.theta)[0]
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool: foreground after the vote."""
+        network, picture = self._shown
+        return masks_at(*picture.maps[network.name], self.theta)[1]
+
+    @property
+    def ap(self) -> float | None:
+        """AP of `mask` on this picture, a fraction; None without a truth, or if it is 0/0."""
+        network, picture = self._shown
+        return picture.ap(self.mask, network.cls)
+
+    @property
+    def whole_ap(self) -> float | None:
+        """AP of the whole set after the vote, a fraction; None without a curve, or if it is 0/0."""
+        return self._shown[0].whole_ap(self.theta)
+
+    @property
+    def text(self) -> str:
+        """What it shows, in words."""
+        said = [
+            self.network, self.picture, f"theta {self.theta:.3f}",
+            f"{100 * self.raw.mean():.1f} % above theta", f"{100 * self.mask.mean():.1f} % after the vote",
+        ]  # fmt: skip
+        said += [] if self.ap is None else [f"AP of this picture {100 * self.ap:.1f} %"]
+        said += [] if self.whole_ap is None else [f"AP {self.scene.on} {100 * self.whole_ap:.1f} %"]
+        return " | ".join(said)
+
+    @property
+    def static(self) -> Html:
+        """The HTML that needs no kernel."""
+        start = packing.embed({"start": self._values})
+        data = start[:-1] + "," + self._payload[1:]
+        return piece.static("theta", "Theta explorer", data, piece.THETA, f"theta explorer: {html.escape(self.text)}")
+
+    @cached_property
+    def _payload(self) -> str:
+        return packing.payload(self.scene)
+
+    @cached_property
+    def widget(self) -> Any:
+        """The ipywidgets control (an ``anywidget.AnyWidget``), made on first use.
+
+        Raises
+        ------
+        LsegreproError
+            If anywidget is not installed.
+        """
+        try:
+            import anywidget
+            import traitlets
+        except ImportError as error:
+            raise LsegreproError(
+                "a live explorer needs anywidget: pip install 'lsegrepro[book]'; `static` needs nothing"
+            ) from error
+
+        class Control(anywidget.AnyWidget):
+            _esm = piece.script(*piece.THETA, "theta-widget")
+            _css = piece.style("theta")
+            data = traitlets.Unicode().tag(sync=True)
+            theta = traitlets.Float().tag(sync=True)
+            network = traitlets.Unicode().tag(sync=True)
+            picture = traitlets.Unicode().tag(sync=True)
+
+        made = Control(data=self._payload, **self._values)
+        made.observe(lambda change: self._values.update({change["name"]: change["new"]}), list(self._values))
+        return made
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        """Both forms: a live notebook draws the widget, a page of HTML the other."""
+        bundle = {"text/plain": self.text, "text/html": self.static._repr_html_()}
+        try:
+            live = self.widget._repr_mimebundle_(**options)
+        except LsegreproError:  # no anywidget: the page will do
+            return bundle
+        live = live[0] if isinstance(live, tuple) else live
+        return {**(live or {}), **bundle}

@@ -1,0 +1,193 @@
+"""What a theta explorer shows: pictures, networks, and the map of each network on each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import paper
+from ..errors import LsegreproError
+from ..evaluation import Counts, Curve, threshold
+from ..evidence import VOID
+
+
+def masks_at(codes: np.ndarray, smoothed: np.ndarray, theta: float) -> tuple[np.ndarray, np.ndarray]:
+    """The mask of the pixels themselves and the one after the superpixels' vote, at one theta.
+
+    Parameters
+    ----------
+    codes, smoothed : ndarray
+        (H, W) uint16: floor(p * 65535), and `superpixels.smooth` of it.
+    theta : float
+        In [0, 1).
+
+    Returns
+    -------
+    tuple of ndarray
+        Two (H, W) bool.
+
+    >>> [m.tolist() for m in masks_at(np.array([[9, 40000]]), np.array([[40000, 40000]]), 0.6)]
+    [[[False, True]], [[True, True]]]
+    """
+    limit = threshold(theta)
+    return codes > limit, smoothed > limit
+
+
+def image_counts(mask: np.ndarray, truth: np.ndarray, cls: str) -> Counts:
+    """Pixels of one image by truth and answer; void is left out.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (H, W) bool.
+    truth : ndarray
+        (H, W) uint8 of VOC indices.
+    cls : str
+        cat or dog.
+
+    >>> image_counts(np.array([[True, True, False, True]]), np.array([[8, 0, 8, 255]]), "cat")
+    Counts(tp=1, fp=1, fn=1, tn=0)
+    """
+    inside, valid = truth == paper.VOC_INDEX[cls], truth != VOID
+    cases = (mask & inside, mask & valid & ~inside, ~mask & inside, ~mask & valid & ~inside)
+    return Counts(*(int(np.count_nonzero(case)) for case in cases))
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network that can be chosen, and its lines of Figure 5.
+
+    Attributes
+    ----------
+    model : str
+        Such as LSE1; gives the line its colour.
+    cls : str
+        cat or dog.
+    variant : str
+        What tells it from others of the same model and class, such as ``"round 2"``. Networks of one
+        class and one variant share a chart.
+    curve, raw_curve : Curve, optional
+        Exact at every theta (`evaluation.smoothed_curve`, `evaluation.raw_curve`): AP of the whole set.
+    marks : mapping
+        Name to theta, a button each; the paper's theta comes first by itself.
+
+    >>> Network("LSE1", "cat", "round 2").name
+    'LSE1, cat, round 2'
+    """
+
+    model: str
+    cls: str
+    variant: str = ""
+    curve: Curve | None = None
+    raw_curve: Curve | None = None
+    marks: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.cls not in paper.CLASSES:
+            raise LsegreproError(f"unknown class {self.cls!r}; choose one of {', '.join(paper.CLASSES)}")
+        object.__setattr__(self, "marks", {"paper": paper.THETA[self.cls], **self.marks})
+        threshold(np.array(list(self.marks.values())))  # refuses a theta outside [0, 1)
+
+    @property
+    def group(self) -> str:
+        """Class and variant."""
+        return ", ".join(filter(None, (self.cls, self.variant)))
+
+    @property
+    def name(self) -> str:
+        """Model, class and variant."""
+        return f"{self.model}, {self.group}"
+
+    def whole_ap(self, theta: float, *, smoothed: bool = True) -> float | None:
+        """AP of the whole set at one theta, a fraction; None without a curve, or if it is 0/0."""
+        curve = self.curve if smoothed else self.raw_curve
+        return None if curve is None else _known(curve.at(theta).ap)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture, and what each network says of it.
+
+    Attributes
+    ----------
+    name : str
+    image : ndarray
+        (H, W, 3) uint8. In a page that is published, one that may be redistributed.
+    maps : mapping
+        Name of a network to (codes, smoothed), two (H, W) uint16: floor(p * 65535), and
+        `superpixels.smooth` of it.
+    truth : ndarray, optional
+        (H, W) uint8 of VOC indices: gives the outline and the AP of this picture.
+    """
+
+    name: str
+    image: np.ndarray
+    maps: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    truth: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+            raise LsegreproError(
+                f"image must be (H, W, 3) uint8, got {self.image.shape} {self.image.dtype}"
+            )
+        arrays = [("truth", self.truth, np.uint8)] if self.truth is not None else []
+        for network, (codes, smoothed) in self.maps.items():
+            arrays += [(f"codes of {network}", codes, np.uint16), (f"smoothed of {network}", smoothed, np.uint16)]
+        for name, array, kind in arrays:
+            if array.shape != self.image.shape[:2] or array.dtype != kind:
+                raise LsegreproError(
+                    f"{name} must be {self.image.shape[:2]} {np.dtype(kind)}, got {array.shape} {array.dtype}"
+                )
+
+    def ap(self, mask: np.ndarray, cls: str) -> float | None:
+        """AP of a mask on this picture, a fraction; None without a truth, or if it is 0/0."""
+        return None if self.truth is None else _known(image_counts(mask, self.truth, cls).ap)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything an explorer can show.
+
+    Attributes
+    ----------
+    networks : sequence of Network
+        Each with a name of its own.
+    pictures : sequence of Picture
+        Each with a name of its own and a map of every network.
+    on : str
+        What the curves were measured on, such as "on 886 of 1,449 val images".
+    """
+
+    networks: Sequence[Network]
+    pictures: Sequence[Picture]
+    on: str = "on the whole set"
+
+    def __post_init__(self) -> None:
+        for kind in ("networks", "pictures"):
+            names = [item.name for item in getattr(self, kind)]
+            if not names or len(set(names)) < len(names):
+                raise LsegreproError(f"{kind} must be one or more, each of another name; got {names}")
+        for picture in self.pictures:
+            if missing := [n.name for n in self.networks if n.name not in picture.maps]:
+                raise LsegreproError(f"picture {picture.name!r} has no map of {missing[0]}")
+
+    def network(self, name: str) -> Network:
+        """A network by its name."""
+        return _named(self.networks, name, "network")
+
+    def picture(self, name: str) -> Picture:
+        """A picture by its name."""
+        return _named(self.pictures, name, "picture")
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def _named(items, name: str, kind: str):
+    for item in items:
+        if item.name == name:
+            return item
+    raise LsegreproError(f"unknown {kind} {name!r}; choose one of {'; '.join(item.name for item in items)}")

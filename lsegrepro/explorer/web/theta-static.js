@@ -1,0 +1,1 @@
+begin("theta", (root, {start, ...data}) => thetaExplorer(root, data, start));

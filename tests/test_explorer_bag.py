@@ -1,0 +1,139 @@
+"""The bag of scores by hand, in a browser: its values and gradients are those of lsegrepro.model."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from chromium import Opened, browser  # noqa: F401
+
+from lsegrepro import LsegreproError, model
+from lsegrepro.explorer import bag_explorer
+
+BAGS = {
+    "the chapter's": [0.85, 0.85, 0.55, 0.30, 0.05, -0.20, -0.40, -0.60, -0.75],
+    "one sure patch": [1.0] + 8 * [-1.0],
+    "all alike": 9 * [0.2],
+}
+
+
+@pytest.fixture
+def opened(browser, tmp_path):  # noqa: F811
+    made = Opened(browser, tmp_path / "bag.html", bag_explorer(BAGS), has_touch=True)
+    yield made
+    made.close()
+
+
+def check(page, scores, r):
+    """Every number of the page against the model's, the shares against autograd's."""
+    state = page.locator(".lse-bag").evaluate("node => ({...node.dataset})")
+    assert json.loads(state["scores"]) == pytest.approx(scores) and float(state["r"]) == pytest.approx(r)
+    x = torch.tensor(scores, dtype=torch.float64, requires_grad=True)
+    bag = x.view(1, -1, 1)
+    value = model.tempered(bag, float(state["r"])).sum()
+    value.backward()
+    aggregated = {"tempered": value, "mean": model.mean(bag), "lse": model.lse(bag), "max": model.maximum(bag)}
+    for key, wanted in aggregated.items():
+        assert float(state[key]) == pytest.approx(wanted.item(), abs=1e-12), key
+    assert json.loads(state["weights"]) == pytest.approx(x.grad.numpy(), abs=1e-12)
+    bars = page.locator(".lse-bag .lse-bar")
+    tall = [float(bar.get_attribute("height")) for bar in bars.all()]
+    assert np.array(tall) / 108 == pytest.approx(x.grad.numpy(), abs=1e-9)
+    said = page.locator(".lse-found dd").nth(1).text_content().replace("\u2212", "-")
+    assert float(said) == pytest.approx(value.item(), abs=0.00051)
+    most = torch.tensor(scores, dtype=torch.float64, requires_grad=True)
+    model.maximum(most.view(1, -1, 1)).sum().backward()
+    assert scores[int(state["winner"])] == max(scores) and most.grad[int(state["winner"])] > 0
+
+
+def put(page, label, value):
+    page.evaluate("""([label, value]) => { const input = document.querySelector(`input[aria-label^="${label}"]`);
+        input.value = value; input.dispatchEvent(new Event("input")); }""", [label, value])
+
+
+@pytest.mark.parametrize("name", BAGS)
+def test_values_and_gradients_at_every_temperature(opened, name):
+    page = opened.page
+    page.get_by_role("button", name=name).click()
+    for power in (-3, -1.5, -0.3, 0, 0.3, 1, 2, 3):
+        put(page, "temperature", power)
+        check(page, BAGS[name], 10**power)
+
+
+def test_random_bags(opened):
+    rng = np.random.default_rng(0)
+    for power in (-3, 0, 0.7, 3):
+        scores = rng.uniform(-1, 1, 9).round(2).tolist()
+        for i, score in enumerate(scores, start=1):
+            put(opened.page, f"score of patch {i}", score)
+        put(opened.page, "temperature", power)
+        check(opened.page, scores, 10**power)
+
+
+def test_by_keyboard(opened):
+    page, scores = opened.page, list(BAGS["the chapter's"])
+    third = page.get_by_role("slider", name="score of patch 3")
+    third.press("ArrowUp")
+    scores[2] = 0.56
+    check(page, scores, 1)
+    share = np.exp(0.56) / np.exp(scores).sum()
+    assert third.get_attribute("aria-valuetext") == f"0.56, gets {share:.3f} of the gradient"
+    third.press("End")
+    scores[2] = 1.0
+    check(page, scores, 1)
+    page.get_by_role("slider", name="temperature").press("End")
+    check(page, scores, 1000)
+    page.get_by_role("button", name="to the mean").press("Enter")
+    check(page, scores, 0.001)
+    page.get_by_role("button", name="LSE, r = 1").press("Enter")
+    check(page, scores, 1)
+
+
+def test_by_mouse_and_by_finger(opened):
+    page, scores = opened.page, list(BAGS["the chapter's"])
+    fifth = page.get_by_role("slider", name="score of patch 5")
+    fifth.scroll_into_view_if_needed()
+    box = fifth.bounding_box()
+    middle = box["x"] + box["width"] / 2
+
+    def height(score):
+        return box["y"] + 5 + (box["height"] - 10) * (1 - score) / 2
+
+    page.mouse.move(middle, height(scores[4]))
+    page.mouse.down()
+    page.mouse.move(middle, height(0.7), steps=5)
+    page.mouse.up()
+    dragged = json.loads(page.locator(".lse-bag").get_attribute("data-scores"))
+    assert dragged[4] == pytest.approx(0.7, abs=0.03)
+    check(page, [*scores[:4], dragged[4], *scores[5:]], 1)
+    page.touchscreen.tap(middle, height(-0.5))
+    tapped = json.loads(page.locator(".lse-bag").get_attribute("data-scores"))
+    assert tapped[4] == pytest.approx(-0.5, abs=0.03)
+    way = page.locator(".lse-way")
+    way.scroll_into_view_if_needed()
+    line = way.bounding_box()
+    page.touchscreen.tap(line["x"] + 30 + (line["width"] - 44) * 5 / 6, line["y"] + 60)
+    assert float(page.locator(".lse-bag").get_attribute("data-r")) == pytest.approx(100, rel=0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone(browser, tmp_path, scheme):  # noqa: F811
+    made = Opened(browser, tmp_path / "bag.html", bag_explorer(BAGS), viewport={"width": 360, "height": 800},
+                  color_scheme=scheme)
+    assert made.page.evaluate("document.scrollingElement.scrollWidth") == 360
+    colour = made.page.locator(".lse-bag").evaluate("node => getComputedStyle(node).backgroundColor")
+    assert ("255" in colour) == (scheme == "light")
+    made.page.emulate_media(media="print")
+    assert not made.page.get_by_role("button", name="LSE, r = 1").is_visible()
+    assert made.page.locator(".lse-shares").is_visible()
+    made.close()
+
+
+def test_wrong_bags_are_named():
+    for bags in ({}, {"a": [0.1], "b": [0.1, 0.2]}, {"a": []}):
+        with pytest.raises(LsegreproError, match="bags must be one or more, of the same number"):
+            bag_explorer(bags)
+    with pytest.raises(LsegreproError, match=r"scores must lie in \[-1, 1\]"):
+        bag_explorer({"a": [0.5, 1.5]})
+    with pytest.raises(LsegreproError, match="r must lie in"):
+        bag_explorer({"a": [0.5]}, r=0)
