@@ -111,7 +111,8 @@ def build(run: Run) -> Path:
     command = [str(program), "build", str(site), "-W", "--keep-going", "--all", "-q"]
     log = site / "build.log"
     # The extension that numbers the figures is to be that of this library, from wherever it is run.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    before = os.environ.get("PYTHONPATH")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *([before] if before else [])])}
     with open(log, "w", encoding="utf-8") as file:
         code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
     if code:

@@ -1,23 +1,32 @@
-"""The book as a reader gets it: every page in a browser with no network, on a wide screen and on a phone."""
+"""The book as a reader gets it: every page in a browser with no network, from disk and served, at three widths,
+light and dark, on paper, and by axe-core's rules of accessibility."""
 
+import functools
 import re
 import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pytest
 from conftest import ROOT
 
 from lsegrepro import site
+from lsegrepro.book import check
 from lsegrepro.run import open_run
 
-WIDTHS = (1280, 360)
+WIDTHS = (1280, 768, 360)
 LOOK = """() => ({
     title: document.title,
     headings: [...document.querySelectorAll("article h1")].map(h => h.textContent.replace("#", "").trim()),
     text: (document.querySelector("article") || document.body).innerText,
-    ids: [...document.querySelectorAll("[id], a[name]")].flatMap(e => [e.id, e.getAttribute("name")]),
-    links: [...document.querySelectorAll("a[href]")].map(a => a.href),
+    quoted: [...document.querySelectorAll("a.quoted")].map(a => a.href),
+    shown: [...document.querySelectorAll("article .cell_output :is(.lsegrepro, .table-2)")].map(e => ({
+        id: e.id, title: (e.querySelector("b.number") || {textContent: ""}).textContent,
+        caption: (e.querySelector("figcaption, caption") || {textContent: ""}).textContent.trim(),
+        origin: [...e.querySelectorAll("details.made-by :is(summary, dl > div)")]
+            .map(d => [...d.childNodes].map(n => n.textContent).join(": ")).join("; ")})),
     silent: [...document.images].filter(i => !i.hasAttribute("alt") || (i.closest("article") && !i.alt.trim()))
         .map(i => i.outerHTML.slice(0, 200)),
     broken: [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.outerHTML.slice(0, 200)),
@@ -33,6 +42,12 @@ WIDER = """() => {
     const named = wide.slice(0, 5).map(e => e.outerHTML.slice(0, 150));
     return [`${document.scrollingElement.scrollWidth} > ${limit}`, ...named];
 }"""
+RULES = """rules => axe.run(document, {preload: false, resultTypes: ["violations"], ...(rules && {runOnly: rules})})
+    .then(found => found.violations.filter(v => ["serious", "critical"].includes(v.impact)).flatMap(
+        v => v.nodes.slice(0, 3).map(n => `${v.id}: ${n.target} ${n.html.slice(0, 120)}`)))"""
+PAPER = """() => [...document.querySelectorAll(
+    ".bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .headerlink, .copybtn, .cell details.hide")]
+    .filter(e => e.getClientRects().length).slice(0, 3).map(e => `printed: ${e.outerHTML.slice(0, 100)}`)"""
 
 
 @pytest.fixture(scope="session")
@@ -50,47 +65,89 @@ def html(executed) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pages(html) -> dict[str, dict]:
-    """What the browser found on each page, by its path below the book's folder."""
+def browser():
+    """Chromium, without its own traffic."""
     playwright = pytest.importorskip("playwright.sync_api")
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         pytest.skip("no Chromium is installed")
-    paths = sorted(p for p in html.rglob("*.html") if not p.relative_to(html).parts[0].startswith("_"))
-    paths.remove(html / "index.html")  # it leads on to the first page, and is nothing itself
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": WIDTHS[0], "height": 900})
-        found = {str(path.relative_to(html)): visit(context, path) for path in paths}
+        yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def paths(html) -> list[Path]:
+    """Every page but the index, which leads on to the first page and is nothing itself."""
+    found = sorted(p for p in html.rglob("*.html") if not p.relative_to(html).parts[0].startswith("_"))
+    found.remove(html / "index.html")
     return found
 
 
-def visit(context, path: Path) -> dict:
-    """Open a page, look at it, and narrow the window."""
+@pytest.fixture(scope="session")
+def pages(html, paths, browser) -> dict[str, dict]:
+    """What the browser found on each page, by its path below the book's folder."""
+    axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    context = browser.new_context(viewport={"width": WIDTHS[0], "height": 900}, color_scheme="light")
+    found = {str(path.relative_to(html)): visit(context, path, html, axe) for path in paths}
+    context.close()
+    return found
+
+
+@pytest.fixture(scope="session")
+def served(html):
+    """The book on a port of this machine."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *words):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(html)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+def opened(context, url: str, allowed: str):
+    """A page that has been opened, what it asked for outside the allowed place, and what it said."""
     asked, said = [], []
     page = context.new_page()
 
-    def only_files(route):
-        if urlsplit(route.request.url).scheme in ("file", "data", "blob"):
+    def only_own(route):
+        if route.request.url.startswith((allowed, "data:", "blob:")):
             route.continue_()
         else:
             asked.append(route.request.url)
             route.abort()
 
-    page.route("**/*", only_files)
+    page.route("**/*", only_own)
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}")
             if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(f"exception: {error}"))
     page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
-    page.goto(path.as_uri(), wait_until="load")
+    page.goto(url, wait_until="load")
     page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
+    return page, asked, said
+
+
+def visit(context, path: Path, html: Path, axe: str) -> dict:
+    """Open a page, look at it, narrow the window, print it, and try it by the rules in light and dark."""
+    page, asked, said = opened(context, path.as_uri(), html.as_uri())
     found = page.evaluate(LOOK)
     found["wider"] = {}
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(50)
         found["wider"][width] = page.evaluate(WIDER)
+    page.evaluate(axe)
+    found["barriers"] = page.evaluate(RULES, None)  # on the phone, where boxes scroll
+    page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    found["barriers"] += page.evaluate(RULES, ["color-contrast", "link-in-text-block"])
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 680, "height": 900})
+    found["paper"] = page.evaluate(PAPER) + page.evaluate(WIDER)
     page.close()
     return found | {"asked": asked, "said": said}
 
@@ -120,6 +177,36 @@ def test_the_console_is_clean(pages):
     assert faults(pages, "said") == {}
 
 
+def test_served_pages_ask_for_nothing_else_and_say_nothing(html, paths, browser, served):
+    context, wrong = browser.new_context(), {}
+    for path in paths:
+        page, asked, said = opened(context, served + path.relative_to(html).as_posix(), served)
+        page.close()
+        if asked or said:
+            wrong[path.name] = asked + said
+    context.close()
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("place", ["disk", "server"])
+def test_search_finds_a_word_without_a_network(html, browser, served, place):
+    start = html.as_uri() + "/" if place == "disk" else served
+    context = browser.new_context()
+    page, asked, said = opened(context, start + "search.html?q=superpixel", start)
+    page.wait_for_selector("#search-results li a")
+    found = page.eval_on_selector_all("#search-results li a", "links => links.map(a => a.href)")
+    context.close()
+    assert any("05-theta" in link for link in found) and asked == [] and said == []
+
+
+def test_axe_finds_nothing_serious_in_light_or_dark(pages):
+    assert faults(pages, "barriers") == {}
+
+
+def test_paper_gets_the_text_and_not_the_controls(pages):
+    assert faults(pages, "paper") == {}
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_page_is_wider_than_the_screen(pages, width):
     assert {name: page["wider"][width] for name, page in pages.items() if page["wider"][width]} == {}
@@ -137,21 +224,51 @@ def test_every_page_has_a_title_and_formulas_are_set(pages):
     assert sum(page["maths"] for page in pages.values()) > 10
 
 
-def test_internal_links_resolve(pages, html):
-    dead = set()
-    for name, page in pages.items():
-        for link in page["links"]:
-            place = urlsplit(link)
-            if place.scheme != "file":
-                continue
-            target = Path(unquote(place.path))
-            if not target.is_file():
-                dead.add((name, link))
-            elif place.fragment and target.suffix == ".html":
-                ids = pages[str(target.relative_to(html))]["ids"]
-                if unquote(place.fragment) not in ids:
-                    dead.add((name, link))
-    assert dead == set()
+def test_links_pages_and_what_they_fetch_are_whole(html):
+    """The check that also stands between the pages and their publication."""
+    wanted = check.contents(html.parents[1] / "_toc.yml")
+    assert len(wanted) >= 2 * len(site.NOTEBOOKS) and list(check.faults(html, wanted)) == []
+
+
+def test_every_figure_and_table_has_a_number_and_an_origin(pages):
+    for folder, run in (("executed", "local"), ("run", "tiny")):
+        for chapter, name in enumerate(site.NOTEBOOKS, 1):
+            shown = pages[f"book/{folder}/{name}.html"]["shown"]
+            assert shown, name
+            for kind in ("Figure", "Table"):
+                titles = [each["title"] for each in shown if each["title"].startswith(kind)]
+                assert titles == [f"{kind} {chapter}.{i}." for i in range(1, len(titles) + 1)]
+            for each in shown:
+                assert each["title"] and each["id"] and each["caption"], (name, each)
+                for part in (f"{name}, cell ", f"run: profile {run}; seed 0"):
+                    assert part in each["origin"], (name, each)
+
+
+def test_quoted_numbers_lead_to_the_cell_that_computed_them(pages):
+    quoted = pages["book/intro.html"]["quoted"]
+    assert len(quoted) >= 5 and all(re.search(r"/executed/[\w-]+\.html#cell-\d+$", link) for link in quoted)
+
+
+def test_the_library_page_has_every_module(pages):
+    import pkgutil
+
+    import lsegrepro
+
+    said = "".join(page["text"] for name, page in pages.items() if "library-" in name)
+    names = [info.name.removeprefix("lsegrepro.") for info in pkgutil.walk_packages(lsegrepro.__path__, "lsegrepro.")]
+    public = [name for name in names if not any(part.startswith("_") for part in name.split("."))]
+    assert len(public) > 40 and not [name for name in public if not re.search(rf"^{re.escape(name)}\b", said, re.M)]
+
+
+def test_what_ran_says_what_the_cards_say(pages):
+    from lsegrepro.book.status import SHORT
+    from lsegrepro.files import read_json
+
+    text = pages["book/status.html"]["text"]
+    for card in (ROOT / "published" / "weights").glob("*.json"):
+        assert card.stem in text and read_json(card)["sha256"][:SHORT] in text
+    for name in site.NOTEBOOKS:
+        assert name in text
 
 
 def test_executed_pages_say_what_made_them(pages):

@@ -43,8 +43,8 @@ def number(
         One for each, in order.
 
     >>> counts = {}
-    >>> number('<figure class="lsegrepro"><img alt="x"></figure>', "5", counts)[0]
-    '<figure class="lsegrepro" id="figure-5-1"><img alt="x"><figcaption><b class="number">Figure 5.1.</b></figcaption></figure>'
+    >>> number('<figure class="lsegrepro"></figure>', "5", counts)[0]
+    '<figure class="lsegrepro" id="figure-5-1"><figcaption><b class="number">Figure 5.1.</b></figcaption></figure>'
     >>> number('<table class="lsegrepro" id="peaks"><caption>Peaks.</caption></table>', "5", counts)[1]
     [Label(anchor='peaks', title='Table 5.1')]
     """
@@ -78,8 +78,8 @@ def _captioned(body: str, tag: str, title: str, after: str) -> str:
 def details(summary: str, items: dict[str, str]) -> str:
     """A line that opens: where a figure or a table comes from.
 
-    >>> details("data, cell 3", {"run": "local <1>"})
-    '<details class="made-by"><summary>data, cell 3</summary><dl><div><dt>run</dt><dd>local &lt;1&gt;</dd></div></dl></details>'
+    >>> details("cell 3", {"run": "<1>"})
+    '<details class="made-by"><summary>cell 3</summary><dl><div><dt>run</dt><dd>&lt;1&gt;</dd></div></dl></details>'
     """
     rows = "".join(f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd></div>" for k, v in items.items() if v)
     return f'<details class="made-by"><summary>{html.escape(summary)}</summary><dl>{rows}</dl></details>'

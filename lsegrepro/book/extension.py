@@ -22,6 +22,17 @@ from . import captions, origin, status
 
 _MODULES = re.compile(r"^```\{modules\} (.+)\n```$", re.M)
 
+_SECTION = """\
+## `{0}`
+
+```{{eval-rst}}
+.. automodule:: lsegrepro.{0}
+   :members:
+   :ignore-module-all:
+   :no-value:
+```
+"""
+
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect events and directives."""
@@ -159,8 +170,8 @@ def _plain_roles(app: Sphinx, pagename: str, template: str, context: dict, doctr
     """
     body = context.get("body", "")
     if 'class="citation' in body:
-        context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">').replace(
-            ' role="doc-biblioentry"', "")
+        body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+        context["body"] = body.replace(' role="doc-biblioentry"', "")
 
 
 # The pages of the library, and of what ran
@@ -176,9 +187,9 @@ def _modules(app: Sphinx, docname: str, source: list[str]) -> None:
         beside = Path(app.env.doc2path(docname)).parent.glob("library-*.md")
         named = {name for page in beside for words in _MODULES.findall(page.read_text(encoding="utf-8"))
                  for name in _named(words)}
-        source[0] = _MODULES.sub(lambda found: "\n".join(
-            f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: lsegrepro.{name}\n   :members:\n   :ignore-module-all:\n   :no-value:\n```\n"
-            for name in (_named(found[1]) if found[1] != "*" else sorted(set(_every()) - named))), source[0])
+        rest = sorted(set(_every()) - named)
+        source[0] = _MODULES.sub(
+            lambda found: "\n".join(map(_SECTION.format, _named(found[1]) if found[1] != "*" else rest)), source[0])
 
 
 def _keep_sentences(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -214,4 +225,6 @@ class PublishedRun(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         made = status.TABLES[self.arguments[0]](Path(self.env.srcdir) / "book" / "executed")
-        return [nodes.raw("", made._repr_html_(), format="html")]
+        # As a notebook's output lies in a page: the theme lets such a box scroll, by keyboard too.
+        box = f'<div class="cell_output ran"><div class="output text_html">{made._repr_html_()}</div></div>'
+        return [nodes.raw("", box, format="html")]

@@ -36,9 +36,11 @@ def networks(_: Path) -> Html:
         if not card:
             continue
         hours += card["hours"]
-        made |= {f"{card['device']}: " + ", ".join(f"{k} {v}" for k, v in sorted(card["versions"].items())): None}
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(card["versions"].items()))
+        made[f"{card['device']}: {versions}"] = None
         rows.append([
-            run.name(*network), card["samples"], f"{card['hours']:.2f}", card["data_digest"][:SHORT], card["sha256"][:SHORT], _when(run.weights_path(*network), card),
+            run.name(*network), card["samples"], f"{card['hours']:.2f}", card["data_digest"][:SHORT],
+            card["sha256"][:SHORT], _when(run.weights_path(*network), card),
         ])
     return table(
         ["network", "images seen", "hours", "data", "SHA-256", "date"], rows,
@@ -93,10 +95,12 @@ def numbers(_: Path) -> Html:
     return table(
         ["", "published", "at hand"],
         [["numbers", len(record.numbers), "see lsegrepro verify"],
-         ["files they were computed from", len(record.files), sum((PUBLISHED / name).is_file() for name in record.files)],
+         ["files they were computed from", len(record.files),
+          sum((PUBLISHED / file).is_file() for file in record.files)],
          ["code, from photograph to scores", record.code["scoring"][:SHORT], code_digest()[:SHORT]],
          ["code, from scores to numbers", record.code["evaluation"][:SHORT], evaluation[:SHORT]],
-         *([f"images of {split}", digest, _run().regions(split).data_digest] for split, digest in record.lists.items())],
+         *([f"images of {split}", listed, _run().regions(split).data_digest]
+           for split, listed in record.lists.items())],
         "Published numbers, and the digests of what made them.",
     )
 
@@ -115,7 +119,8 @@ def speed(_: Path) -> Html:
 
 def build(_: Path) -> Html:
     """What built these pages."""
-    rows = [["lsegrepro", __version__], ["commit", origin.head(site.ROOT) or "–"], ["Python", platform.python_version()]]
+    commit = origin.head(site.ROOT) or "–"
+    rows = [["lsegrepro", __version__], ["commit", commit], ["Python", platform.python_version()]]
     for name in BUILT_WITH:
         try:
             rows.append([name, metadata.version(name)])
