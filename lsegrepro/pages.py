@@ -81,8 +81,10 @@ def between(interval: Interval, digits: int = 1) -> str:
     return f"{value:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str) -> Html:
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str, name: str = "") -> Html:
     """A table: the first column names the row, numbers stand to the right. Everything is escaped.
+
+    The book numbers it; `name` is what ``{ref}`` then finds it by.
 
     Raises
     ------
@@ -108,17 +110,19 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str)
     )
     said = "; ".join(", ".join(f"{n}: {v}" for n, v in zip(header, row, strict=True)) for row in rows)
     above = f'<caption style="caption-side:top;text-align:left">{html.escape(caption)}</caption>'
+    named = f' id="{html.escape(name)}"' if name else ""
     return Html(
-        f'<table class="lsegrepro">{above}'
+        f'<table class="lsegrepro"{named}>{above}'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
         f"{caption} {said}.",
     )
 
 
-def provenance(run: Run, *splits: Regions) -> Html:
+def provenance(run: Run, *splits: Regions, also: Sequence[str] = ()) -> Html:
     """The last line of a chapter: what made it.
 
-    Profile, seeds, samples, device, how much of each list was measured, and the version.
+    Profile, seeds, samples, device, how much of each list was measured, what the chapter adds in `also`,
+    and the version. The book repeats it under each figure and table of the page.
     """
     cards = [(n, run.card(*n)) for n in run.networks()]
     trained = [(n, card) for n, card in cards if card]
@@ -131,7 +135,7 @@ def provenance(run: Run, *splits: Regions) -> Html:
         parts.append(f"{len(trained)} of {len(cards)} networks trained")
     parts += sorted({f"trained on {card['device']}" for _, card in trained})
     parts += [f"{coverage(regions)} (data {regions.data_digest})" for regions in splits]
-    line = "; ".join([*parts, f"lsegrepro {__version__}"])
+    line = "; ".join([*parts, *also, f"lsegrepro {__version__}"])
     return Html(f'<div class="provenance"><p>{html.escape(line)}</p></div>', line)
 
 

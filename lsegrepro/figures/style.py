@@ -45,11 +45,6 @@ MODEL_STYLE = {
 }
 """Colour and marker of each model of Table 2; use `model_style` for a name that may be another."""
 
-_STYLE = {
-    "max1": (VERMILLION, "s"), "LSE1": (BLUE, "o"), "max2": (PURPLE, "D"), "LSE2": (GREEN, "^"),
-}
-"""Colour and marker of each model of Table 2; use `model_style` for a name that may be another."""
-
 TINT = (0, 200, 83)
 """The green of the paper's overlays, RGB."""
 
@@ -151,8 +146,8 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def show(figure: Figure, alt: str | None = None, caption: str | None = None) -> Html:
-    """The one way a notebook shows a figure: an image with alternative text, and nothing else.
+def show(figure: Figure, alt: str | None = None, caption: str | None = None, name: str = "") -> Html:
+    """The one way a notebook shows a figure: an image with alternative text and a caption; the book numbers it.
 
     A drawing becomes SVG with its text kept as text; a figure with pictures in it, or one too
     complex, becomes WebP at twice the screen's resolution. Either has at most `LARGEST` bytes.
@@ -164,6 +159,8 @@ def show(figure: Figure, alt: str | None = None, caption: str | None = None) -> 
         What the figure says to one who cannot see it; default ``figure.alt``.
     caption : str, optional
         Plain text under the figure.
+    name : str
+        What ``{ref}`` finds the figure by in the book.
 
     Raises
     ------
@@ -187,7 +184,8 @@ def show(figure: Figure, alt: str | None = None, caption: str | None = None) -> 
     )
     below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     frame = 'class="lsegrepro" style="margin:0 0 1rem;padding:0"'
-    return Html(f"<figure {frame}>{image}{below}</figure>", f"figure: {alt}")
+    named = f' id="{html.escape(name)}"' if name else ""
+    return Html(f"<figure {frame}{named}>{image}{below}</figure>", f"figure: {alt}")
 
 
 def encode(figure: Figure) -> tuple[str, bytes]:
