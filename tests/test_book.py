@@ -140,11 +140,13 @@ def visit(context, path: Path, html: Path, axe: str) -> dict:
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(50)
         found["wider"][width] = page.evaluate(WIDER)
-    page.evaluate(axe)
-    found["barriers"] = page.evaluate(RULES, None)  # on the phone, where boxes scroll
-    page.set_viewport_size({"width": WIDTHS[0], "height": 900})
-    page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    found["barriers"] += page.evaluate(RULES, ["color-contrast", "link-in-text-block"])
+    found["barriers"] = []
+    if path.parent.name != "run":  # those pages differ from the published ones in their numbers alone
+        page.evaluate(axe)
+        found["barriers"] = page.evaluate(RULES, None)  # on the phone, where boxes scroll
+        page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        found["barriers"] += page.evaluate(RULES, ["color-contrast", "link-in-text-block"])
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 680, "height": 900})
     found["paper"] = page.evaluate(PAPER) + page.evaluate(WIDER)
@@ -200,6 +202,7 @@ def test_search_finds_a_word_without_a_network(html, browser, served, place):
 
 
 def test_axe_finds_nothing_serious_in_light_or_dark(pages):
+    assert sum("run" not in name.split("/")[:-1] for name in pages) > len(site.NOTEBOOKS)
     assert faults(pages, "barriers") == {}
 
 
