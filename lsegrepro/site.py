@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 NOTEBOOKS = (
     "01-data", "02-lse-vs-max", "03-training", "04-hard-negatives", "05-theta", "06-table-2", "07-qualitative",
-    "08-speed", "09-verdicts", "10-experiments",
+    "08-speed", "09-verdicts", "10-experiments", "11-ledger",
 )
 
-WITHOUT_TORCH = ("05-theta", "06-table-2", "09-verdicts", "10-experiments")
-"""Those that need neither torch nor photographs where the evidence is at hand: Figure 5, Table 2, verdicts, experiments."""
+WITHOUT_TORCH = ("05-theta", "06-table-2", "09-verdicts", "10-experiments", "11-ledger")
+"""Those that need neither torch nor photographs where the evidence is at hand: they begin with Figure 5 and Table 2."""
 
 
 def reproduce(

@@ -128,7 +128,7 @@ for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
         if "parameters" in cell["metadata"]["tags"]:
             shell.user_ns.update(profile="tiny.toml", run_folder="run")
 spaces = shell.user_ns
-print(json.dumps({key: value for key, value in spaces.items() if key in ("settle", "part", "state", "text")}))
+print(json.dumps({key: value for key, value in spaces.items() if key in ("settle", "part", "state", "text", "said")}))
 """
 
 

@@ -170,7 +170,7 @@ def test_a_linear_output_is_trained_kept_and_never_taken_for_a_bounded_one(decod
     bounded = go(short(), decoded, tmp_path / "a.safetensors")
     out = go(short(output="linear"), decoded, tmp_path / "b.safetensors")
     assert "output" not in card(bounded)["arguments"] and card(out)["arguments"]["output"] == "linear"
-    assert not same_result(bounded, out) and load_weights(out).net.output == "linear"
+    assert bounded.read_bytes() != out.read_bytes() and load_weights(out).net.output == "linear"
     for path, other in ((out, "tanh"), (bounded, "linear")):
         with pytest.raises(LsegreproError, match="output"):
             go(short(output=other), decoded, path)

@@ -1,0 +1,181 @@
+"""Where the paper is silent: what a decision is worth, as far as a run can tell."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import claims, evaluation, experiments, facts, paper, sensitivity
+from ..comparison import seed_counts
+from ..errors import LsegreproError
+from ..pages import between, percent
+from ..results import coverage
+from ..run import Run
+
+
+def balance(run: Run) -> str:
+    """How unbalanced the weak photographs are."""
+    labels = facts.weak_labels(run)["train"]["labels"]
+    total = sum(labels.values())
+    parts = " and ".join(f"{percent(labels[c] / total, 0)} hold a {c}" for c in paper.CLASSES)
+    theirs = sum(paper.TRAINING_IMAGES.values())
+    return (f"Of this run's {total:,} training photographs {parts}; of the paper's, "
+            + " and ".join(f"{percent(paper.TRAINING_IMAGES[c] / theirs)}" for c in paper.CLASSES)
+            + ". Drawn as they come, the answer “no” would be a good one.")
+
+
+def negatives(run: Run) -> str:
+    """What the images without the class are."""
+    labels = facts.weak_labels(run)["train"]["labels"]
+    parts = []
+    for cls, other in zip(paper.CLASSES, reversed(paper.CLASSES), strict=True):
+        parts.append(f"{percent(labels[other] / (labels[other] + labels['background']), 0)} of the photographs "
+                     f"without a {cls} show a {other}")
+    return " and ".join(parts) + "."
+
+
+def _cards(run: Run, round: int = 1) -> list[dict]:
+    found = [run.card(*network) for network in run.networks() if network[2] == round]
+    if not any(found):
+        raise LsegreproError("no card of a trained network is at hand")
+    return [card for card in found if card]
+
+
+def steps(run: Run) -> str:
+    """Images seen, and how far the loss came."""
+    seen = sorted({card["samples"] for card in _cards(run)})
+    ways = [claims.way(run, m, c, s) for m, c, r, s in run.networks() if r == 1 and run.curve(m, c, 1, s)]
+    if not ways:
+        raise LsegreproError("no training curve is at hand")
+    one = sum(paper.TRAINING_IMAGES.values())
+    said = " or ".join(f"{n:,}" for n in seen)
+    return (f"The networks of this run saw {said} images in round 1; one pass over the paper's photographs would be "
+            f"{one:,}. Their loss came {percent(min(ways), 0)} to {percent(max(ways), 0)} of the way from chance to "
+            "its floor.")
+
+
+def batch(run: Run) -> str:
+    """Whether one long step goes where many short ones go."""
+    found = facts.first_steps(run)
+    parts = ", ".join(f"{step['cosine']:.4f} at rate {rate}" for rate, step in found["steps"].items())
+    used = sorted({card["arguments"]["batch"] for card in _cards(run)})
+    return (f"This run takes {' or '.join(map(str, used))} images a step. The cosine between one step of "
+            f"{found['images']} images and {found['images']} single steps is {parts}.")
+
+
+def momentum(run: Run) -> str:
+    """What the cards say."""
+    found = sorted({card["arguments"]["momentum"] for card in _cards(run)})
+    return f"The networks of this run were trained with momentum {' or '.join(f'{m:g}' for m in found)}."
+
+
+def jitter(run: Run) -> str:
+    """The ranges of the profile."""
+    a = run.profile.arguments(run.profile.models[0], run.profile.classes[0]).jitter
+    return (f"This run flips with a chance of {a.flip:g}, turns by up to {a.rotation:g}°, scales by up to "
+            f"{a.scaling:g}, shifts brightness by up to {a.brightness:g} of the range [−1, 1], and changes contrast "
+            f"by up to {a.contrast:g}."
+            + _experiment(run, "no-jitter", "Without any of it"))
+
+
+def mining(run: Run) -> str:
+    """What the negatives files say of where they come from."""
+    parts, sources = [], set()
+    for m, c, r, s in run.networks():
+        path = run.negatives_path(m, c, s)
+        if r != 1 or not path.is_file():
+            continue
+        with np.load(path, allow_pickle=False) as file:
+            names, found = file["names"].tolist(), file["counts"].astype(np.int64)
+        sources |= {name.split("/")[0] for name in names}
+        parts.append(f"{m}, {c}: {int(found.sum()):,} false pixels in {int((found > 0).sum())} of {len(names)} images")
+    if not parts:
+        raise LsegreproError("no hard negatives are at hand")
+    return (f"Every image mined is labelled {' or '.join(sorted(sources))}, at θ = {run.profile.mining.theta:g}: "
+            + "; ".join(parts) + ".")
+
+
+def theta(run: Run) -> str:
+    """What choosing on train costs, against the oracle."""
+    costs = []
+    for cls in run.profile.classes:
+        for model in run.profile.models:
+            if run.holds(model, cls, 2):
+                oracle, chosen = (evaluation.ap(seed_counts(run, model, cls, at=at).sum(axis=1)).mean()
+                                  for at in ("oracle", "train"))
+                costs.append(100 * (oracle - chosen))
+    if not costs:
+        raise LsegreproError("no network of round 2 was scored on train and val")
+    return (f"On {coverage(run.regions('val'))} the choice on train costs {min(costs):.2f} to {max(costs):.2f} "
+            f"points of AP against the best θ on val.")
+
+
+def superpixels(run: Run) -> str:
+    """What other parameters give on train."""
+    record = sensitivity.kept(run)
+    if record is None:
+        raise LsegreproError("the search of superpixel parameters was not made for this run")
+    aps = [100 * record.mean_ap(setting) for setting in record.settings]
+    chosen = record.chosen
+    return (f"{len(record.settings)} settings were tried on {coverage(run.regions('train'))}: mean AP {min(aps):.2f} "
+            f"to {max(aps):.2f} %, {100 * record.mean_ap(chosen):.2f} % for the choice, which leaves an IoU of "
+            f"{percent(min(chosen.achievable.values()))} within reach.")
+
+
+def borders(run: Run) -> str:
+    """How much of val lies so near to a border that the patch reaches outside."""
+    sizes = run.regions("val").sizes.astype(float)
+    scale = run.profile.scoring.scale_to
+    if scale:
+        sizes = sizes * scale / sizes.min(axis=1, keepdims=True)
+    said = []
+    for name in ("LSE1", "LSE2"):
+        margin = (paper.ARCHITECTURES[name].patch - 1) // 2
+        inside = np.clip(sizes - 2 * margin, 0, None).prod(axis=1).sum() / sizes.prod(axis=1).sum()
+        said.append(f"{percent(1 - inside, 0)} of the pixels for {name} (half a patch is {margin})")
+    return f"On {coverage(run.regions('val'))} the patch reaches outside the image for {' and '.join(said)}."
+
+
+def scale(run: Run) -> str:
+    """How much larger the images are than what training sees."""
+    short = run.regions("val").sizes.min(axis=1)
+    return (f"The short side of the val images is {np.median(short):.0f} pixels in the median, "
+            f"{np.median(short) / 300:.2f} times that "
+            "of training." + _experiment(run, "native-scale", "At their own size"))
+
+
+def tie(run: Run) -> str:
+    """How many superpixels can tie at all."""
+    sizes = run.regions("val").counts.sum(axis=1)
+    return (f"Only a superpixel of an even number of pixels can tie: {percent(float((sizes % 2 == 0).mean()), 0)} of "
+            f"the {len(sizes):,} in {coverage(run.regions('val'))}. A tie takes exactly half of them above θ, a "
+            f"coincidence in a superpixel of {np.median(sizes):.0f} pixels, the median.")
+
+
+def void(run: Run) -> str:
+    """How many pixels are void."""
+    val = run.regions("val")
+    every = val.sizes.astype(np.int64).prod(axis=1).sum()
+    return f"{percent(1 - val.totals.sum() / every)} of the pixels of {coverage(val)} are void."
+
+
+def classification(run: Run) -> str:
+    """What the classifier of central patches reaches, against always saying no."""
+    found = [c for c in claims.measured(run, "classification") if c.effect is not None]
+    if not found:
+        raise LsegreproError("LSE1 of round 2 was not scored")
+    return ("LSE1, set beside the answer “no” to every image: "
+            + "; ".join(f"{between(c.effect)} points of accuracy ({c.cls})" for c in found) + ".")
+
+
+def _experiment(run: Run, name: str, said: str) -> str:
+    """What an experiment adds, if it was done."""
+    question = experiments.experiments()[name].question
+    groups, missing = experiments.groups(run, question)
+    varied = [g for g in groups if g.name == name and g.counts is not None]
+    if name in missing or not varied:
+        return " The experiment was not run."
+    own = {(g.model, g.cls): g for g in groups if not g.name and g.counts is not None}
+    parts = [f"{between(evaluation.bootstrap_difference(g.counts, own[g.model, g.cls].counts))} points of AP "
+             f"({g.model}, {g.cls})"
+             for g in varied if (g.model, g.cls) in own]
+    return f" {said}: {'; '.join(parts)}."
