@@ -127,6 +127,22 @@ def saturation(net: PatchNet, patches: Tensor, level: float = 0.99) -> dict[str,
     return {f"layer {i}": float((x.abs() > level).float().mean()) for i, x in enumerate(outputs, start=1)}
 
 
+def training_operations(architecture: paper.Architecture) -> int:
+    """Floating-point operations of one training image: N patches forward, and twice that for their gradients.
+
+    A multiplication and an addition count as two; only convolutions and full layers are counted.
+
+    >>> training_operations(paper.ARCHITECTURES["LSE1"])
+    3853751040
+    """
+    a = architecture
+    outputs = (*a.hidden, 2)
+    inputs, sides = (3, *a.hidden), (*a.filters, 1, 1)
+    places = [(size - side + 1) ** 2 for size, side in zip(a.input_sizes, sides, strict=True)]
+    forward = sum(2 * i * o * side**2 * n for i, o, side, n in zip(inputs, outputs, sides, places, strict=True))
+    return 3 * a.patches * forward
+
+
 def walk(
     start: PatchNet, bags: Tensor, labels: Tensor, rate: float, batch: int, aggregation: Callable[[Tensor], Tensor]
 ) -> Tensor:

@@ -377,7 +377,7 @@ def open_run(
     Parameters
     ----------
     profile : str
-        quick, local, paper or the path of a TOML file.
+        quick, local, full, paper or the path of a TOML file.
     folder : path, optional
         Where results are kept; default ``runs/{profile}``, or ``runs/{profile}-weights`` at depth weights.
     data : path, optional

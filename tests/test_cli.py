@@ -236,7 +236,7 @@ def test_a_gpu_that_is_not_there(refused, tmp_path, photo, tiny_run, monkeypatch
     (["score", "--model", "LSE1", "--class", "bird"], "unknown class 'bird'"),
     (["train", *NETWORK, "--round", "3"], "round must be 1 or 2, got 3"),
     (["train", *NETWORK, "--seed", "-1"], "training.seed must be in [0, 2^63), got -1"),
-    (["train", *NETWORK, "--profile", "slow"], "no profile slow: choose quick, local, paper or the path"),
+    (["train", *NETWORK, "--profile", "slow"], "no profile slow: choose quick, local, full, paper or the path"),
     (["train", *NETWORK, "--device", "tpu"], "unknown device 'tpu': choose auto, cpu, cuda or cuda:N"),
     (["notebook", "08-more"], "no notebook '08-more': choose one of 01-data,"),
     (["evaluate"], "no evidence in"),

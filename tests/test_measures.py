@@ -51,3 +51,16 @@ def test_the_literal_initialisation_saturates():
 
 def test_concentration_of_nothing():
     assert measures.concentration(np.zeros(3)).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["LSE1", "LSE2", "LSE2-40-80"])
+def test_operations_are_those_that_torch_counts(name):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from lsegrepro.model import PatchNet
+
+    arch = paper.ARCHITECTURES[name]
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        PatchNet(arch)(torch.zeros(arch.patches, 3, arch.patch, arch.patch))
+    assert 3 * counter.get_total_flops() == measures.training_operations(arch)

@@ -44,7 +44,7 @@ def test_built_in_profiles_are_whole(name):
 
 
 def test_quick_needs_no_photograph_and_the_others_do():
-    assert [load_profile(name).data.kind for name in BUILT_IN] == ["drawn", "photographs", "photographs"]
+    assert [load_profile(name).data.kind for name in BUILT_IN] == ["drawn"] + ["photographs"] * 3
 
 
 def test_the_papers_profile_is_the_papers():
@@ -53,6 +53,15 @@ def test_the_papers_profile_is_the_papers():
     arguments = profile.arguments("LSE1", "cat")
     assert (arguments.rate, arguments.batch, arguments.momentum) == (paper.LEARNING_RATE, 1, 0)
     assert arguments.precision == "float32" and arguments.aggregation is None
+
+
+def test_the_full_profile_is_the_published_one_but_longer_and_whole():
+    full, local = load_profile("full"), load_profile("local")
+    assert full.models == tuple(paper.MODELS) and full.classes == paper.CLASSES and len(full.seeds) == 3
+    assert (full.data, full.superpixels) == (local.data, local.superpixels)
+    ours, theirs = (profile.arguments("LSE1", "cat") for profile in (full, local))
+    assert (ours.rate, ours.batch, ours.momentum) == (theirs.rate, theirs.batch, theirs.momentum)
+    assert ours.samples > 10 * theirs.samples and ours.precision == full.scoring.precision == "float32"
 
 
 def test_the_published_profile_sees_images_as_segment_does():
@@ -166,7 +175,7 @@ def test_a_wrong_profile_is_refused_by_name(written, text, said):
 def test_a_profile_that_is_not_there_is_refused_with_the_choice(name):
     with pytest.raises(LsegreproError) as error:
         load_profile(name)
-    one_line(error, "no profile", "quick, local, paper or the path of a .toml file")
+    one_line(error, "no profile", "quick, local, full, paper or the path of a .toml file")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):

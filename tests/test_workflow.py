@@ -49,8 +49,17 @@ def planned(output: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
 
 
+def test_experiments_are_planned_after_the_run_they_vary(snakemake):
+    from lsegrepro.experiments import experiments
+
+    jobs = planned(snakemake("experiments", "--dry-run", profile="full", device="cpu"))
+    assert jobs == {"experiments": 1, "experiment": len(experiments()), "regions": 2, "train": 4 * 2 * 2 * 3,
+                    "mine": 4 * 2 * 3}
+
+
 @pytest.mark.parametrize("profile, networks", [
     ("quick", 2 * 1 * 1),
+    ("full", 4 * 2 * 3),
     ("paper", 4 * 2 * 1),
     ("models = ['LSE2', 'max1']\nclasses = ['dog', 'cat']\nseeds = [0, 5, 9]", 2 * 2 * 3),
 ])

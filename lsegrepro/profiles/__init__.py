@@ -14,7 +14,7 @@ from ..errors import LsegreproError, one_line
 from ..files import open_plain
 from ..superpixels import Superpixels
 
-BUILT_IN = ("quick", "local", "paper")
+BUILT_IN = ("quick", "local", "full", "paper")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Profile:
 
 
 def load_profile(name: str | Path) -> Profile:
-    """Read a profile: a built-in name (quick, local, paper) or the path of a TOML file.
+    """Read a profile: a built-in name (quick, local, full, paper) or the path of a TOML file.
 
     Raises
     ------
