@@ -66,7 +66,8 @@ def bad_files() -> dict[str, bytes]:
         "text bomb.png": png(8, 8, zlib.compress(bytes(16)), (b"zTXt", b"x\0\0" + bomb)),
         "canvas.gif": b"GIF89a" + struct.pack("<HH", 65535, 65535) + b"\x80\0\0\0\0\0\xff\xff\xff,"
                       + bytes(4) + b"\xff\xff\xff\xff\0\x02\x02L\x01\0;",
-        "sizes.tif": tiff(2**31 - 1, 2**31 - 1), "wide.tif": tiff(2**32 - 1, 5), "ring.tif": b"II*\0\x08\0\0\0\0\0\x08\0\0\0",
+        "sizes.tif": tiff(2**31 - 1, 2**31 - 1), "wide.tif": tiff(2**32 - 1, 5),
+        "ring.tif": b"II*\0\x08\0\0\0\0\0\x08\0\0\0",
         "float.tif": encoded("TIFF", np.zeros((4, 4), np.float32), "F"),
     }
 
@@ -81,7 +82,8 @@ def good_files() -> dict[str, bytes]:
     frames[0].save(animated, "GIF", save_all=True, append_images=frames[1:])
     return {
         "1x1.png": encoded("PNG", pixels[:1, :1]), "1x20.png": encoded("PNG", blobs(20, 1)),
-        "animated.gif": animated.getvalue(), "palette.png": encoded("PNG", mode="P"), "grey.jpg": encoded("JPEG", mode="L"),
+        "animated.gif": animated.getvalue(), "palette.png": encoded("PNG", mode="P"),
+        "grey.jpg": encoded("JPEG", mode="L"),
         "16-bit.png": encoded("PNG", (blobs(40, 60)[..., 0].astype(np.uint16) * 257), "I;16"),
         "cmyk.jpg": encoded("JPEG", mode="CMYK"), "alpha.png": encoded("PNG", mode="RGBA"),
         "turned.jpg": encoded("JPEG", exif=exif), "a PNG named.jpg": encoded("PNG"), "webp.webp": encoded("WEBP"),

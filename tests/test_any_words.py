@@ -20,7 +20,8 @@ NUMBERS = st.sampled_from([
 ])
 TEXT = st.text(max_size=6).filter(lambda text: not text.startswith(("/", "-")) and ".." not in text)
 ANY = NAMES | NUMBERS | TEXT
-NETWORK = {"--model": st.sampled_from(["max1", "LSE1", "LSE3", ""]) | ANY, "--class": st.sampled_from(["cat", "dog"]) | ANY}
+NETWORK = {"--model": st.sampled_from(["max1", "LSE1", "LSE3", ""]) | ANY,
+           "--class": st.sampled_from(["cat", "dog"]) | ANY}
 RUN = {"--profile": NAMES | TEXT | st.just("quick"), "--run": st.just("run"), "--data": NAMES, "--device": ANY,
        "--depth": st.sampled_from(["evidence", "scratch", "weights"]) | ANY}
 ONE = ["--model", "LSE1", "--class", "cat"]

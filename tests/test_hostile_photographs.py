@@ -78,7 +78,7 @@ def test_a_bad_file_is_refused_in_one_line(tmp_path, name):
     with seconds(60), pytest.raises(LsegreproError) as error:
         prepare(load_image(tmp_path / name))
     message = one_line(error)
-    assert name in message or "too narrow" in message or "floating-point" in message  # these are of pixels, not of files
+    assert name in message or "too narrow" in message or "floating-point" in message  # of pixels, not files
 
 
 @pytest.mark.fault("Photographs", "animated, palette, grey, 16-bit, CMYK, alpha, Exif-rotated, Exif that is broken",
@@ -145,7 +145,8 @@ for above in [{str(tmp_path)!r}, *map(str, __import__("pathlib").Path({str(tmp_p
 os.chmod("closed", 0o600)
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 print(load_image("photos/a.jpg").shape)
-for call in (lambda: load_image("photos/secret.jpg"), lambda: load_image("closed/a.jpg"), lambda: photographs(["closed"])):
+for call in (lambda: load_image("photos/secret.jpg"), lambda: load_image("closed/a.jpg"),
+             lambda: photographs(["closed"])):
     try:
         call()
         print("it went through")

@@ -213,13 +213,15 @@ def test_a_photograph_too_narrow_to_be_scaled_is_passed_over(tmp_path, weights_f
 
 
 def test_two_photographs_of_one_name_do_not_overwrite_each_other(tmp_path, weights_file):
-    for name in ("a/cat.jpg", "a/cat.png", "b/dog.png"):
+    for name in ("a/cat.jpg", "a/cat.png", "b/cat.png", "b/dog.png"):
         save(tmp_path / name, blobs(12, 18))
-    for paths in ([tmp_path / "a"], [tmp_path / "a" / "cat.jpg", tmp_path / "b", tmp_path / "a" / "cat.png"]):
+    for paths in ([tmp_path / "a", tmp_path / "b"], [tmp_path / "a" / "cat.png", tmp_path / "b" / "cat.png"]):
         with pytest.raises(LsegreproError) as error:
             run(paths, tmp_path / "out", weights_file)
         one_line(error, "2 photographs are called cat", "--out")
     assert not (tmp_path / "out").exists()
+    assert run([tmp_path / "a"], tmp_path / "out", weights_file) == 0  # told apart by what they are
+    assert {p.name.rpartition("-cat-")[0] for p in (tmp_path / "out").iterdir()} == {"cat.jpg", "cat.png"}
 
 
 # What people get wrong
@@ -256,11 +258,13 @@ def test_a_photograph_that_cannot_be_read_is_named_in_one_line(tmp_path, weights
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("theta", [0.0, 0.9999])
+@pytest.mark.fault("Numbers", "theta at 0, at 0.8808 and above, where no probability comes, and just below 1",
+                   "all of the picture, or none of it")
+@pytest.mark.parametrize("theta", [0.0, 0.119, 0.8808, 0.9999, float(np.nextafter(1, 0))])
 def test_theta_at_its_ends(photo, tmp_path, weights_file, theta):
     run([photo], tmp_path, weights_file, theta=theta)
     mask = np.asarray(Image.open(tmp_path / "photo-cat-mask.png"))
-    assert (mask == (255 if theta == 0 else 0)).all()  # a probability lies in [0.1192, 0.8808]
+    assert (mask == (255 if theta < 0.2 else 0)).all()  # a probability lies in [0.1192, 0.8808]
 
 
 def test_weights_that_are_none_or_of_another_architecture_are_refused(photo, tmp_path, weights_file):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -70,6 +71,8 @@ class Index:
     offset, size : ndarray
         (n,) int64: its first byte there and how many bytes it has. A plain file has offset 0.
     description : str
+    checksum : ndarray or None
+        (n,) uint32: CRC-32 of each photograph's bytes, where they were known when the index was made (shards).
     """
 
     root: Path
@@ -80,10 +83,12 @@ class Index:
     offset: np.ndarray
     size: np.ndarray
     description: str = ""
+    checksum: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.names)
         wanted = {"labels": np.uint8, "container": np.int32, "offset": np.int64, "size": np.int64}
+        wanted |= {"checksum": np.uint32} if self.checksum is not None else {}
         for name, dtype in wanted.items():
             array = getattr(self, name)
             if array.shape != (n,) or array.dtype != dtype:
@@ -127,8 +132,9 @@ class Index:
         files, container = self.files, self.container[rows]
         if files is self.names:
             files, container = names, np.arange(len(rows), dtype=np.int32)
+        checksum = None if self.checksum is None else self.checksum[rows]
         return Index(self.root, self.labels[rows], names, files, container, self.offset[rows], self.size[rows],
-                     self.description)
+                     self.description, checksum)
 
     def where(self, index: int) -> str:
         """A photograph and the file it lies in, for a reader."""
@@ -141,7 +147,7 @@ class Index:
         Raises
         ------
         LsegreproError
-            If its file is gone, or ends before the photograph does.
+            If its file is gone, ends before the photograph does, or holds other bytes than were prepared.
         """
         try:
             file = self._opened(int(self.container[index]))
@@ -156,6 +162,8 @@ class Index:
         if len(data) < size:
             raise LsegreproError(f"{self.where(index)} ends after {len(data):,} of {size:,} bytes: it changed since it "
                                  "was indexed; index the photographs again")
+        if self.checksum is not None and zlib.crc32(data) != self.checksum[index]:
+            raise LsegreproError(f"{self.where(index)} was altered or is damaged: prepare the photographs again")
         return data
 
     def image(self, index: int) -> np.ndarray:
@@ -185,6 +193,8 @@ class Index:
                   "offset": self.offset, "size": self.size}
         if self.files is not self.names:
             arrays |= {"files": self.files.blob, "file_ends": self.files.ends, "container": self.container}
+        if self.checksum is not None:
+            arrays["checksum"] = self.checksum
         header = {"root": os.fsencode(root).hex(), "description": self.description, "labels": list(LABELS)}
         sealed.write(path, FORMAT, header, arrays, level=1)  # seconds for a million photographs
 
@@ -223,7 +233,7 @@ def read_index(path: str | Path, root: str | Path | None = None) -> Index:
             files, container = Names(arrays["files"], arrays["file_ends"]), arrays["container"]
         kept = Path(os.fsdecode(bytes.fromhex(header["root"])))
         return Index(Path(root) if root else path.absolute().parent / kept, arrays["labels"], names, files, container,
-                     arrays["offset"], arrays["size"], header["description"])
+                     arrays["offset"], arrays["size"], header["description"], arrays.get("checksum"))
     except Exception as error:  # sealed, so another program wrote it: it can hold anything
         raise LsegreproError(f"{path} is refused: {one_line(error)}; index the photographs again") from error
 

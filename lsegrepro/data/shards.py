@@ -3,7 +3,7 @@
 A folder of shards holds::
 
     000000.tar ...   members {key}.jpg and {key}.json (label, class, name); key is the photograph's number in the source
-    000000.json ...  the tar's SHA-256, where each photograph lies in it, and which ones could not be read
+    000000.json ...  the tar's SHA-256, where each photograph lies in it with its CRC-32, and which could not be read
     index.npz        `data.index.Index` of all of them: training reads the tars in place by it
     shards.json      what was prepared and how, the digests, and every defective photograph with its reason
 
@@ -18,6 +18,7 @@ import io
 import json
 import tarfile
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,11 +119,11 @@ class Maker:
                         continue
                     data, label = encode(image), int(self.codes[row])
                     said = {"label": LABELS[label], "class": label, "name": self.source.names[row]}
-                    found.append((row, _add(archive, f"{row:09d}.jpg", data), len(data)))
+                    found.append((row, _add(archive, f"{row:09d}.jpg", data), len(data), zlib.crc32(data)))
                     _add(archive, f"{row:09d}.json", json.dumps(said).encode())
             whole = sha256(temporary)
-        row, offset, size = map(list, zip(*found, strict=True)) if found else ([], [], [])
-        said = {"plan": self.plan, "sha256": whole, "row": row, "offset": offset, "size": size,
+        row, offset, size, crc = map(list, zip(*found, strict=True)) if found else ([], [], [], [])
+        said = {"plan": self.plan, "sha256": whole, "row": row, "offset": offset, "size": size, "crc": crc,
                 "defective": {str(row): reason for row, reason in defective.items()}}
         write_json(record, said | {"digest": digest(said)})
         return Shard(True, len(rows), time.process_time() - begun)
@@ -163,15 +164,15 @@ def gather(
     pieces, reasons, tars = [], {}, []
     for number in range(shards):
         said = read_json(out / f"{number:06d}.json")
-        here = np.array([said["row"], said["offset"], said["size"]], np.int64)  # (3, photographs)
+        here = np.array([said["row"], said["offset"], said["size"], said["crc"]], np.int64)  # (4, photographs)
         pieces.append(np.vstack([here, np.full_like(here[:1], number)]))
         reasons |= {int(row): reason for row, reason in said["defective"].items()}
         tars.append({"file": f"{number:06d}.tar", "sha256": said["sha256"], "photographs": here.shape[1]})
-    rows, offset, size, container = (found := np.hstack(pieces))[:, np.argsort(found[0])]
+    rows, offset, size, crc, container = (found := np.hstack(pieces))[:, np.argsort(found[0])]
     index = Index(
         out, codes[rows], Names.pack(source.names[i] for i in rows.tolist()),
         Names.pack(str(tar["file"]) for tar in tars), container.astype(np.int32), offset.copy(), size.copy(),
-        f"prepared at {paper.IMAGE_SIDE} pixels",
+        f"prepared at {paper.IMAGE_SIDE} pixels", crc.astype(np.uint32),
     )
     return index, {source.names[row]: reasons[row] for row in sorted(reasons)}, tars
 
