@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import math
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -16,31 +14,41 @@ from pathlib import Path
 from . import __version__, paper
 from .arguments import DEPTHS
 from .cli_data import add_commands as add_data_commands
+from .ending import Terminated, flush_output, open_streams, terminable
 from .errors import LsegreproError, printable
 from .profiles import BUILT_IN
 from .published import PROFILE, PUBLISHED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, or 2 with a line on stderr that names the thing and the cure."""
+    """Run one command; returns the exit code.
+
+    0, or 2 with a line on stderr that names the thing and the cure; 130 and 143 after an interrupt and SIGTERM;
+    141 where nobody reads what is printed (``| head``).
+    """
+    open_streams()
     words = sys.argv[1:] if argv is None else list(argv)
     if odd := [word for word in words if "\0" in word or word.endswith("=--")]:
         # The first no shell can pass, but another program; of the second argparse makes an empty list.
         return _refuse(f"{odd[0]!r} is no option with a value; see lsegrepro --help")
-    args = _parser().parse_args(words)
     if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     for kind in (UserWarning, RuntimeWarning):  # of Exif that makes no sense, of many pixels: not the user's affair
         warnings.filterwarnings("ignore", category=kind, module="PIL")
     try:
-        args.call(args)
-        sys.stdout.flush()
+        args = _parser().parse_args(words)
+        with terminable():
+            try:
+                args.call(args)
+            finally:
+                flush_output()
     except LsegreproError as error:
         return _refuse(error)
-    except BrokenPipeError:  # whoever read the output has gone
-        with contextlib.suppress(OSError, ValueError):  # what is left of it goes nowhere
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _refuse("nobody reads the output any more")
+    except Terminated:
+        print("lsegrepro: told to end; the same command goes on from there", file=sys.stderr)
+        return 143
+    except BrokenPipeError:
+        return 141
     except OSError as error:  # of the machine, where no call has more to say
         return _refuse(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
     except MemoryError:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import glob
 import hashlib
 import json
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -118,13 +120,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
+        handle, temporary = _temporary(path)
     except OSError as error:
         raise LsegreproError(
             f"cannot write {path}: {error.strerror or error}; choose a folder that can be written"
         ) from error
-    temporary = Path(name)
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -139,24 +139,52 @@ def atomic(path: str | Path) -> Iterator[Path]:
             f"cannot write {path}: {error.strerror or error}; nothing was changed under that name"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone with its folder, or the disk with it: it is said already
+            temporary.unlink(missing_ok=True)
+        os.close(handle)
 
 
-def remove_leftovers(path: str | Path) -> None:
-    """Remove what `atomic` left beside `path` in a process that was killed.
+def _temporary(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, and the lock on it that tells `remove_leftovers` that its writer lives."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        with contextlib.suppress(OSError):  # a file system without locks, or the very moment of a clearing
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), os.stat(name)):
+                return handle, Path(name)
+        os.close(handle)  # cleared away between its two first calls
 
-    The caller makes sure, by `locks.locked` for example, that nobody is writing `path` now.
+
+def remove_leftovers(folder: str | Path, name: str = "") -> None:
+    """Remove what `atomic` left in a folder in processes that were killed.
+
+    What a living process is writing is left alone: the kernel holds its lock until it ends.
+
+    Parameters
+    ----------
+    folder : path
+        Need not exist.
+    name : str, optional
+        Only what was to be a file of this name: for a folder that is not the program's own.
 
     >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
-    >>> _ = target.with_name(".a.txt.abcd_123.txt").write_text("half")
-    >>> remove_leftovers(target)
-    >>> list(target.parent.iterdir())
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / ".a.txt.abcd_123.txt").write_text("half")
+    >>> remove_leftovers(folder)
+    >>> list(folder.iterdir())
     []
     """
-    path = Path(path)
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.????????{glob.escape(path.suffix)}"):
-        temporary.unlink(missing_ok=True)
+    for temporary in Path(folder).glob(f".{glob.escape(name) or '*'}.????????*"):
+        if not re.fullmatch(r"\..+?(\.[^.]*)?\.[a-z0-9_]{8}(?(1)\1)", temporary.name):
+            continue
+        with contextlib.suppress(OSError):  # another process was faster; a folder for reading only
+            handle = os.open(temporary, os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                temporary.unlink(missing_ok=True)
+            finally:
+                os.close(handle)
 
 
 def write_json(path: str | Path, value: object) -> None:

@@ -18,11 +18,16 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
-def locked(path: str | Path) -> Iterator[None]:
+def locked(path: str | Path, patience: float = 0.0) -> Iterator[None]:
     """Keep what is written under the name `path` to this process while the block runs.
 
     The lock is on a file beside `path`. The kernel ends it with the process, whatever ends that,
     so a file left by a process that was killed stops nobody.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds to wait for another process that holds the lock.
 
     Raises
     ------
@@ -43,7 +48,9 @@ def locked(path: str | Path) -> Iterator[None]:
     lock = path.with_name(f".{path.name}.lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = hold(lock)
+        until = time.monotonic() + patience
+        while (handle := hold(lock)) is None and time.monotonic() < until:
+            time.sleep(0.2)
     except OSError as error:
         raise LsegreproError(
             f"cannot write {path}: {error.strerror or error}; choose a folder that can be written"
@@ -54,13 +61,12 @@ def locked(path: str | Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)  # while it is held: nobody waits for this file
-        os.close(handle)
+        _release(lock, handle)
 
 
 @contextlib.contextmanager
 def locked_folder(folder: Path, busy: str, cure: str = "choose a folder that can be written") -> Iterator[None]:
-    """Make a folder, and keep it to this process while the block runs.
+    """Make a folder, and keep it to this process while the block runs, as `locked` keeps a name.
 
     Parameters
     ----------
@@ -90,7 +96,7 @@ def locked_folder(folder: Path, busy: str, cure: str = "choose a folder that can
     try:
         yield
     finally:
-        os.close(handle)
+        _release(folder / ".lock", handle)
 
 
 def hold(lock: Path) -> int | None:
@@ -125,6 +131,14 @@ def holder(lock: Path) -> str:
     with contextlib.suppress(OSError):
         return lock.read_text(encoding="utf-8", errors="replace") or "another process"
     return "another process"
+
+
+def _release(lock: Path, handle: int) -> None:
+    """Give a lock back, and its file: while it is held, so that nobody takes a lock on a file without a name."""
+    with contextlib.suppress(OSError):  # the folder may be gone
+        if _is(handle, lock):
+            lock.unlink(missing_ok=True)
+    os.close(handle)
 
 
 def _is(handle: int, path: Path) -> bool:

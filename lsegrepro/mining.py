@@ -100,7 +100,8 @@ def mine(
     if batch is None:
         batch = GPU_BATCH if heldout.device.type == "cuda" else 1
     with locked(out):
-        remove_leftovers(out)
+        remove_leftovers(out.parent, out.name)
+        remove_leftovers(parts)
         _claim(parts, {**identity, "seed": seed, "block": BLOCK})
         blocks = {parts / f"{first:08d}.npz": np.arange(first, min(first + BLOCK, len(background)))
                   for first in range(0, len(background), BLOCK)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .errors import LsegreproError
 from .files import atomic, read_json, sha256, write_json
+from .locks import locked
 
 if TYPE_CHECKING:
     from .run import Run
@@ -75,7 +76,13 @@ def publish(run: Run) -> None:
     facts.count_all(run)
     if run.folder.resolve() != PUBLISHED.resolve():
         unfinished = shutil.ignore_patterns("*.checkpoint", "*.parts", ".*")
-        for kind in ("weights", "negatives", "evidence"):
-            shutil.rmtree(PUBLISHED / kind, ignore_errors=True)
-            shutil.copytree(run.folder / kind, PUBLISHED / kind, ignore=unfinished)
+        with locked(PUBLISHED / "results.json"):
+            for kind in ("weights", "negatives", "evidence"):
+                # Beside it first: a copy that is cut short leaves the results that were published before.
+                copy = PUBLISHED / f".{kind}.new"
+                shutil.rmtree(copy, ignore_errors=True)
+                shutil.copytree(run.folder / kind, copy, ignore=unfinished)
+            for kind in ("weights", "negatives", "evidence"):
+                shutil.rmtree(PUBLISHED / kind, ignore_errors=True)
+                (PUBLISHED / f".{kind}.new").rename(PUBLISHED / kind)
     write_record(dataclasses.replace(run, folder=PUBLISHED, compute=False))

@@ -14,8 +14,10 @@ A run folder holds::
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +28,7 @@ from .arguments import DEPTHS, LATER
 from .errors import LsegreproError
 from .evaluation import Curve
 from .evidence import Regions, Scores
-from .files import digest, read_json, read_jsonl
+from .files import digest, read_json, read_jsonl, remove_leftovers
 from .profiles import Profile, load_profile
 from .published import adopt, adopt_weights
 
@@ -183,6 +185,7 @@ class Run:
         path = self.weights_path(model, cls, round, seed)
         if path.is_file():
             self._trained_as_wanted(path, model, cls, round, seed)
+            self._clear(path.with_suffix(".checkpoint"))
             return path
         self.needs(path)
         if self.depth == "weights":
@@ -246,6 +249,7 @@ class Run:
                     f"{path} was mined with other arguments or weights than profile {self.profile.name} "
                     f"has in {self.folder}: delete it or choose another run folder"
                 )
+            self._clear(path.with_name(f"{path.name}.parts"))
         else:
             self.needs(path)
             if self.depth == "weights":
@@ -283,6 +287,7 @@ class Run:
             self.needs(path)
             from .scoring import count_regions
 
+            self._sweep()
             regions = count_regions(self.segmentation(split), split, self.profile.superpixels,
                                     self.superpixels_path, progress=self.progress)
             evidence.write_regions(path, regions)
@@ -306,6 +311,7 @@ class Run:
             from .scoring import score_set
 
             weights = self.weights(model, cls, round, seed)
+            self._sweep(self.maps_path(weights))
             scores = score_set(weights, self.segmentation(split), regions, self.profile.scoring,
                                maps=self.maps_path(weights), progress=self.progress,
                                superpixels=self.superpixels_path)
@@ -352,6 +358,17 @@ class Run:
         """Every (model, class, round, seed) of the profile."""
         p = self.profile
         return [(m, c, r, s) for m in p.models for c in p.classes for r in p.rounds for s in p.seeds]
+
+    def _sweep(self, *more: Path) -> None:
+        """Remove what processes that were killed left in the folders of evidence and of the caches."""
+        for folder in (self.folder / "evidence", self.folder / "cache" / "superpixels", *more):
+            remove_leftovers(folder)
+
+    def _clear(self, path: Path) -> None:
+        """Remove what a process left that was killed after its result was whole, before it tidied up."""
+        if self.compute and path.exists():
+            with contextlib.suppress(OSError):  # a folder for reading only
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _as_wanted(self, path: Path, wanted: dict, found: dict) -> None:
         """Refuse a result that was made for something else."""

@@ -13,8 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from . import browser
+from .ending import GRACE, run_group
 from .errors import LsegreproError
-from .files import atomic
+from .files import atomic, remove_leftovers
+from .locks import locked
 from .published import PUBLISHED, publish
 from .run import DATA_VARIABLE, SPLITS, Run, open_run
 
@@ -25,6 +27,9 @@ NOTEBOOKS = (
     "01-data", "02-lse-vs-max", "03-training", "04-hard-negatives", "05-theta", "06-table-2", "07-qualitative",
     "08-speed", "09-verdicts", "10-experiments", "11-ledger",
 )
+
+PATIENCE = 1800.0
+"""Seconds to wait for another process that executes the same notebook: two reproductions share the published pages."""
 
 WITHOUT_TORCH = ("05-theta", "06-table-2", "09-verdicts", "10-experiments", "11-ledger")
 """Those that need neither torch nor photographs where the evidence is at hand: they begin with Figure 5 and Table 2."""
@@ -46,20 +51,27 @@ def reproduce(
     _needs("snakemake", "papermill", "jupyter_book")
     _can_begin(run)
     spec = run.profile.spec if run.profile.path is None else os.path.relpath(run.profile.path, ROOT)
-    configuration = {"profile": spec, "run": os.path.relpath(run.folder, ROOT), "device": run.device,
-                     "depth": run.depth}
+    folder = os.path.relpath(run.folder, ROOT)
+    if set(folder) & set("{}"):
+        raise LsegreproError(f"Snakemake takes braces in a folder's name for patterns: choose another than {folder}")
+    configuration = {"profile": spec, "run": folder, "device": run.device, "depth": run.depth}
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile"), "--directory", str(ROOT),
         "--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "rules", "--keep-going",
+        "--nolock",  # its own locks outlive a kill; ours do not
     ]
     if cores or not snakemake_profile:  # a profile says it for its machines
         command += ["--cores", str(cores or os.cpu_count() or 1)]
     command += ["--dry-run"] * dry_run + ["--profile", snakemake_profile] * bool(snakemake_profile)
-    command += ["--config", *(f"{key}={value}" for key, value in configuration.items())]
+    # Snakemake reads values as YAML, where an unquoted 1e3 is a number; JSON's quotes are YAML's.
+    command += ["--config", *(f"{key}={json.dumps(value, ensure_ascii=False)}"
+                              for key, value in configuration.items())]
     environment = dict(os.environ)
     if run.data:
         environment[DATA_VARIABLE] = str(run.data.resolve())
-    code = subprocess.run(command, env=environment).returncode
+    # A dry run leaves no trace, not even a lock.
+    with contextlib.nullcontext() if dry_run else locked(run.folder / "reproduce", patience=GRACE):
+        code = run_group(command, environment)
     if code:
         raise LsegreproError("reproduce stopped; the first error is above. The same command goes on from there")
     if not dry_run:
@@ -105,20 +117,23 @@ def build(run: Run) -> Path:
         If Jupyter Book is not installed, or warns (its log is then shown).
     """
     _needs("jupyter_book")
-    site = run.folder / "site"
-    _stage(run, site)
-    program = Path(sys.executable).with_name("jupyter-book")  # it has no `python -m`
-    command = [str(program), "build", str(site), "-W", "--keep-going", "--all", "-q"]
-    log = site / "build.log"
-    # The extension that numbers the figures is to be that of this library, from wherever it is run.
-    before = os.environ.get("PYTHONPATH")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *([before] if before else [])])}
-    with open(log, "w", encoding="utf-8") as file:
-        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
-    if code:
-        (site / "_build/html/index.html").unlink(missing_ok=True)  # pages that lack something are no book
-        sys.stderr.write(log.read_text(encoding="utf-8")[-8000:])
-        raise LsegreproError(f"Jupyter Book stopped; the log above is {log}")
+    site, staged = run.folder / "site", run.folder / "site.new"
+    with locked(site, patience=GRACE):
+        _stage(run, staged)
+        program = Path(sys.executable).with_name("jupyter-book")  # it has no `python -m`
+        command = [str(program), "build", str(staged), "-W", "--keep-going", "--all", "-q"]
+        log = staged / "build.log"
+        # The extension that numbers the figures is to be that of this library, from wherever it is run.
+        before = os.environ.get("PYTHONPATH")
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *([before] if before else [])])}
+        with open(log, "w", encoding="utf-8") as file:
+            code = run_group(command, environment, stdout=file, stderr=subprocess.STDOUT)
+        if code:
+            sys.stderr.write(log.read_text(encoding="utf-8")[-8000:])
+            raise LsegreproError(f"Jupyter Book stopped; the log above is {log}")
+        if site.exists():
+            shutil.rmtree(site)
+        staged.rename(site)  # pages that lack something never have this name
     return site / "_build/html/index.html"
 
 
@@ -170,12 +185,17 @@ def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
     if name not in NOTEBOOKS:
         raise LsegreproError(f"no notebook {name!r}: choose one of {', '.join(NOTEBOOKS)}")
     _needs("papermill")
+    target = run.folder / "executed" / f"{name}.ipynb"
+    with locked(target, patience=PATIENCE):
+        remove_leftovers(target.parent)
+        return _execute(run, name, target, stand_in)
+
+
+def _execute(run: Run, name: str, target: Path, stand_in: bool) -> Path:
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    source, target = ROOT / "notebooks" / f"{name}.ipynb", run.folder / "executed" / f"{name}.ipynb"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".failed.ipynb")
+    source, partial = ROOT / "notebooks" / f"{name}.ipynb", target.with_suffix(".failed.ipynb")
     parameters = {"profile": run.profile.spec, "run_folder": run.folder.as_posix(), "device": run.device,
                   "stand_in": stand_in, "depth": run.depth}
     try:

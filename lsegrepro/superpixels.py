@@ -9,15 +9,14 @@ a superpixel holds the vote at every theta. Neither depends on torch.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from .cores import cores
 from .errors import LsegreproError
 from .files import atomic
 from .npz import read_arrays
+from .pools import pool, possible
 
 _CACHE_VERSION = 1  # part of every cache key: raise it when `oversegment` changes its answer
 
@@ -226,19 +226,24 @@ def oversegment_all(
         workers = cores()
     if workers < 1:
         raise LsegreproError(f"workers must be at least 1, got {workers}")
-    return _in_order(images, params, folder, workers)
+    return _in_order(images, params, folder, possible(workers))
+
+
+DIED = ("a superpixel worker ended early (out of memory, or a script without 'if __name__ == \"__main__\"'); "
+        "use workers=1")
+"""What is said of a worker that died."""
 
 
 def _in_order(images, params, folder, workers) -> Iterator[np.ndarray]:
     compute = (oversegment, params) if folder is None else (oversegment_cached, params, folder)
     waiting: deque[Future | np.ndarray] = deque()
-    pool = None
+    processes = None
 
     def ready() -> bool:
         head = waiting[0]
         return len(waiting) > 2 * workers or not isinstance(head, Future) or head.done()
 
-    try:
+    with contextlib.ExitStack() as stack:
         for image in images:
             _check_image(image)
             labels = None
@@ -247,21 +252,13 @@ def _in_order(images, params, folder, workers) -> Iterator[np.ndarray]:
             if labels is None and workers == 1:
                 labels = compute[0](image, *compute[1:])
             if labels is None:
-                pool = pool or ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-                labels = pool.submit(compute[0], image, *compute[1:])
+                processes = processes or stack.enter_context(pool(workers, DIED))
+                labels = processes.submit(compute[0], image, *compute[1:])
             waiting.append(labels)
             while waiting and ready():
                 yield _result(waiting.popleft())
         while waiting:
             yield _result(waiting.popleft())
-    except BrokenProcessPool as error:
-        raise LsegreproError(
-            "a superpixel worker ended early (out of memory, or a script without "
-            "'if __name__ == \"__main__\"'); use workers=1"
-        ) from error
-    finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
 
 
 def _result(item: Future | np.ndarray) -> np.ndarray:

@@ -111,7 +111,7 @@ def train(
             return out
         if team.first:
             for path in (out, card_path(out), _checkpoint(out), _curve(out)):
-                remove_leftovers(path)
+                remove_leftovers(path.parent, path.name)
         net = model.PatchNet(args.net, initialisation=args.initialisation, generator=torch_generator(args.seed),
                              output=args.output)
         if start is not None:
@@ -208,7 +208,7 @@ def _go_on(
             "versions": versions(),
             "final": rows[-1],
         })
-        checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)
     return out
 
 

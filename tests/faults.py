@@ -34,12 +34,13 @@ AREAS = {
 
 @dataclass
 class Row:
-    """A line of the table: one mark of one test, over all its parameters."""
+    """A line of the table: one mark of one test, over all the parameters that bear it."""
 
     area: str
     tried: str
     survived: str
     test: str
+    cases: set[str] = field(default_factory=set)
     outcomes: set[str] = field(default_factory=set)
     reason: str = ""
 
@@ -64,7 +65,7 @@ def rows(items: list[pytest.Item]) -> dict[tuple, Row]:
         test = item.nodeid.partition("[")[0]
         for mark in item.iter_markers("fault"):
             row = _row(mark, test)
-            found.setdefault((row.area, row.test, row.tried), row)
+            found.setdefault((row.area, row.test, row.tried), row).cases.add(item.nodeid)
     return found
 
 
@@ -107,7 +108,7 @@ class Recorder:
         if report.when != "call" and report.outcome == "passed":
             return
         for row in self.rows.values():
-            if row.test == report.nodeid.partition("[")[0]:
+            if report.nodeid in row.cases:
                 row.outcomes.add(report.outcome)
                 if report.skipped and isinstance(report.longrepr, tuple):
                     row.reason = report.longrepr[2].removeprefix("Skipped: ").replace("|", "/")

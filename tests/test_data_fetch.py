@@ -155,7 +155,7 @@ def get(root, *mirrors, **options):
     assert fetch.fetch("set", root, mirrors, say=said.append, **FAST | options) == [root / "nice" / "set"]
     assert {name: (root / "nice" / name).read_bytes() for name in FILES} == FILES
     assert len([*(root / "nice").rglob("*")]) == len(FILES) + 2  # and the folders set and photos
-    assert sorted(os.listdir(root / "downloads" / "set")) == [".lock", "set.tar"]
+    assert sorted(os.listdir(root / "downloads" / "set")) == ["set.tar"]
     assert (root / "downloads" / "set" / "set.tar").read_bytes() == WHOLE
     return said
 
@@ -317,7 +317,7 @@ def test_a_wrong_checksum_everywhere(server, root):
     first, second = bytes(len(WHOLE)), WHOLE[::-1]
     said = refused(root, server.at("/a/set.tar", content=first), server.at("/b/set.tar", content=second))
     assert said.count("another checksum") == 2 and not part(root).exists()
-    assert sorted(os.listdir(root / "downloads" / "set")) == [".lock"]
+    assert sorted(os.listdir(root / "downloads" / "set")) == []
 
 
 def test_wrong_bytes_of_one_mirror_do_not_spoil_another(server, root):

@@ -41,7 +41,7 @@ def test_the_committed_table_names_exactly_the_marked_tests(request):
 
 
 def test_the_order_of_the_tests_does_not_matter():
-    found = [faults.Row(area, f"tried {i}", "survived", f"tests/test_{i}.py::test_a", {"passed"})
+    found = [faults.Row(area, f"tried {i}", "survived", f"tests/test_{i}.py::test_a", outcomes={"passed"})
              for i, area in enumerate(faults.AREAS)]
     found[1].outcomes = {"skipped"}
     found[1].reason = "no photographs"

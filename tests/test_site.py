@@ -246,12 +246,12 @@ def test_a_build_that_warns_leaves_no_index(tmp_path, monkeypatch, capsys):
         index.parent.mkdir(parents=True)
         index.write_text("half a book")
         stdout.write("WARNING: a page lacks something\n")
-        return type("Done", (), {"returncode": 1})
+        return 1
 
-    monkeypatch.setattr(site.subprocess, "run", fake)
+    monkeypatch.setattr(site, "run_group", fake)
     run = open_run("quick", tmp_path / "run")
     with pytest.raises(LsegreproError) as error:
         site.build(run)
-    one_line(error, "Jupyter Book stopped", run.folder / "site" / "build.log")
+    one_line(error, "Jupyter Book stopped", run.folder / "site.new" / "build.log")
     assert "a page lacks something" in capsys.readouterr().err
     assert not (run.folder / "site" / "_build" / "html" / "index.html").exists()

@@ -166,7 +166,7 @@ def test_parallel_keeps_the_order(tmp_path):
 def test_cached_images_start_no_process(tmp_path, monkeypatch):
     image, params = photograph(20, 30), Superpixels()
     oversegment_cached(image, params, tmp_path)
-    monkeypatch.setattr(superpixels, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(superpixels, "pool", None)
     assert len(list(oversegment_all([image] * 3, params, tmp_path, workers=2))) == 3
 
 
@@ -176,7 +176,7 @@ def test_a_network_is_scored_on_superpixels_that_are_there(own_run, monkeypatch)
     path, before = own_run.scores_path(*network), own_run.scores(*network).digest
     path.unlink()
     monkeypatch.setattr(superpixels, "oversegment", None)
-    monkeypatch.setattr(superpixels, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(superpixels, "pool", None)
     assert own_run.scores(*network).digest == before
 
 

@@ -104,11 +104,7 @@ def test_networks_fan_out_to_gpus(snakemake, tmp_path, machine, threads):
 def test_reproduce_leaves_the_cores_to_a_profile(tiny_run, monkeypatch):
     commands = []
 
-    def run(command, **_):
-        commands.append(command)
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(site.subprocess, "run", run)
+    monkeypatch.setattr(site, "run_group", lambda command, environment: commands.append(command) or 0)
     for options in ({}, {"snakemake_profile": "there"}, {"snakemake_profile": "there", "cores": 3}):
         site.reproduce(tiny_run, dry_run=True, **options)
     with_cores = [command[command.index("--cores") + 1] if "--cores" in command else None for command in commands]

@@ -5,12 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import signal
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +16,8 @@ from tqdm import tqdm
 
 from ..cores import cores
 from ..errors import LsegreproError
-from ..files import atomic, is_lost, read_jsonl
+from ..files import atomic, is_lost, read_jsonl, remove_leftovers
+from ..pools import pool, possible
 from . import images
 from .index import Index
 from .report import Remark
@@ -75,7 +72,7 @@ def check(
                disable=not progress)
     try:
         with bar, open(path, "a", encoding="utf-8") as file:
-            for chunk, rows in zip(todo, _checked(index, todo, min(workers, len(todo))), strict=True):
+            for chunk, rows in zip(todo, _checked(index, todo, possible(min(workers, len(todo)))), strict=True):
                 done[chunk.start] = rows
                 file.write(json.dumps({"first": chunk.start, "rows": rows}) + "\n")
                 file.flush()
@@ -93,6 +90,7 @@ def check(
 
 def _begin(path: Path, identity: dict[str, Any]) -> dict[int, list]:
     """Chunks that an earlier call finished; the file is left so that lines can be added to it."""
+    remove_leftovers(path.parent, path.name)
     rows = read_jsonl(path) if path.is_file() else []
     rows = [row for row in rows[1:] if isinstance(row.get("rows"), list)] if rows and rows[0] == identity else []
     with atomic(path) as temporary:  # anew: a kill may have left half a line at its end
@@ -105,27 +103,19 @@ def _checked(index: Index, todo: list[range], workers: int) -> Iterator[list]:
         _start(index)
         yield from map(_check, todo)
         return
-    context = get_context("spawn")  # a fork would copy whatever threads of torch hold
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(index, True))
-    try:
-        yield from pool.map(_check, todo)
-    except BrokenProcessPool as error:
-        raise LsegreproError("a worker that decodes photographs ended early (out of memory, or a script without "
-                             "'if __name__ == \"__main__\"'); the same call goes on from there, also with workers=1"
-                             ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    died = ("a worker that decodes photographs ended early (out of memory, or a script without "
+            "'if __name__ == \"__main__\"'); the same call goes on from there, also with workers=1")
+    with pool(workers, died, _start, index) as processes:
+        yield from processes.map(_check, todo)
 
 
 _index: Index
 """The index that this worker decodes."""
 
 
-def _start(index: Index, worker: bool = False) -> None:
+def _start(index: Index) -> None:
     global _index
     _index = index
-    if worker:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
 
 
 def _check(chunk: range) -> list:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
 import re
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +16,9 @@ from tqdm import tqdm
 from .. import paper
 from ..cores import cores
 from ..errors import LsegreproError
-from ..files import read_json, write_json
+from ..files import read_json, remove_leftovers, write_json
 from ..locks import locked_folder
+from ..pools import pool, possible
 from . import WeakSet
 from .index import Index, label_codes
 from .shards import INDEX, QUALITY, RECORD, Maker, Shard, gather, spread
@@ -101,7 +97,7 @@ def prepare_shards(
     parts = spread(codes, -(-len(codes) * TYPICAL_BYTES // shard_bytes))
     plan = {"format": "lsegrepro shards 1", "source": source.digest, "photographs": len(codes), "shards": len(parts),
             "side": paper.IMAGE_SIDE, "quality": QUALITY}
-    workers = min(workers or cores(), len(parts))
+    workers = possible(min(workers or cores(), len(parts)))
     with _alone(out, plan):
         done = _in_processes(Maker(source, codes, out, plan), parts, workers, progress)
         index, defective, tars = gather(source, codes, out, len(parts))
@@ -129,8 +125,7 @@ def _alone(out: Path, plan: dict) -> Iterator[None]:
                                          "delete it or choose another folder")
         else:
             write_json(out / RECORD, {"plan": plan})
-        for stale in out.glob(".*.*.*"):  # the temporary names of `files.atomic`
-            stale.unlink()
+        remove_leftovers(out)
         yield
 
 
@@ -151,26 +146,19 @@ def _in_processes(maker: Maker, parts: Sequence[np.ndarray], workers: int, progr
             for number, rows in enumerate(parts):
                 count(maker.shard(number, rows), rows)
             return done
-        # Fresh processes: to fork one that has threads is not safe.
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (maker,))
-        try:
-            jobs = {pool.submit(_shard, number, rows): rows for number, rows in enumerate(parts)}
+        died = ("a process of the preparation died (killed, or out of memory): run the same command again, perhaps "
+                "with fewer --workers; finished shards are kept")
+        with pool(workers, died, _begin, maker) as processes:
+            jobs = {processes.submit(_shard, number, rows): rows for number, rows in enumerate(parts)}
             for job in as_completed(jobs):
                 count(job.result(), jobs[job])
-        except BrokenProcessPool as error:
-            raise LsegreproError("a process of the preparation died (killed, or out of memory): run the same command "
-                                 "again, perhaps with fewer --workers; finished shards are kept") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
     return done
 
 
 def _begin(maker: Maker) -> None:
-    """Keep what a worker works with; and let it end with its parent, even if that one is killed."""
+    """Keep what a worker works with."""
     global _maker
     _maker = maker
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
 def _shard(number: int, rows: np.ndarray) -> Shard:
