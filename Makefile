@@ -2,6 +2,7 @@
 # make test   ruff and the tests
 # make env    only the environment, .venv, that both use
 # make lock   resolve the pins again (needs the network)
+# make components  write again what the project is made of and under which licences (after make lock and make env)
 # make publish  a run of profile local (RUN=runs/local) becomes the published one
 # make clean  remove .venv, every run and every cache
 #
@@ -9,7 +10,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help book test env lock clean publish
+.PHONY: help book test env lock components clean publish
 
 # The first interpreter on PATH that is 3.11 or 3.12.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
@@ -45,6 +46,9 @@ $(STAMP): pyproject.toml requirements-torch.txt requirements.lock
 lock: env
 	$(PIP) install uv
 	$(BIN)/python tools/lock.py
+
+components: env
+	$(BIN)/python tools/components.py
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info .snakemake .pytest_cache .ruff_cache .hypothesis

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from . import paper
 from .errors import LsegreproError, one_line
@@ -120,10 +120,7 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], metadata: d
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    try:
-        save_file(tensors, path, metadata=metadata)
-    except SafetensorError as error:  # a full disk is one; `atomic` tells the user of an OSError
-        raise OSError(str(error)) from error
+    path.write_bytes(save(tensors, metadata))  # `save_file` has a temporary file of its own, which outlives a kill
 
 
 def to_json(value: object) -> str:

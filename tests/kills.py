@@ -59,7 +59,7 @@ NEEDS = {"mine": ["train"], "score": ["train", "regions"]}
 """Commands whose results are there before."""
 
 WAYS = ("moment", "write", "pause", "SIGTERM", "SIGINT")
-"""SIGKILL at a moment drawn from the whole time, in the middle of a write, after SIGSTOP and SIGCONT; gentler signals."""
+"""SIGKILL at a moment drawn from the whole time, in the middle of a write, after a pause; and gentler signals."""
 
 UNFINISHED = (".checkpoint", ".parts", ".jsonl")
 """What grows while a command works, under names of its own."""
@@ -165,7 +165,8 @@ def campaign(name: str, folder: Path, kills: int, rng: random.Random) -> dict:
             continue
         met[way] += 1
         told = {"SIGTERM": (143, -signal.SIGTERM), "SIGINT": (130, -signal.SIGINT)}
-        if code is not None and (code not in told.get(way, ()) or (code > 0 and "the same command goes on" not in said)):
+        silent = code is not None and code > 0 and "the same command goes on" not in said
+        if code is not None and (code not in told.get(way, ()) or silent):
             wrong.append(f"{way}: exit code {code}: {said[-300:]}")
         if "Traceback" in said:
             wrong.append(f"{way}: {said[-1500:]}")
