@@ -36,7 +36,7 @@ function bagExplorer(root, data) {
   const shares = draw("svg", {class: "lse-shares", role: "img"}), shareTitle = title("");
   const way = draw("svg", {class: "lse-way", role: "img"});
   const slider = make("input", {type: "range", min: -ENDS, max: ENDS, step: .02, "aria-label": "temperature r, on a logarithmic scale"});
-  const output = make("output", {class: "lse-r", "aria-live": "off"}), list = make("dl", {class: "lse-found"}), far = make("p", {class: "lse-far"});
+  const output = make("output", {class: "lse-r", "aria-live": "off"}), list = make("tbody"), far = make("p", {class: "lse-far"});
   const marks = make("div", {class: "lse-marks"}, ...[["to the mean", -ENDS], ["LSE, r = 1", 0], ["to the max", ENDS]].map(
     ([name, to]) => button(name, () => { power = to; refresh(); })));
   const chart = wayChart(way, to => { power = to; refresh(); });
@@ -44,7 +44,7 @@ function bagExplorer(root, data) {
   root.style.setProperty("--lse-right", chart.right + "px");
   root.append(make("div", {class: "lse-body"}, presets, title("Score of each patch: drag it between \u22121 and 1"), columns,
     shareTitle, shares, title("From the mean to the maximum: the aggregated score against r"), way,
-    make("div", {class: "lse-slide"}, slider), make("div", {class: "lse-row"}, output, marks), list, far));
+    make("div", {class: "lse-slide"}, slider), make("div", {class: "lse-row"}, output, marks), make("table", {class: "lse-read"}, list), far));
   slider.addEventListener("input", () => { power = slider.valueAsNumber; refresh(); });
   let width = 0;
   refresh();
@@ -76,8 +76,8 @@ function bagExplorer(root, data) {
       + found.max.toFixed(3) + ", as r grows; at r = " + temper(r) + " it is " + found.tempered.toFixed(3));
     const rows = [["mean (r \u2192 0)", found.mean], ["LSE with 1/N, r = " + temper(r), found.tempered], ["max (r \u2192 \u221e)", found.max],
       ["the paper\u2019s LSE: r = 1, without 1/N", found.lse]];
-    list.replaceChildren(...rows.flatMap(([name, value], i) => [
-      make("dt", i === 1 ? {class: "lse-here-now"} : {}, name), make("dd", i === 1 ? {class: "lse-here-now"} : {}, fixed(value, 3))]));
+    list.replaceChildren(...rows.map(([name, value], i) => make("tr", {class: i === 1 ? "lse-now" : ""},
+      make("th", {scope: "row"}, name), make("td", {}, fixed(value, 3)))));
     const toMean = found.weights.reduce((sum, w) => sum + Math.abs(w - 1 / count), 0) / 2, toMax = 1 - found.weights[found.winner];
     far.textContent = "Of this gradient, " + percent(toMean) + " would have to move to make it the mean\u2019s, and " + percent(toMax)
       + " to make it the max\u2019s.";

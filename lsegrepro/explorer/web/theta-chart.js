@@ -11,11 +11,13 @@ function thetaChart(svg, legend, data, move) {
   const add = (name, attributes, ...text) => svg.appendChild(draw(name, attributes, ...text));
 
   function line(values, attributes) {
-    let path = "";
+    let path = "", before = null;
     values.forEach((v, k) => {
-      if (v !== null) path += (path ? "H" + x(k).toFixed(1) + "V" : "M" + x(k).toFixed(1) + " ") + y(v).toFixed(1);
+      if (v === before) return;  // a step holds until the next
+      before = v;
+      path += (path ? "H" + x(k).toFixed(1) + "V" : "M" + x(k).toFixed(1) + " ") + y(v).toFixed(1);
     });
-    add("path", {...attributes, d: path || "M0 0"});
+    add("path", {...attributes, d: path ? path + "H" + x(last).toFixed(1) : "M0 0"});
   }
 
   function axes() {

@@ -113,11 +113,11 @@ function layout(root, data) {
   picture?.append(...data.pictures.map(({name}, i) => make("option", {value: i}, name)));
   const row = make("div", {class: "lse-row"}, make("label", {}, "Network", network));
   if (picture) row.append(make("label", {}, "Picture", picture));
-  const called = make("th", {scope: "col"}), line = name => {
+  const called = make("th", {scope: "col"}), line = (name, now) => {
     const cells = [0, 1, 2].map(() => make("td"));
-    return {cells, row: make("tr", {}, make("th", {scope: "row"}, name), ...cells)};
+    return {cells, row: make("tr", {class: now}, make("th", {scope: "row"}, name), ...cells)};
   };
-  const raw = line("single pixels"), voted = line("after the vote");
+  const raw = line("single pixels", ""), voted = line("after the vote", "lse-now");
   const table = make("table", {class: "lse-read"},
     make("thead", {}, make("tr", {}, make("td"), called, make("th", {scope: "col"}, "AP, this picture"),
       make("th", {scope: "col"}, "AP " + data.on))),
