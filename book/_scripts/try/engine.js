@@ -53,11 +53,14 @@ lsegrepro.add("engine", () => {
       // They are UMD bundles: without `exports` they put their functions into the global `tf`.
       for (const text of scripts) (0, eval)(text);
       const tf = globalThis.tf;
+      // On a binary that does not compile, or for which memory is short, its start never ends.
+      if (!WebAssembly.validate(await (await fetch(binary)).arrayBuffer())) throw new Error("the binary is damaged");
       if (!await tf.env().getAsync("WASM_HAS_SIMD_SUPPORT")) throw new Error("no vector instructions");
       tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);  // each worker is one thread
       const names = ["", "-simd", "-threaded-simd"].map(kind => `tfjs-backend-wasm${kind}.wasm`);
       tf.wasm.setWasmPaths(Object.fromEntries(names.map(name => [name, binary])), true);
-      if (!await tf.setBackend("wasm")) throw new Error("WebAssembly did not start");
+      const late = new Promise(resolve => setTimeout(resolve, 60_000, false));
+      if (!await Promise.race([tf.setBackend("wasm"), late])) throw new Error("WebAssembly did not start");
       return {
         name: "WebAssembly",
         fixed(b, k, n) {

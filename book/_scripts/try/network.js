@@ -97,7 +97,8 @@ lsegrepro.add("network", () => {
   const first = (network, pixels, columns) => {
     const [k] = network.filters, [p] = network.pools, [channels] = network.hidden;
     const rows = pixels.length / columns / 3 - k + 1, wide = columns - k + 1, line = wide * channels;
-    const x = Float32Array.from(pixels, value => value * (2 / 255) - 1);
+    const x = new Float32Array(pixels.length);
+    for (let i = 0; i < x.length; i++) x[i] = pixels[i] * (2 / 255) - 1;
     const map = new Float32Array(rows * line), patches = new Float32Array(wide * k * k * 3);
     for (let row = 0; row < rows; row++) {
       for (let column = 0, to = 0; column < wide; column++) for (let dy = 0; dy < k; dy++) {

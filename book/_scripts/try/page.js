@@ -183,7 +183,7 @@ lsegrepro.add("page", () => {
 
   // What was found, at any theta.
 
-  const colour = (r, g, b) => new Uint32Array(new Uint8Array([r, g, b, 255]).buffer)[0];
+  const colour = (r, g, b) => (255 << 24 | b << 16 | g << 8 | r) >>> 0;  // as every machine with a browser has it
   const panels = ["photograph", "probability", "raw", "voted"].map(name => {
     const figure = find(`.lse-${name}`), canvas = figure.querySelector("canvas");
     return {canvas, pen: canvas.getContext("2d"), caption: figure.querySelector("figcaption")};
@@ -204,12 +204,12 @@ lsegrepro.add("page", () => {
       panels[i].canvas.setAttribute("aria-label", text);
     };
     const {floor, ceiling, colours, green} = published, tinted = new Uint32Array(n), plain = sheets[0].words;
-    for (let i = 0; i < n; i++) {
-      const [r, g, b] = data.subarray(3 * i, 3 * i + 3);
-      plain[i] = colour(r, g, b);
-      tinted[i] = colour(r + green[0] >> 1, g + green[1] >> 1, b + green[2] >> 1);
+    const heat = Uint32Array.from(colours, ([r, g, b]) => colour(r, g, b));
+    for (let i = 0, at = 0; i < n; i++, at += 3) {
+      plain[i] = colour(data[at], data[at + 1], data[at + 2]);
+      tinted[i] = colour(data[at] + green[0] >> 1, data[at + 1] + green[1] >> 1, data[at + 2] + green[2] >> 1);
       const part = (raw[i] / 65535 - floor) / (ceiling - floor);
-      sheets[1].words[i] = colour(...colours[Math.max(0, Math.min(255, Math.round(255 * part)))]);
+      sheets[1].words[i] = heat[Math.max(0, Math.min(255, Math.round(255 * part)))];
     }
     draw(0);
     draw(1);
@@ -243,7 +243,7 @@ lsegrepro.add("page", () => {
     Object.assign(root.dataset, {engine, seconds: found.seconds.toFixed(2)});
     root.segmentation = found;  // for whoever looks with the browser's tools, and for the tests
     state("done", `${model} calls ${percent(part)} of ${found.name} ${cls}, at theta ${theta}. `
-      + `${found.seconds.toFixed(1)} s in ${engine}, ${scorers.length} at a time.`);
+      + `It took ${found.seconds.toFixed(1)} s with ${engine} in ${scorers.length} workers.`);
   };
 
   const save = async kind => {

@@ -10,7 +10,9 @@ lsegrepro.add("photograph", () => {
    * Returns height, width and copies, Uint8Array (height, width, 3) each.
    */
   const read = async (blob, sizes) => {
-    const bitmap = await createImageBitmap(blob, {colorSpaceConversion: "none"});
+    const bitmap = await createImageBitmap(blob, {colorSpaceConversion: "none"}).catch(() => {
+      throw new Error("this picture is damaged, or of a kind that the browser cannot draw");
+    });
     const {height, width} = bitmap, strip = Math.max(1, Math.min(height, Math.floor((1 << 20) / width)));
     const copies = sizes(height, width).map(([high, wide]) => byRows(height, width, high, wide));
     const canvas = new OffscreenCanvas(width, strip), pen = canvas.getContext("2d", {willReadFrequently: true});

@@ -30,7 +30,8 @@ lsegrepro.add("superpixels", () => {
   /** Positions of non-negative numbers in ascending order; of equal ones the earlier comes first. */
   const order = costs => {
     const words = new Uint16Array(costs.buffer, costs.byteOffset, costs.length * 4);
-    let from = Uint32Array.from(costs, (_, i) => i), to = new Uint32Array(costs.length);
+    let from = new Uint32Array(costs.length), to = new Uint32Array(costs.length);
+    for (let i = 0; i < from.length; i++) from[i] = i;
     for (let digit = 0; digit < 4; digit++) {  // a double that is not negative sorts as its bits do
       const starts = new Uint32Array(65537);
       for (let i = 0; i < costs.length; i++) starts[words[i * 4 + digit] + 1]++;

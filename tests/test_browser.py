@@ -1,0 +1,462 @@
+"""The page "Try a photograph": what runs in the browser against the library, in a browser with no network."""
+
+import base64
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, one_line
+from PIL import Image
+from torch.nn import functional
+
+from lsegrepro import LsegreproError, browser, dense, paper, segment, superpixels
+from lsegrepro.data import images
+from lsegrepro.evaluation import threshold
+from lsegrepro.model import PatchNet
+from lsegrepro.published import PROFILE, PUBLISHED
+from lsegrepro.run import open_run
+from lsegrepro.superpixels import Superpixels
+from lsegrepro.weights import save_weights
+
+SCRIPTS, RUNTIME = ROOT / "book" / "_scripts" / "try", ROOT / "book" / "_vendor" / "tfjs"
+CLOSE = 1e-3  # what the page promises, of scores and probabilities
+HELPERS = """() => {
+    window.bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+    window.text = array => {
+        const all = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+        let out = "";
+        for (let i = 0; i < all.length; i += 8192) out += String.fromCharCode(...all.subarray(i, i + 8192));
+        return btoa(out);
+    };
+}"""
+
+
+def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A picture of blobs and fine noise, (H, W, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (height // 40 + 2, width // 40 + 2, 3)).astype(np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)).astype(int)
+    return (smooth + rng.integers(-12, 13, smooth.shape)).clip(0, 255).astype(np.uint8)
+
+
+def text(array) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def array(said: str, dtype, shape) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(said), dtype).reshape(shape)
+
+
+def png(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "png")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The page with its scripts, laid out as in a built book, without the theme around it."""
+    root = tmp_path_factory.mktemp("site with ünusual name")
+    shutil.copytree(SCRIPTS, root / "_static" / "try")
+    browser.write(root / "_static" / "try", RUNTIME)
+    source = (ROOT / "book" / "try.md").read_text(encoding="utf-8")
+    html = re.search(r"```\{raw\} html\n(.*?)```", source, re.S)[1]
+    (root / "book").mkdir()
+    (root / "book" / "try.html").write_text(
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Try</title><body>{html}', encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium is installed")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def served(folder):
+    """The address of the folder on this machine."""
+    handler = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *given: None})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+@pytest.fixture
+def visit(chromium, folder, served):
+    """Open the page on disk or served; at the end, nothing was asked of another place, and nothing complained."""
+    asked, said = [], []
+    with contextlib.ExitStack() as stack:
+
+        def start(how: str = "disk", query: str = ""):
+            base = folder.as_uri() if how == "disk" else served
+            context = stack.enter_context(contextlib.closing(chromium.new_context(accept_downloads=True)))
+            page = context.new_page()
+
+            def only_own(route):
+                url = route.request.url
+                if url.startswith((base, "blob:", "data:")):
+                    route.continue_()
+                else:
+                    asked.append(url)
+                    route.abort()
+
+            context.route("**/*", only_own)
+            page.on("request", lambda request: None if request.url.startswith((base, "blob:", "data:"))
+                    else asked.append(request.url))
+            page.on("console", lambda message: said.append(message.text)
+                    if message.type in ("error", "warning") else None)
+            page.on("pageerror", lambda error: said.append(str(error)))
+            page.goto(f"{base}/book/try.html{query}")
+            page.evaluate(HELPERS)
+            return page
+
+        yield start
+    assert asked == [] and said == []
+
+
+@pytest.fixture(scope="module")
+def rooms(chromium, folder):
+    """The page on disk, for calling its functions, with the runtime loaded."""
+    page = chromium.new_page()
+    page.goto((folder / "book" / "try.html").as_uri())
+    page.evaluate(HELPERS)
+    page.add_script_tag(url=(folder / "_static" / "try" / "runtime.js").as_uri())
+    yield page
+    page.close()
+
+
+# What the build writes
+
+
+def test_the_runtime_is_the_one_that_is_named():
+    named = dict(re.findall(r"^([0-9a-f]{64})  tfjs/(\S+)$", (RUNTIME.parent / "README.md").read_text(), re.M)[::-1])
+    assert {name: digest for digest, name in named.items()} == {
+        name: hashlib.sha256((RUNTIME / name).read_bytes()).hexdigest() for name in browser.RUNTIME}
+    for licence in ("LICENSE", "LICENSE-XNNPACK"):
+        assert (RUNTIME / licence).is_file()
+
+
+def test_the_networks_are_those_of_the_command(folder):
+    published = json.loads((folder / "_static/try/networks.js").read_text().partition(" = ")[2].rstrip(";\n"))
+    assert {network["key"] for network in published["networks"]} >= {"LSE1-cat", "max1-cat"}
+    for network in published["networks"]:
+        weights, theta = segment.published_network(network["model"], network["cls"], "cpu")
+        assert (network["theta"], network["sha256"]) == (theta, weights.sha256)
+        script = (folder / f"_static/try/network-{network['key']}.js").read_text()
+        content = base64.b64decode(json.loads(script.partition(" = ")[2].rstrip(";\n")))
+        assert hashlib.sha256(content).hexdigest() == weights.sha256
+    assert Superpixels(**published["superpixels"]) == segment.published_run("cpu").profile.superpixels
+
+
+def test_the_build_needs_no_torch(tmp_path):
+    code = ("import sys; sys.modules['torch'] = None; from pathlib import Path; from lsegrepro import browser; "
+            f"browser.write(Path({str(tmp_path)!r}), Path({str(RUNTIME)!r}))")
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert (tmp_path / "networks.js").is_file() and (tmp_path / "cat.js").is_file()
+
+
+def test_what_does_not_fit_is_refused(tmp_path):
+    with pytest.raises(LsegreproError) as error:
+        browser.write(tmp_path, tmp_path)
+    one_line(error, tmp_path, "lacks tf-core.es2017.min.js")
+    run = open_run(PROFILE, tmp_path / "run", compute=False)
+    assert browser.networks(run) == []
+    shutil.copytree(PUBLISHED / "weights", run.folder / "weights")
+    assert browser.networks(run)[0]["theta"] == paper.THETA["cat"]  # no evidence of train is beside them
+    with open(run.weights_path("LSE1", "cat", 2), "ab") as file:
+        file.write(b"more")
+    with pytest.raises(LsegreproError) as error:
+        browser.networks(run)
+    one_line(error, "LSE1-cat-round2-seed0.safetensors and its card do not belong together")
+
+
+# Each function against the library's
+
+
+@pytest.mark.parametrize("size, to", [
+    ((300, 451), (300, 300)), ((400, 555), (300, 416)), ((40, 55), (300, 412)), ((700, 301), (698, 300)),
+    ((800, 301), (297, 112)), ((70, 55), (33, 41)), ((1, 9), (3, 27)), ((50, 50), (50, 50)), ((64, 90), (64, 31)),
+])
+def test_bytes_are_resized_as_pillow_does(rooms, size, to):
+    image = np.random.default_rng(1).integers(0, 256, (*size, 3)).astype(np.uint8)
+    got = rooms.evaluate("""({image, size, to}) => {
+        const resize = lsegrepro.use("resample").byRows(...size, ...to), data = bytes(image), line = size[1] * 3;
+        for (let y = 0; y < size[0]; y += 7) {
+            const rows = Math.min(7, size[0] - y);
+            resize.rows(data.subarray(y * line, (y + rows) * line), rows, 3);
+        }
+        return text(resize.done());
+    }""", dict(image=text(image), size=size, to=to))
+    assert np.array_equal(array(got, np.uint8, (*to, 3)), images.resize(image, *to))
+
+
+@pytest.mark.parametrize("height, width", [(600, 900), (375, 500), (333, 1001), (7, 5), (1000, 300), (1225, 350)])
+def test_the_sizes_are_the_library_s(rooms, height, width):
+    got = rooms.evaluate('size => lsegrepro.use("resample").shortSide(...size, 300)', [height, width])
+    assert tuple(got) == images.short_side(np.zeros((height, width, 3), np.uint8), 300).shape[:2]
+
+
+@pytest.mark.parametrize("size, to", [((30, 40), (95, 127)), ((90, 61), (30, 20)), ((30, 45), (30, 45))])
+def test_probabilities_are_resized_as_torch_does(rooms, size, to):
+    values = np.random.default_rng(2).random(size, np.float32)
+    got = rooms.evaluate("""({values, size, to}) => {
+        const row = lsegrepro.use("resample").plane(new Float32Array(bytes(values).buffer), ...size, ...to);
+        return Array.from({length: to[0]}, (_, y) => [...row(y)]);
+    }""", dict(values=text(values), size=size, to=to))
+    expected = functional.interpolate(torch.from_numpy(values)[None, None], to, mode="bilinear", antialias=True)[0, 0]
+    assert np.abs(np.array(got) - expected.numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize("image, params", [
+    (drawn(90, 133), Superpixels(100, 0.8, 20)),
+    (drawn(60, 41, 1), Superpixels(30, 1.6, 1)),
+    (drawn(50, 70, 2), Superpixels(200, 0.8, 400)),
+    (np.random.default_rng(3).integers(0, 256, (40, 55, 3)).astype(np.uint8), Superpixels(300, 0.5, 7)),
+    (drawn(2, 90, 4), Superpixels(200, 0.8, 3)),
+    (drawn(1, 50, 5), Superpixels(200, 0.8, 3)),
+    (np.zeros((12, 17, 3), np.uint8), Superpixels()),
+], ids=["usual", "small", "published", "noise", "thin", "line", "flat"])
+def test_superpixels_are_those_of_scikit_image(rooms, image, params):
+    height, width = image.shape[:2]
+    got = rooms.evaluate("""({image, height, width, params}) => {
+        const {labels, count} = lsegrepro.use("superpixels").cut(bytes(image), height, width, params);
+        return [text(labels), count];
+    }""", dict(image=text(image), height=height, width=width, params=asdict(params)))
+    expected = superpixels.oversegment(image, params)
+    assert np.array_equal(array(got[0], np.int32, (height, width)), expected) and got[1] == expected.max() + 1
+
+
+@pytest.mark.parametrize("size, small", [((40, 60), (40, 60)), ((50, 70), (17, 23))])
+def test_the_vote_is_the_library_s(rooms, size, small):
+    rng = np.random.default_rng(6)
+    codes = rng.integers(0, 65536, size).astype(np.uint16)
+    codes[rng.random(size) < 0.3] = 40000  # ties
+    labels = np.unique(rng.integers(0, 30, small), return_inverse=True)[1].reshape(small).astype(np.int32)
+    rows, columns = (((np.arange(a) + 0.5) * b / a).astype(int) for a, b in zip(size, small, strict=True))
+    statistics, sizes = rooms.evaluate("""({codes, size, labels, small, count}) => {
+        const found = lsegrepro.use("superpixels").vote(new Uint16Array(bytes(codes).buffer), ...size,
+            {labels: new Int32Array(bytes(labels).buffer), count}, ...small);
+        return [[...found.statistics], [...found.sizes]];
+    }""", dict(codes=text(codes), size=size, labels=text(labels), small=small, count=int(labels.max()) + 1))
+    full = labels[rows[:, None], columns]
+    assert statistics == superpixels.order_statistic(codes, full).tolist()
+    assert sizes == superpixels.superpixel_sizes(full).tolist()
+
+
+SCORE = """async ({weights, architecture, image, height, width, bands, plain}) => {
+    const engines = lsegrepro.use("engine"), network = lsegrepro.use("network");
+    const engine = plain ? engines.plain : await (window.opened ??= engines.open(lsegrepro.runtime));
+    const net = network.load(bytes(weights).buffer, architecture, engine);
+    const plan = network.plan(architecture, height, width, bands), padded = network.pad(bytes(image), plan);
+    const parts = plan.bands.map(({from, to}) =>
+        network.first(net, padded.slice(from * plan.columns * 3, to * plan.columns * 3), plan.columns));
+    const scores = new Float32Array(2 * height * width);
+    for (let f = 0; f < plan.fragments; f++) {
+        const whole = Float32Array.from(parts.flatMap(pieces => [...pieces[f]]));
+        const part = network.rest(net, whole, plan.inside);
+        for (let y = Math.floor(f / plan.p1), row = 0; y < height; y += plan.p1, row++)
+            for (let x = f % plan.p1, at = row * plan.outside.width * 2; x < width; x += plan.p1, at += 2)
+                for (const c of [0, 1]) scores[(c * height + y) * width + x] = part[at + c];
+    }
+    return [engine.name, text(scores)];
+}"""
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["javascript", "webassembly"])
+@pytest.mark.parametrize("geometry, size, bands", [
+    ("LSE1", (37, 50), 1), ("LSE1", (64, 16), 3), ("LSE1", (1, 60), 2), ("LSE2", (21, 35), 2), ("LSE2", (67, 5), 1),
+])
+def test_scores_are_those_of_dense(rooms, tmp_path, geometry, size, bands, plain):
+    """On networks of few units and large weights, whose scores fill the range."""
+    known = paper.ARCHITECTURES[geometry]
+    small = paper.Architecture("small", (4, 6, 9, 10), known.filters, known.pools, known.patch, known.patches, 0)
+    net = PatchNet(small, generator=torch.Generator().manual_seed(0)).eval()
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.mul_(3)
+    save_weights(tmp_path / "w.safetensors", net, {})
+    image = drawn(*size, seed=7)
+    name, got = rooms.evaluate(SCORE, dict(
+        weights=text(np.frombuffer((tmp_path / "w.safetensors").read_bytes(), np.uint8)), architecture=asdict(small),
+        image=text(image), height=size[0], width=size[1], bands=bands, plain=plain))
+    assert name == ("JavaScript" if plain else "WebAssembly")
+    expected = dense.score_map(net, image).numpy()
+    assert expected.std() > 0.1
+    assert np.abs(array(got, np.float32, (2, *size)) - expected).max() < 5e-5
+
+
+@pytest.mark.parametrize("runtime", [
+    "null", '{scripts: ["throw new Error()"], binary: ""}', '{scripts: [], binary: "data:,"}',
+    '{...lsegrepro.runtime, binary: "data:application/wasm;base64,AGFzbQ=="}',
+], ids=["absent", "failing", "empty", "cut off"])
+def test_without_webassembly_javascript_does_it(visit, folder, runtime):
+    page = visit()
+    page.add_script_tag(url=(folder / "_static/try/runtime.js").as_uri())
+    assert page.evaluate(f'async () => (await lsegrepro.use("engine").open({runtime})).name') == "JavaScript"
+
+
+READ = """async file => {
+    const {height, width, copies} = await lsegrepro.use("photograph").read(new Blob([bytes(file)]),
+        (high, wide) => [[high, wide]]);
+    return [height, width, text(copies[0])];
+}"""
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "RGBA"])
+def test_a_png_is_read_as_the_library_does(rooms, mode):
+    image = Image.fromarray(drawn(83, 120, 8)).convert(mode)
+    if mode == "RGBA":
+        image.putalpha(Image.fromarray((np.arange(83 * 120) % 2 * 255).reshape(83, 120).astype(np.uint8)))
+    file = io.BytesIO()
+    image.save(file, "png")
+    height, width, got = rooms.evaluate(READ, base64.b64encode(file.getvalue()).decode())
+    expected = images.decode_image(file.getvalue(), "it")
+    assert np.array_equal(array(got, np.uint8, (height, width, 3)), expected)
+
+
+@pytest.mark.parametrize("turn", [1, 3, 6, 8])
+def test_a_photograph_is_turned_upright(rooms, turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    file = io.BytesIO()
+    Image.fromarray(drawn(64, 96, 9)).save(file, "jpeg", quality=95, subsampling=0, exif=exif)
+    height, width, got = rooms.evaluate(READ, base64.b64encode(file.getvalue()).decode())
+    expected = images.decode_image(file.getvalue(), "it")
+    assert (height, width) == expected.shape[:2]
+    assert np.abs(array(got, np.uint8, (height, width, 3)).astype(int) - expected).max() <= 4  # two decoders
+
+
+# The page as a reader meets it
+
+
+def settled(page, *states: str) -> str:
+    page.wait_for_function("states => states.includes(document.querySelector('.lse-try').dataset.state)",
+                           arg=states, timeout=300_000)
+    return page.inner_text("[role=status]")
+
+
+def drop(page, name: str, content: bytes, kind: str) -> None:
+    given = page.evaluate_handle("""({name, content, kind}) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([bytes(content)], name, {type: kind}));
+        return transfer;
+    }""", dict(name=name, content=base64.b64encode(content).decode(), kind=kind))
+    page.dispatch_event("main, body", "drop", {"dataTransfer": given})
+
+
+def saved(page, kind: str) -> tuple[str, np.ndarray]:
+    with page.expect_download() as waiting:
+        page.click(f".lse-save-{kind}")
+    return waiting.value.suggested_filename, np.asarray(Image.open(waiting.value.path()))
+
+
+@pytest.mark.parametrize("how", ["disk", "served"])
+def test_a_picture_is_segmented_as_the_command_does(visit, how):
+    """The cat on disk, a larger drawn picture dropped on the served page: scores, masks, numbers and files."""
+    page = visit(how)
+    if how == "disk":
+        from skimage.data import chelsea
+
+        image, name = chelsea(), "chelsea"
+        page.click(".lse-cat")
+    else:
+        image, name = drawn(330, 352, 10), "a drawing"
+        drop(page, "a drawing.png", png(image), "image/png")
+    said = settled(page, "done", "failed")
+    assert re.fullmatch(r"LSE1 calls [\d.]+ % of .+ cat, at theta 0\.\d+\. It took .+ with WebAssembly in \d workers\.",
+                        said), said
+    weights, theta = segment.published_network("LSE1", "cat", "cpu")
+    expected = segment.segment(weights, image, theta)
+    seen = images.short_side(image, 300)
+    scores = array(page.evaluate("() => text(document.querySelector('.lse-try').segmentation.scores)"),
+                   np.float32, (2, *seen.shape[:2]))
+    assert np.abs(scores - dense.score_map(weights.net, seen).numpy()).max() < CLOSE
+
+    file, codes = saved(page, "probability")
+    assert file == f"{name}-cat-probability.png" and codes.dtype == np.uint16
+    assert np.abs(codes.astype(int) - expected.codes).max() < CLOSE * 65535
+    file, mask = saved(page, "mask")
+    assert file == f"{name}-cat-mask.png" and np.array_equal(np.unique(mask), [0, 255])
+    assert (mask.astype(bool) != expected.mask).mean() < 0.001
+
+    labels = segment.cut(image, segment.published_run("cpu").profile.superpixels)
+    own = superpixels.smooth(codes.astype(np.uint16), labels)
+    page.focus(".lse-try [type=range]")
+    for key in ("End", "Home", "PageUp", "ArrowRight"):
+        page.keyboard.press(key)
+        shown = page.evaluate("() => ({...document.querySelector('.lse-try').dataset})")
+        level = threshold(float(shown["theta"]))
+        assert (int(shown["raw"]), int(shown["voted"])) == ((codes > level).sum(), (own > level).sum())
+        assert f"theta {shown['theta']}" in page.get_attribute(".lse-try [type=range]", "aria-valuetext")
+    page.click(".lse-chosen")
+    assert page.inner_text(".lse-try output") == f"{theta:.3f}"
+    canvases = page.eval_on_selector_all(".lse-try canvas", "all => all.map(c => [c.width, c.ariaLabel.length > 0])")
+    assert canvases == [[image.shape[1], True]] * 4
+
+
+@pytest.mark.parametrize("name, content, part", [
+    ("cat.jpg", b"not a picture at all", "not a picture that the browser can read"),
+    ("cat.png", png(drawn(40, 50))[:90], "this picture is damaged"),
+    ("cat.svg", b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", "of a kind that the browser cannot draw"),
+    ("empty.png", b"", "the file is empty"),
+    ("thread.png", png(drawn(2, 50)), "50x2 pixels are too narrow; crop it first"),
+    ("huge.gif", b"GIF89a" + (20000).to_bytes(2, "little") * 2 + b"\0\0\0,\0\0\0\0"
+     + (20000).to_bytes(2, "little") * 2 + b"\0\2\0;", "huge.gif: "),
+], ids=["text", "cut off", "drawing", "empty", "narrow", "huge"])
+def test_what_is_no_photograph_is_refused_in_one_line(visit, tmp_path, name, content, part):
+    (tmp_path / name).write_bytes(content)
+    page = visit()
+    page.set_input_files(".lse-try [type=file]", tmp_path / name)
+    said = settled(page, "failed", "done")
+    assert said.startswith(f"{name}: ") and part in said and "\n" not in said
+    assert page.is_hidden(".lse-result") and page.is_hidden(".lse-work")
+
+
+def test_the_work_can_be_cancelled_and_begun_again(visit):
+    page = visit("served")
+    for _ in range(2):
+        page.click(".lse-cat")
+        settled(page, "working")
+        page.click(".lse-cancel")
+        assert settled(page, "idle") == "Cancelled."
+        assert page.is_hidden(".lse-work") and page.is_hidden(".lse-result")
+    page.wait_for_timeout(300)
+    assert page.get_attribute(".lse-try", "data-state") == "idle" and len(page.workers) == 0
+
+
+def test_every_control_has_a_name(visit):
+    page = visit()
+    names = page.eval_on_selector_all(".lse-try :is(input, select, button, progress)", """all => all.map(e =>
+        e.getAttribute("aria-label") || e.labels?.[0]?.innerText.trim() || e.innerText.trim())""")
+    assert all(names[:3]) and len(names) == 9
+    assert urlsplit(page.url).scheme == "file"
+
+
+def test_a_book_built_without_its_networks_says_so(chromium, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "site", ignore=shutil.ignore_patterns("networks.js"))
+    page = chromium.new_page()
+    page.goto((tmp_path / "site" / "book" / "try.html").as_uri())
+    assert "built without its networks" in page.inner_text("[role=status]")
+    page.close()
