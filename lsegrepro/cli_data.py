@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from .errors import LsegreproError
+from .errors import LsegreproError, printable
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -81,7 +81,7 @@ def _fetch(args: argparse.Namespace) -> None:
 
         found = OxfordPets(root / "pets", "all")  # decodes each photograph once
         for name, reason in found.unreadable.items():
-            print(f"left out: {name}: {reason}", file=sys.stderr)
+            print(printable(f"left out: {name}: {reason}"), file=sys.stderr)
     else:
         from .data.voc import VocSegmentation
 
@@ -118,7 +118,7 @@ def _prepare(args: argparse.Namespace) -> None:
     source = open_weak("", args.source, "all", heldout=0.0)
     done = prepare_shards(source, args.out, workers=args.workers, shard_bytes=size)
     for name, reason in list(done.defective.items())[:10]:
-        print(f"left out: {name}: {reason}", file=sys.stderr)
+        print(printable(f"left out: {name}: {reason}"), file=sys.stderr)
     shards = f"{done.shards} shard{'s' * (done.shards != 1)}"
     print(f"{len(done.index):,} photographs in {shards} ({done.kept} there before); {len(done.defective)} left out, "
           f"listed in {args.out / RECORD}")

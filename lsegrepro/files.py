@@ -61,7 +61,11 @@ def read_plain(path: str | Path, limit: int = MAX_BYTES) -> bytes:
     """The bytes of a file that may be anything (`open_plain`); raise `LsegreproError` if they cannot be had."""
     try:
         with open_plain(path, limit) as file:
-            return file.read()
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(size + 1)
+        if data is None or len(data) > size:  # a file of the system, which has no size and may have no end
+            raise OSError(errno.EINVAL, "it grows while it is read")
+        return data
     except OSError as error:
         raise LsegreproError(f"cannot read {path}: {error.strerror or error}") from error
 
@@ -190,7 +194,9 @@ def remove_leftovers(folder: str | Path, name: str = "") -> None:
 def write_json(path: str | Path, value: object) -> None:
     """Write `value` as indented JSON with a final newline, atomically."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        # A file's name may be no UTF-8; written with a backslash it is what JSON writes, and reads, for it.
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8",
+                             errors="backslashreplace")
 
 
 def read_json(path: str | Path) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import unicodedata
@@ -231,6 +232,12 @@ def segment_files(
         try:
             image = load_image(path)
             done = segment(network, image, theta)
+            stem = Path(out) / f"{name}-{cls}"
+            _save(f"{stem}-probability.png", done.codes)
+            _save(f"{stem}-mask.png", done.mask.astype(np.uint8) * 255)
+            _save(f"{stem}-overlay.png", overlay(image, done.mask))
+        except _Unwritable:
+            raise
         except (LsegreproError, MemoryError) as error:
             said, named = one_line(error), printable(str(path))
             said = said if named in said else f"{named}: {said}"
@@ -239,14 +246,19 @@ def segment_files(
             tqdm.write(f"lsegrepro: {said}", file=sys.stderr)
             failures += 1
             continue
-        stem = Path(out) / f"{name}-{cls}"
-        _save(f"{stem}-probability.png", done.codes)
-        _save(f"{stem}-mask.png", done.mask.astype(np.uint8) * 255)
-        _save(f"{stem}-overlay.png", overlay(image, done.mask))
         tqdm.write(printable(f"{path}: {done.mask.mean():.1%} {cls} at theta {theta:g} -> {stem}-*.png"))
     return failures
 
 
+class _Unwritable(LsegreproError):
+    """A result cannot be written, and no other could."""
+
+
 def _save(path: str | Path, pixels: np.ndarray) -> None:
-    with atomic(path) as temporary:
-        Image.fromarray(pixels).save(temporary)
+    try:
+        with atomic(path) as temporary:
+            Image.fromarray(pixels).save(temporary)
+    except LsegreproError as error:
+        if getattr(error.__cause__, "errno", None) == errno.ENAMETOOLONG:  # of this photograph alone
+            raise
+        raise _Unwritable(str(error)) from error

@@ -68,7 +68,7 @@ def bad_files() -> dict[str, bytes]:
                       + bytes(4) + b"\xff\xff\xff\xff\0\x02\x02L\x01\0;",
         "sizes.tif": tiff(2**31 - 1, 2**31 - 1), "wide.tif": tiff(2**32 - 1, 5),
         "ring.tif": b"II*\0\x08\0\0\0\0\0\x08\0\0\0",
-        "float.tif": encoded("TIFF", np.zeros((4, 4), np.float32), "F"),
+        "b\udcfcd.png": b"", "float.tif": encoded("TIFF", np.zeros((4, 4), np.float32), "F"),
     }
 
 

@@ -1,14 +1,19 @@
 """Pascal VOC in its official layout: everything listed is either read or named."""
 
+import os
 import shutil
+import zlib
 
 import numpy as np
 import pytest
 from conftest import one_line, write_voc
+from hostile import blobs, encoded, png, zeros
 from PIL import Image
 
 from lsegrepro import LsegreproError, paper
 from lsegrepro.data.voc import VocSegmentation
+from lsegrepro.scoring import count_regions
+from lsegrepro.superpixels import Superpixels
 
 IDS = ["2008_000001", "2008_000003", "2010_000005"]
 
@@ -20,6 +25,7 @@ def test_the_root_is_found_from_above(voc_tree, above):
     assert voc.ids == IDS and len(voc) == 3
 
 
+@pytest.mark.fault("Masks", "a mask or its photograph missing", "counted, and named beside every number")
 def test_absent_images_are_counted_and_named(voc_tree):
     voc = VocSegmentation(voc_tree)
     assert voc.listed == 5 and voc.absent == ["2008_000002", "2009_000004"]
@@ -48,6 +54,7 @@ def test_a_grey_mask_of_indices_is_read_too(voc_tree, voc_masks):
     assert np.array_equal(VocSegmentation(voc_tree).mask(0), voc_masks[IDS[0]])
 
 
+@pytest.mark.fault("Masks", "RGB, RGBA, 16-bit or bilevel in place of palette", "refused with one line")
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16", "1"])
 def test_a_mask_of_another_kind_is_refused(voc_tree, mode):
     path = voc_tree / "SegmentationClass" / f"{IDS[1]}.png"
@@ -62,6 +69,7 @@ def test_a_mask_of_another_kind_is_refused(voc_tree, mode):
     one_line(error, path, "palette PNG", mode)
 
 
+@pytest.mark.fault("Masks", "an index that VOC does not have", "refused with one line that names it")
 @pytest.mark.parametrize("index", [21, 128, 254])
 def test_an_unknown_index_is_refused(voc_tree, voc_masks, index):
     mask = voc_masks[IDS[0]].copy()
@@ -72,6 +80,7 @@ def test_an_unknown_index_is_refused(voc_tree, voc_masks, index):
     one_line(error, IDS[0], f"[{index}]", "255 (void)")
 
 
+@pytest.mark.fault("Masks", "empty, text, truncated", "refused with one line")
 @pytest.mark.parametrize("content", [b"", b"text", None])
 def test_a_damaged_mask_is_named(voc_tree, content):
     path = voc_tree / "SegmentationClass" / f"{IDS[0]}.png"
@@ -79,6 +88,44 @@ def test_a_damaged_mask_is_named(voc_tree, content):
     with pytest.raises(LsegreproError) as error:
         VocSegmentation(voc_tree).mask(0)
     one_line(error, path, "cannot read the mask")
+
+
+@pytest.mark.fault("Masks", "20,000 x 20,000 pixels, an animation, PostScript, a pipe",
+                   "refused with one line, or absent")
+def test_a_mask_that_somebody_made_to_break_the_program(voc_tree):
+    path = voc_tree / "SegmentationClass" / f"{IDS[0]}.png"
+    frames = encoded("GIF", blobs(9, 9), "P")
+    for content in (png(20_000, 20_000, zeros(20_000)), png(10_001, 10_000, b"", depth=8), frames, encoded("EPS"),
+                    png(8, 8, zlib.compress(bytes(16)), (b"zTXt", b"x\0\0" + zeros(1 << 25)))):
+        path.write_bytes(content)
+        with pytest.raises(LsegreproError) as error:
+            VocSegmentation(voc_tree).mask(0)
+        one_line(error, path)
+    path.unlink()
+    os.mkfifo(path)
+    assert VocSegmentation(voc_tree).absent == [*sorted(["2008_000001", "2008_000002", "2009_000004"])]
+
+
+@pytest.mark.fault("Masks", "of another size than their photograph", "refused with one line that names both sizes")
+def test_a_mask_of_another_size_is_refused(voc_tree, voc_masks):
+    path = voc_tree / "SegmentationClass" / f"{IDS[0]}.png"
+    with Image.open(path) as mask:
+        mask.resize((29, 20)).save(path)
+    with pytest.raises(LsegreproError) as error:
+        count_regions(VocSegmentation(voc_tree), "val", Superpixels(), None, progress=False, workers=1)
+    one_line(error, IDS[0], "20", "29", "30")
+
+
+@pytest.mark.parametrize("listing, said", [
+    (b"../../secret\n", "expected names of images, not paths"), (b"/etc/passwd\n", "not paths"),
+    (b"2008_000001\n2008_000001\n", "twice"), (b"\xff\xfe\0", "no text"), (b"a\0b", "not paths"), (b"", "is empty"),
+])
+def test_a_list_of_anothers_making(voc_tree, listing, said):
+    path = voc_tree / "ImageSets" / "Segmentation" / "val.txt"
+    path.write_bytes(listing)
+    with pytest.raises(LsegreproError) as error:
+        VocSegmentation(voc_tree)
+    one_line(error, path, said)
 
 
 def test_a_damaged_photograph_is_named(voc_tree):

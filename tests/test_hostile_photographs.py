@@ -22,6 +22,7 @@ from lsegrepro.data.images import decode_image, load_image, prepare
 from lsegrepro.data.preparation import prepare_shards
 from lsegrepro.data.tolerant import Tolerant
 from lsegrepro.data.weak import WeakFolder
+from lsegrepro.errors import printable
 from lsegrepro.sampling import Decoded
 from lsegrepro.weights import save_weights
 
@@ -72,13 +73,13 @@ GOOD = good_files()
 @pytest.mark.fault("Photographs", "zero bytes, truncated, text or a page named .jpg, PDF, SVG, HEIC, PostScript, sizes "
                    "up to 100,000 x 100,000, decompression bombs in the picture, its profile or its text",
                    "refused with one line that names the file")
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", BAD, ids=ascii)
 def test_a_bad_file_is_refused_in_one_line(tmp_path, name):
     (tmp_path / name).write_bytes(BAD[name])
     with seconds(60), pytest.raises(LsegreproError) as error:
         prepare(load_image(tmp_path / name))
     message = one_line(error)
-    assert name in message or "too narrow" in message or "floating-point" in message  # of pixels, not files
+    assert printable(name) in message or "too narrow" in message or "floating-point" in message  # of pixels, not files
 
 
 @pytest.mark.fault("Photographs", "animated, palette, grey, 16-bit, CMYK, alpha, Exif-rotated, Exif that is broken",
@@ -138,6 +139,7 @@ sys.path.insert(0, {str(ROOT)!r})
 from lsegrepro import LsegreproError
 from lsegrepro.data.images import load_image
 from lsegrepro.data.weak import WeakFolder
+from lsegrepro.errors import printable
 from lsegrepro.segment import photographs
 os.chdir({str(tmp_path)!r})
 for above in [{str(tmp_path)!r}, *map(str, __import__("pathlib").Path({str(tmp_path)!r}).parents)][:-1]:
@@ -172,7 +174,7 @@ def test_a_folder_of_everything_is_gone_through(tmp_path, run):
     assert code == 2 and len(printed) == len(GOOD) and len(complained) == len(bad) + 1
     assert complained.pop() == (f"lsegrepro: {len(bad)} of the photographs could not be segmented; each is named above")
     for name in bad:
-        assert sum(f"/{name}" in line for line in complained) == 1, name
+        assert sum(printable(f"/{name}") in line for line in complained) == 1, name
     assert all(line.isprintable() for line in [*printed, *complained])  # no escape sequence, no broken line
     assert len(list((tmp_path / "out").iterdir())) == 3 * len(GOOD)
 
@@ -217,6 +219,13 @@ def test_names_that_collide(tmp_path, run):
         code, printed, complained = run(*photographs, out=tmp_path / "other")
         assert (code, printed, len(complained)) == (2, [], 1) and "overwrite each other" in complained[0]
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.fault("Photographs", "a name so long that no result can be named after it", "passed over with one line")
+def test_a_name_that_is_too_long_for_its_results(tmp_path, run):
+    write_all(tmp_path / "photos", {f"{250 * 'n'}.png": encoded("PNG"), "good.png": encoded("PNG")})
+    code, printed, complained = run(tmp_path / "photos")
+    assert (code, len(printed), len(complained)) == (2, 1, 2) and "File name too long" in complained[0]
 
 
 @pytest.mark.fault("Photographs", "--out is a file, or the folder of the photographs itself", "refused with one line")

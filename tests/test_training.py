@@ -389,6 +389,7 @@ def test_rounds_get_what_they_need_and_nothing_else(decoded, tmp_path, hard):
     assert not (tmp_path / "w.jsonl").exists()
 
 
+@pytest.mark.fault("Results", "a checkpoint truncated, empty, text, of another program", "refused with one line")
 @pytest.mark.parametrize("kind", ["truncated", "empty", "text", "foreign"])
 def test_a_damaged_checkpoint_is_refused(decoded, tmp_path, kind):
     out = tmp_path / "w.safetensors"
@@ -424,6 +425,7 @@ def test_two_trainings_in_one_place(decoded, tmp_path, monkeypatch):
     same_result(go(short(), decoded, tmp_path / "whole.safetensors"), go(short(), decoded, out))
 
 
+@pytest.mark.fault("Numbers", "the loss becomes NaN", "training stops, names the steps and the last good checkpoint")
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_loss_that_is_no_number_stops(decoded, tmp_path, monkeypatch, kept):
     out = tmp_path / "w.safetensors"
@@ -445,6 +447,8 @@ def test_a_loss_that_is_no_number_stops(decoded, tmp_path, monkeypatch, kept):
         assert out.with_suffix(".checkpoint").read_bytes() == before
 
 
+@pytest.mark.fault("Numbers", "weights or loss no longer finite just before a checkpoint",
+                   "the last good checkpoint stays as it was")
 @pytest.mark.parametrize("what, stop", [("loss", 8), ("weights", 8), ("weights", 9), ("weights", None)])
 def test_a_checkpoint_of_a_training_gone_bad_is_never_written(decoded, tmp_path, monkeypatch, what, stop):
     """Not even where a stop comes between the bad step and the next row of the curve."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, evaluation
+from ..errors import LsegreproError, one_line
 from ..evaluation import Interval
 from ..evidence import Regions, sealed
 from ..superpixels import Superpixels
@@ -206,10 +207,14 @@ def read(path: Path) -> Sensitivity:
         If it is absent, damaged, altered or of another version; the message names the file.
     """
     header, arrays = sealed.read(path, _KIND)
-    names = [network["name"] for network in header["networks"]]
-    settings = tuple(
-        Setting(**{**said, "params": Superpixels(**said["params"]),
-                   "positives": dict(zip(names, positives, strict=True))})
-        for said, positives in zip(header.pop("settings"), arrays["positives"], strict=True)
-    )  # fmt: skip
-    return Sensitivity(header, arrays["weights"], dict(zip(header["classes"], arrays["totals"], strict=True)), settings)
+    try:
+        names = [network["name"] for network in header["networks"]]
+        settings = tuple(
+            Setting(**{**said, "params": Superpixels(**said["params"]),
+                       "positives": dict(zip(names, positives, strict=True))})
+            for said, positives in zip(header.pop("settings"), arrays["positives"], strict=True)
+        )  # fmt: skip
+        totals = dict(zip(header["classes"], arrays["totals"], strict=True))
+        return Sensitivity(header, arrays["weights"], totals, settings)
+    except Exception as error:  # sealed, so another program wrote it: its header can hold anything
+        raise LsegreproError(f"{path} is refused: {one_line(error)}") from error
