@@ -63,8 +63,8 @@ def reproduce(
     if cores or not snakemake_profile:  # a profile says it for its machines
         command += ["--cores", str(cores or os.cpu_count() or 1)]
     command += ["--dry-run"] * dry_run + ["--profile", snakemake_profile] * bool(snakemake_profile)
-    # Snakemake reads values as YAML, where an unquoted 1e3 is a number; JSON's quotes are YAML's.
-    command += ["--config", *(f"{key}={json.dumps(value, ensure_ascii=False)}"
+    # Snakemake reads values as YAML, where 1e3 is a number; it takes quotes away, but not those inside a list.
+    command += ["--config", *(f"{key}={json.dumps([value], ensure_ascii=False)}"
                               for key, value in configuration.items())]
     environment = dict(os.environ)
     if run.data:

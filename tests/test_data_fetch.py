@@ -213,11 +213,13 @@ def test_a_wrong_archive_put_there_is_replaced(server, root):
     get(root, server.at("/a/set.tar"))
 
 
+@pytest.mark.fault("network", tried="a connection that is cut", survived="continued from the byte it had reached")
 def test_a_cut_is_continued_with_a_range(server, root):
     get(root, server.at("/a/set.tar", cut=[100_000, 50_000, None]))
     assert server.ranges() == [None, "bytes=100000-", "bytes=150000-"]
 
 
+@pytest.mark.fault("network", tried="a server that falls silent", survived="given up after the time-out, and continued")
 def test_a_stalled_connection_is_given_up_and_continued(server, root):
     begin = time.monotonic()
     get(root, server.at("/a/set.tar", stall=[70_000, None]), timeout=0.4)
@@ -230,6 +232,7 @@ def test_a_slow_server_is_waited_for(server, root):
     assert server.ranges() == [None]
 
 
+@pytest.mark.fault("kills", tried="SIGKILL of data fetch", survived="continued from the byte it had reached")
 def test_a_killed_process_is_continued(server, root, tmp_path):
     mirror = server.at("/a/set.tar", stall=[120_000, None])
     program = ("import sys; from lsegrepro.data import fetch;"
@@ -250,6 +253,8 @@ def test_a_killed_process_is_continued(server, root, tmp_path):
     assert server.ranges() == [None, "bytes=120000-"]
 
 
+@pytest.mark.fault("kills", tried="a kill of data fetch while it computes the checksum",
+                   survived="nothing is fetched again")
 def test_a_kill_while_the_checksum_is_computed_loses_nothing(server, root):
     part(root).parent.mkdir(parents=True)
     part(root).write_bytes(WHOLE)
@@ -257,6 +262,8 @@ def test_a_kill_while_the_checksum_is_computed_loses_nothing(server, root):
     assert server.asked == []
 
 
+@pytest.mark.fault("kills", tried="a kill of data fetch while it unpacks",
+                   survived="the archive stays; nothing half-unpacked has the final name")
 def test_a_kill_while_unpacking_loses_nothing(server, root):
     mirror = server.at("/a/set.tar")
     (root / "nice" / ".set.unpacking" / "photos").mkdir(parents=True)
@@ -264,11 +271,14 @@ def test_a_kill_while_unpacking_loses_nothing(server, root):
     get(root, mirror)
 
 
+@pytest.mark.fault("network", tried="a server that ignores ranges", survived="the whole is fetched anew")
 def test_a_server_that_ignores_ranges(server, root):
     get(root, server.at("/a/set.tar", ranges=False, cut=[100_000, None]))
     assert server.ranges() == [None, "bytes=100000-"]
 
 
+@pytest.mark.fault("network", tried="a server that announces another length",
+                   survived="refused before its bytes are read")
 @pytest.mark.parametrize("length", [1, len(WHOLE) - 1, len(WHOLE) + 1, 10**12])
 def test_a_length_that_is_a_lie_is_refused_at_once(server, root, length):
     assert f"announces {length:,} bytes" in refused(root, server.at("/a/set.tar", announced=length))
@@ -296,6 +306,8 @@ def test_a_partial_file_that_is_too_long_or_too_much(server, root):
     assert server.ranges() == [None]
 
 
+@pytest.mark.fault("network", tried="a server that answers with another range",
+                   survived="refused; nothing wrong is kept")
 @pytest.mark.parametrize("lie", [{"range_total": 5}, {"range_shift": 7}])
 def test_a_range_that_is_a_lie(server, root, lie):
     good = server.at("/good/set.tar")
@@ -305,6 +317,7 @@ def test_a_range_that_is_a_lie(server, root, lie):
     assert server.ranges("/good/set.tar") == ["bytes=100000-"]
 
 
+@pytest.mark.fault("network", tried="a mirror with wrong bytes", survived="deleted, and the next mirror asked")
 def test_a_wrong_checksum_is_deleted_and_the_next_mirror_tried(server, root):
     bad = server.at("/bad/set.tar", content=WHOLE[:-1] + b"!")
     good = server.at("/good/set.tar")
@@ -339,6 +352,8 @@ def test_a_status_that_passes_is_asked_again(server, root, status):
     assert len(server.asked) == 3
 
 
+@pytest.mark.fault("network", tried="a server that never answers well",
+                   survived="attempts end; the wait doubles between them")
 def test_attempts_end_and_the_wait_doubles(server, root, monkeypatch):
     waits = []
     monkeypatch.setattr(download.time, "sleep", waits.append)
@@ -358,6 +373,8 @@ def test_redirects(server, root):
     assert server.ranges("/b/set.tar") == [None, "bytes=100000-"]
 
 
+@pytest.mark.fault("network", tried="redirects to nowhere, in a circle or to another protocol",
+                   survived="refused in one line")
 @pytest.mark.parametrize("location", ["/a/set.tar", "file:///etc/hostname", "/nowhere", ""])
 def test_redirects_to_nowhere(server, root, location):
     refused(root, server.at("/a/set.tar", status=[302], location=location))
@@ -367,6 +384,7 @@ def test_an_encoded_answer_is_kept_as_it_is(server, root):
     get(root, server.at("/a/set.tar", headers={"Content-Encoding": "x-gzip"}))  # some servers say so of a .tar.gz
 
 
+@pytest.mark.fault("network", tried="a log-in page in place of the file", survived="refused")
 def test_a_page_instead_of_the_file(server, root):
     assert "announces" in refused(root, server.at("/a/set.tar", content=b"<html>please log in</html>"))
 
@@ -376,6 +394,7 @@ def test_nobody_listens(server, root):
     assert "refused" in refused(root, f"http://127.0.0.1:{server.server_port}/a")
 
 
+@pytest.mark.fault("network", tried="no network at all", survived="one line, with the way by hand")
 def test_no_network(root, monkeypatch):
     def unknown(*_, **__):
         raise download.socket.gaierror(-3, "Temporary failure in name resolution")
@@ -399,6 +418,7 @@ def test_nonsense_is_refused(root):
     refused(root, "http://127.0.0.1:1/a b")  # an address with a space
 
 
+@pytest.mark.fault("disk", tried="a disk that fills during a download", survived="what is there is kept, and continued")
 def test_a_full_disk_keeps_what_is_there(server, root):
     mirror = server.at("/a/set.tar")
     with file_size_limit(100_000), pytest.raises(LsegreproError) as error:
@@ -409,6 +429,7 @@ def test_a_full_disk_keeps_what_is_there(server, root):
     assert server.ranges() == [None, "bytes=100000-"]
 
 
+@pytest.mark.fault("disk", tried="a disk too small for a data set", survived="said before anything is fetched")
 def test_no_room_is_said_before_anything_is_fetched(server, root, monkeypatch):
     free = type("Usage", (), {"free": 2 * len(WHOLE) - 1})
     monkeypatch.setattr(fetch.shutil, "disk_usage", lambda folder: free)
@@ -429,6 +450,7 @@ def test_a_folder_of_that_name_with_something_else_in_it(server, root):
     assert server.asked == [] and (root / "nice" / "set" / "photos" / "0.jpg").read_bytes() == b"mine"
 
 
+@pytest.mark.fault("processes", tried="two downloads of one data set", survived="the second is told")
 def test_two_at_once(server, root):
     mirror = server.at("/a/set.tar", stall=[50_000, None])
     first = threading.Thread(target=get, args=(root, mirror), kwargs={"timeout": 5})
@@ -443,6 +465,7 @@ def test_two_at_once(server, root):
     assert (root / "nice" / "set" / "list.txt").is_file()
 
 
+@pytest.mark.fault("disk", tried="a data root that cannot be written", survived="one line that names it")
 def test_a_place_that_cannot_be_written(root):
     root.parent.joinpath("data").write_text("a file")
     with pytest.raises(LsegreproError) as error:

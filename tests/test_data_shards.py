@@ -204,8 +204,8 @@ def test_processes_and_repetition_change_no_byte(prepared, weak, tmp_path):
     assert contents(tmp_path / "out") == contents(prepared)
 
 
-@pytest.mark.fault("Shards", "a shard or its record cut short, altered or missing",
-                   "made again, the same byte for byte")
+@pytest.mark.fault("archives", tried="a shard that was cut, altered or lost, or its record",
+                   survived="that shard is made again, no other")
 @pytest.mark.parametrize("harm", ["tar", "record", "cut", "gone"])
 def test_a_shard_that_is_not_whole_is_made_again(prepared, weak, tmp_path, harm):
     out = tmp_path / "out"
@@ -254,6 +254,8 @@ def processes_of(script: Path) -> list[int]:
     return found
 
 
+@pytest.mark.fault("kills", tried="SIGKILL of data prepare, alone and with two workers",
+                   survived="whole shards are kept, no worker stays, the same bytes")
 @pytest.mark.parametrize("workers, kills", [(1, 2), (2, 1)])
 def test_a_killed_preparation_goes_on(tmp_path, workers, kills):
     """SIGKILL while the shards are made: what is whole is kept, nothing else is left, no process stays behind."""
@@ -304,6 +306,8 @@ class Broken(SyntheticWeak):
         return smooth(index, 300, 300)
 
 
+@pytest.mark.fault("photographs", tried="a damaged photograph among those to prepare",
+                   survived="left out, with its reason in the record")
 def test_a_defective_photograph_is_reported_and_left_out(tmp_path):
     done = prepare(Broken(), tmp_path / "out")
     name = Broken().names[4]
@@ -314,6 +318,8 @@ def test_a_defective_photograph_is_reported_and_left_out(tmp_path):
     assert prepare(Broken(), tmp_path / "out").defective == done.defective  # also by who only finds them there
 
 
+@pytest.mark.fault("disk", tried="a disk that goes away while photographs are prepared",
+                   survived="an error, not a million defects; with the disk back it goes on")
 def test_a_lost_disk_is_no_defect(tmp_path):
     source = Broken()
     source.lost = True
@@ -343,6 +349,7 @@ def test_a_folder_of_other_things_is_refused(folder, weak):
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.fault("processes", tried="two preparations into one folder", survived="the second is told")
 def test_two_preparations_at_once_are_refused(prepared, weak):
     import fcntl
 
@@ -353,6 +360,8 @@ def test_two_preparations_at_once_are_refused(prepared, weak):
     one_line(error, prepared, "another process is preparing")
 
 
+@pytest.mark.fault("disk", tried="a disk that fills while shards are written",
+                   survived="nothing half-written; with room it goes on")
 def test_a_full_disk_leaves_nothing_half_written(weak, tmp_path):
     out = tmp_path / "out"
     with file_size_limit(20_000), pytest.raises(LsegreproError) as error:
@@ -374,6 +383,8 @@ class Dies(SyntheticWeak):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.fault("processes", tried="a worker process that is killed",
+                   survived="one line with the cure; finished shards are kept")
 def test_a_worker_that_dies_is_said(tmp_path):
     with pytest.raises(LsegreproError) as error:
         prepare(Dies(8), tmp_path / "out", workers=2)

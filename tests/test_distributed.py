@@ -203,6 +203,8 @@ def test_two_processes_train_as_one(pair, one, tmp_path):
         assert (pair / f"seen{rank}").read_bytes() == (pair / "whole.safetensors").read_bytes()
 
 
+@pytest.mark.fault("kills", tried="a training of two processes, stopped",
+                   survived="both go on from one checkpoint, as if uninterrupted")
 def test_two_processes_resume_as_if_uninterrupted(pair):
     assert (pair / "parts.safetensors").read_bytes() == (pair / "whole.safetensors").read_bytes()
 
@@ -328,6 +330,8 @@ def test_where_there_is_no_choice_nothing_is_leased(gpus, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault("disk", tried="a folder for temporary files that cannot be written",
+                   survived="one line with two ways out")
 def test_a_place_for_leases_that_cannot_be_written(gpus, tmp_path):
     gpus(2)
     (tmp_path / f"lsegrepro-gpus-{os.getuid()}").write_text("")
@@ -353,6 +357,8 @@ def test_a_process_of_torchrun_takes_the_gpu_of_its_rank(gpus, monkeypatch):
 # Locks
 
 
+@pytest.mark.fault("processes", tried="a lock whose holder is killed",
+                   survived="it ends with its process; a living holder is named")
 def test_a_lock_names_its_holder_and_ends_with_it(tmp_path):
     path = tmp_path / "w.safetensors"
     other = subprocess.Popen([sys.executable, "-c", LEASE, tmp_path / ".w.safetensors.lock"], stdout=subprocess.PIPE,
@@ -376,6 +382,8 @@ def test_a_lock_names_its_holder_and_ends_with_it(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault("processes", tried="a lock file removed while another process takes it",
+                   survived="nobody holds a lock on a file without a name")
 def test_a_lock_that_vanishes_while_it_is_taken_is_taken_anew(tmp_path, monkeypatch):
     """Between opening the file and locking it, its holder removes it: the lock must be on the file with the name."""
     lock, flock, removed = tmp_path / "lock", locks.fcntl.flock, []
@@ -392,6 +400,7 @@ def test_a_lock_that_vanishes_while_it_is_taken_is_taken_anew(tmp_path, monkeypa
     os.close(handle)
 
 
+@pytest.mark.fault("disk", tried="a file system without locks", survived="work goes on")
 def test_a_file_system_without_locks_stops_nobody(tmp_path, monkeypatch):
     def none(*_):
         raise OSError(locks.errno.ENOLCK, "No locks available")

@@ -80,7 +80,7 @@ def test_a_group_gives_the_exit_code_of_its_command():
 # Streams
 
 
-@pytest.mark.fault("surroundings", tried="a reader that goes away, as with `| head -1`",
+@pytest.mark.fault("surroundings", tried="a reader of the output that goes away, as head does",
                    survived="no traceback; exit code 141, as of any program")
 def test_a_reader_that_goes_away():
     read, write = os.pipe()

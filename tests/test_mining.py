@@ -164,6 +164,8 @@ def test_an_image_gives_at_most_so_many_patches_drawn_by_the_seed(weights, heldo
         assert np.ptp(drawn, axis=0).min() > SIDE / 2  # spread over the whole image
 
 
+@pytest.mark.fault("numbers", tried="a network without a single false positive",
+                   survived="an empty file of hard negatives, not an error")
 def test_a_network_without_false_positives_has_no_hard_negatives(weights, heldout, tmp_path):
     path = tmp_path / "n.npz"
     found = mined(weights, heldout, path, theta=0.89)  # no probability exceeds 0.8808
@@ -233,6 +235,8 @@ def many(monkeypatch) -> Decoded:
 FEW = {"theta": 0.55, "per_image": 20, "keep": 50}
 
 
+@pytest.mark.fault("kills", tried="a mining stopped in each of its blocks, and in its last write",
+                   survived="it goes on at the next block; the same bytes")
 @pytest.mark.parametrize("batch, stop", [(1, 0), (1, 3), (1, 5), (2, 6), (3, 6), (1, 7)])
 def test_a_mining_that_was_stopped_goes_on_at_the_next_block(weights, many, tmp_path, monkeypatch, batch, stop):
     def mine(path):
@@ -255,6 +259,7 @@ def test_a_mining_that_was_stopped_goes_on_at_the_next_block(weights, many, tmp_
     assert {p.name for p in tmp_path.iterdir()} == {"whole.npz", "n.npz"}
 
 
+@pytest.mark.fault("processes", tried="parts that a mining of other weights left", survived="refused by name")
 def test_parts_of_another_mining_are_refused(weights, many, tmp_path, monkeypatch):
     path = tmp_path / "n.npz"
     monkeypatch.setattr(mining.dense, "score_maps", Scores(5))
@@ -379,7 +384,7 @@ def test_few_decoded_images_are_held():
 # Damage
 
 
-@pytest.mark.fault("Results", "hard negatives with bytes changed or cut", "refused with one line, or harmless")
+@pytest.mark.fault("weights", tried="hard negatives that were damaged", survived="one line that names the file")
 def test_a_damaged_file_is_refused(weights, heldout, tmp_path):
     path = tmp_path / "n.npz"
     found = mined(weights, heldout, path, theta=0.0, per_image=50)

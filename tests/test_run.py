@@ -104,6 +104,7 @@ def test_a_finished_run_is_not_worked_on(own_run, monkeypatch):
     assert snapshot(own_run.folder) == before
 
 
+@pytest.mark.fault("kills", tried="results deleted from a finished run", survived="only what is missing is made again")
 def test_only_what_is_missing_is_made_again(own_run):
     scores, weights = own_run.scores_path(*NETWORK, "val"), own_run.weights_path(*NETWORK)
     content = scores.read_bytes(), sha256(weights)
@@ -203,6 +204,7 @@ def other_weights(run: Run, *network) -> None:
     save_weights(path, weights.net, {k: v for k, v in weights.card.items() if k not in ("architecture", "sha256")})
 
 
+@pytest.mark.fault("weights", tried="evidence of other weights than those in the run", survived="refused")
 def test_scores_of_other_weights_are_refused(own_run):
     other_weights(own_run, *NETWORK)
     for split in SPLITS:
@@ -239,6 +241,7 @@ def test_weights_without_their_card_are_refused(own_run):
     refused(lambda: own_run.weights("LSE1", "cat"), "has no card LSE1-cat-round1-seed0.json beside it")
 
 
+@pytest.mark.fault("weights", tried="a bit flipped in evidence, a card cut short", survived="refused by name")
 def test_damaged_results_are_refused_by_name(own_run):
     regions, scores = own_run.regions_path("val"), own_run.scores_path(*NETWORK)
     for path, call in ((scores, own_run.scores), (regions, lambda *network: own_run.regions("val"))):

@@ -338,6 +338,8 @@ def test_so_many_batches_are_decoded_ahead_and_no_more(args, large):
     assert not any(t.name.startswith("decode") for t in threading.enumerate())
 
 
+@pytest.mark.fault("photographs", tried="a photograph that fails while batches are decoded ahead",
+                   survived="the error arrives where the batch is asked for; no thread stays")
 def test_a_photograph_that_fails_ends_the_stream(args, large):
     large.weak.fail_at = 20
     with pytest.raises(LsegreproError, match="no photograph"):

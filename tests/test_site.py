@@ -75,6 +75,8 @@ def test_a_notebook_is_executed_with_the_runs_parameters(book, tmp_path, monkeyp
         {}, {"tags": ["parameters"]}, {"tags": ["injected-parameters", "hide-input"]}, {}, {}]
 
 
+@pytest.mark.fault("notebooks", tried="a cell that raises",
+                   survived="the run stops and names notebook, cell and error; what ran is kept beside")
 def test_a_cell_that_raises_leaves_nothing_under_the_final_name(book):
     run = book("print('so far')", "raise ValueError('first line\\nsecond line')", "print('never')")
     with pytest.raises(LsegreproError) as error:
@@ -92,6 +94,7 @@ def test_a_cell_that_raises_leaves_nothing_under_the_final_name(book):
     assert [path.name for path in folder.iterdir()] == ["01-data.ipynb"]
 
 
+@pytest.mark.fault("notebooks", tried="a kernel that dies", survived="one line; nothing has the final name")
 def test_a_kernel_that_dies_is_told(book):
     with pytest.raises(LsegreproError) as error:
         site.execute(book("import os; os._exit(1)"), "01-data")
@@ -122,6 +125,8 @@ def test_a_kernel_starts_without_a_word(book, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.fault("notebooks", tried="a reproduction that lacks evidence or photographs",
+                   survived="said before any work")
 def test_what_is_missing_is_said_before_any_work(own_run, tmp_path, monkeypatch, capfd):
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     empty = open_run("local", tmp_path / "empty", depth="evidence")
@@ -240,6 +245,8 @@ def test_every_page_in_the_table_of_contents_has_a_source():
     assert [Path(file).name for file in files if "executed" in file] == list(site.NOTEBOOKS)
 
 
+@pytest.mark.fault("notebooks", tried="a book that builds with a warning",
+                   survived="the build fails; the pages never get their final place")
 def test_a_build_that_warns_leaves_no_index(tmp_path, monkeypatch, capsys):
     def fake(command, stdout, **options):
         index = Path(command[2]) / "_build" / "html" / "index.html"

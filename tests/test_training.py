@@ -4,8 +4,10 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -206,6 +208,8 @@ def test_seeds_differ(decoded, tmp_path):
 # Interruptions
 
 
+@pytest.mark.fault("kills", tried="a training stopped after any number of steps, many times",
+                   survived="weights, curve and card as of one that was not")
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("pause", [1, 4, 6, 11])
 def test_a_resumed_training_is_an_uninterrupted_one(decoded, tmp_path, momentum, pause):
@@ -241,6 +245,8 @@ def test_the_second_round_starts_from_the_first(decoded, tmp_path, hard):
     assert close(load_weights(out).net, start.net)
 
 
+@pytest.mark.fault("kills", tried="a kill between the curve and the checkpoint",
+                   survived="rows are made again, not doubled")
 def test_a_checkpoint_older_than_the_curve(decoded, tmp_path):
     """Killed between the two writes: the rows beyond the checkpoint are made again, not doubled."""
     whole = go(short(), decoded, tmp_path / "whole.safetensors")
@@ -251,6 +257,7 @@ def test_a_checkpoint_older_than_the_curve(decoded, tmp_path):
     same_result(whole, go(short(), decoded, out))
 
 
+@pytest.mark.fault("kills", tried="a kill between the last step and the weights", survived="the same call writes them")
 def test_killed_between_the_last_step_and_the_weights(decoded, tmp_path, monkeypatch):
     whole = go(short(), decoded, tmp_path / "whole.safetensors")
     out = tmp_path / "w.safetensors"
@@ -298,6 +305,8 @@ for kill in range(kills + 1):
 """
 
 
+@pytest.mark.fault("kills", tried="five SIGKILLs of a training, at its checkpoints and between them",
+                   survived="weights bit for bit as without a kill; nothing left over")
 def test_a_training_killed_again_and_again_goes_on(decoded, tmp_path, monkeypatch):
     """SIGKILL at random moments, some of them in the middle of a write; the weights are those of no kill."""
     kills, out = 5, tmp_path / "killed" / "w.safetensors"
@@ -313,6 +322,8 @@ def test_a_training_killed_again_and_again_goes_on(decoded, tmp_path, monkeypatc
     assert sorted(p.name for p in out.parent.iterdir()) == ["w.json", "w.jsonl", "w.safetensors"]
 
 
+@pytest.mark.fault("kills", tried="temporary files and a lock file of a dead process",
+                   survived="they go; files of others stay")
 def test_what_a_killed_process_left_is_removed_and_nothing_else(decoded, tmp_path):
     out = tmp_path / "w.safetensors"
     go(short(), decoded, out, stop_after=4)
@@ -337,6 +348,8 @@ def test_a_finished_training_is_found(decoded, tmp_path, monkeypatch):
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.iterdir()} == before
 
 
+@pytest.mark.fault("weights", tried="weights and checkpoints of other arguments in the same place",
+                   survived="refused by the argument that differs; the file stays")
 @pytest.mark.parametrize("finished", [False, True])
 @pytest.mark.parametrize("values, parts", [
     ({"rate": 0.01}, ("rate = 0.02", "asked for 0.01")),
@@ -389,7 +402,8 @@ def test_rounds_get_what_they_need_and_nothing_else(decoded, tmp_path, hard):
     assert not (tmp_path / "w.jsonl").exists()
 
 
-@pytest.mark.fault("Results", "a checkpoint truncated, empty, text, of another program", "refused with one line")
+@pytest.mark.fault("weights", tried="a checkpoint that is cut, empty, text or of another program",
+                   survived="one line that names it; nothing is trained")
 @pytest.mark.parametrize("kind", ["truncated", "empty", "text", "foreign"])
 def test_a_damaged_checkpoint_is_refused(decoded, tmp_path, kind):
     out = tmp_path / "w.safetensors"
@@ -406,6 +420,8 @@ def test_a_damaged_checkpoint_is_refused(decoded, tmp_path, kind):
     one_line(error, checkpoint)
 
 
+@pytest.mark.fault("processes", tried="two trainings of one network in one run folder",
+                   survived="the second is told who is at it, and finds the result later")
 def test_two_trainings_in_one_place(decoded, tmp_path, monkeypatch):
     """The second is refused while the first goes on, and finds its result afterwards."""
     out, messages = tmp_path / "w.safetensors", []
@@ -425,7 +441,40 @@ def test_two_trainings_in_one_place(decoded, tmp_path, monkeypatch):
     same_result(go(short(), decoded, tmp_path / "whole.safetensors"), go(short(), decoded, out))
 
 
-@pytest.mark.fault("Numbers", "the loss becomes NaN", "training stops, names the steps and the last good checkpoint")
+@pytest.mark.fault("disk", tried="a run folder deleted under a running training",
+                   survived="the training ends with the same weights in a folder made anew")
+def test_a_folder_deleted_under_a_training(decoded, tmp_path, monkeypatch):
+    out = tmp_path / "run" / "weights" / "w.safetensors"
+
+    def meanwhile(*given, **named):
+        for step, batch in enumerate(sampling.batches(*given, **named)):
+            if step == 5:
+                shutil.rmtree(tmp_path / "run")
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "batches", meanwhile)
+        patch.setattr(training, "CHECKPOINT_SECONDS", -1)
+        go(short(), decoded, out)
+    same_result(go(short(), decoded, tmp_path / "whole.safetensors"), out)
+    assert sorted(path.name for path in out.parent.iterdir()) == ["w.json", "w.jsonl", "w.safetensors"]
+
+
+@pytest.mark.parametrize("jump", [1e9, -1e9])
+@pytest.mark.fault("processes", tried="a clock that jumps by thirty years, forward and back, in a training",
+                   survived="the same weights")
+def test_a_clock_that_jumps(decoded, tmp_path, monkeypatch, jump):
+    whole = go(short(), decoded, tmp_path / "whole.safetensors")
+    clock, calls = time.monotonic, iter(range(10**6))
+    with monkeypatch.context() as patch:
+        patch.setattr(training.time, "monotonic", lambda: clock() + jump * (next(calls) % 3))
+        patch.setattr(training.time, "time", lambda: jump)
+        out = go(short(), decoded, tmp_path / "w.safetensors")
+    same_result(whole, out)
+
+
+@pytest.mark.fault("numbers", tried="a loss that is not finite",
+                   survived="training stops, names the steps and the last good checkpoint")
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_loss_that_is_no_number_stops(decoded, tmp_path, monkeypatch, kept):
     out = tmp_path / "w.safetensors"
@@ -447,8 +496,8 @@ def test_a_loss_that_is_no_number_stops(decoded, tmp_path, monkeypatch, kept):
         assert out.with_suffix(".checkpoint").read_bytes() == before
 
 
-@pytest.mark.fault("Numbers", "weights or loss no longer finite just before a checkpoint",
-                   "the last good checkpoint stays as it was")
+@pytest.mark.fault("numbers", tried="weights that are no longer finite after a step on a finite loss",
+                   survived="they never reach a checkpoint, wherever a stop comes")
 @pytest.mark.parametrize("what, stop", [("loss", 8), ("weights", 8), ("weights", 9), ("weights", None)])
 def test_a_checkpoint_of_a_training_gone_bad_is_never_written(decoded, tmp_path, monkeypatch, what, stop):
     """Not even where a stop comes between the bad step and the next row of the curve."""
@@ -509,6 +558,8 @@ print(weights.load_tensors(out)[0]["full5.bias"].tolist())
 """
 
 
+@pytest.mark.fault("disk", tried="a real disk of 64 KiB that fills during training",
+                   survived="the last checkpoint is whole; with room again it goes on")
 def test_a_disk_that_is_full_loses_nothing(decoded, tmp_path):
     """A real one, of 64 KiB, in a namespace of its own; with room again the training goes on."""
     disk = tmp_path / "disk"
@@ -526,6 +577,8 @@ def test_a_disk_that_is_full_loses_nothing(decoded, tmp_path):
     assert bias == str(load_tensors(whole)[0]["full5.bias"].tolist())
 
 
+@pytest.mark.fault("disk", tried="ENOSPC, EDQUOT and EIO at each file a training writes",
+                   survived="one line; the last checkpoint is whole; the same call goes on")
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 @pytest.mark.parametrize("suffix", [".jsonl", ".checkpoint", ".safetensors", ".json"])
 def test_a_write_that_fails_keeps_the_last_checkpoint(decoded, tmp_path, monkeypatch, suffix, code):
@@ -548,12 +601,15 @@ def test_a_write_that_fails_keeps_the_last_checkpoint(decoded, tmp_path, monkeyp
     same_result(go(short(), decoded, tmp_path / "whole" / "w.safetensors"), go(short(), decoded, out))
 
 
+@pytest.mark.fault("numbers", tried="a rate that is far too high", survived="a bounded loss, never NaN")
 def test_a_rate_that_is_far_too_high_saturates(decoded, tmp_path):
     """Scores are bounded, so a loss that has run away is a finite number: at most 2.127."""
     out = go(short(rate=99), decoded, tmp_path / "w.safetensors")
     assert all(0.12 < row["loss"] < 2.1270 for row in curve(out))
 
 
+@pytest.mark.fault("disk", tried="a run folder mounted for reading only",
+                   survived="a finished training is found, another is refused before work")
 def test_a_disk_for_reading_only(decoded, tmp_path):
     """A finished training is found there; another is refused before any work."""
     for name in ("done", "begun"):
@@ -579,6 +635,7 @@ for name in ("done", "begun"):
                        "choose a folder that can be written")
 
 
+@pytest.mark.fault("disk", tried="a run folder that is a file", survived="one line that names it")
 def test_a_place_that_cannot_be_written_is_named(decoded, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LsegreproError) as error:

@@ -130,13 +130,16 @@ def test_reproduce_plans_the_published_run(tmp_path, voc_masks, monkeypatch, cap
     assert not run.exists()
 
 
-def test_a_finished_run_is_not_trained_again_when_files_were_copied(snakemake, own_run):
+@pytest.mark.fault("processes", tried="files whose times are in any order, and in the future",
+                   survived="nothing that is there is made again")
+@pytest.mark.parametrize("year", [1.7e9, 4e9], ids=["past", "future"])
+def test_a_finished_run_is_not_trained_again_when_files_were_copied(snakemake, own_run, year):
     """Copying gives files other times, in any order; only what is absent is planned."""
     own_run.scores_path("LSE1", "cat", 2).unlink()
     files = [path for path in own_run.folder.rglob("*") if path.is_file()]
     random.Random(0).shuffle(files)
     for age, path in enumerate(files):
-        os.utime(path, (1.7e9 + age, 1.7e9 + age))
+        os.utime(path, (year + age, year + age))
     output = snakemake("--dry-run", profile=own_run.profile.path, run=own_run.folder)
     assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES, "page": PAGES, "score": 1}
 
@@ -183,6 +186,8 @@ def test_from_weights_the_same_jobs_are_told_to_take_them(snakemake, tmp_path):
     assert len(re.findall(r"lsegrepro.cli (?:train|mine|regions|score) .*--depth weights", output)) == 16
 
 
+@pytest.mark.fault("surroundings", tried="spaces, quotes and signs of the shell in the names of profile and run",
+                   survived="every job runs")
 def test_a_job_runs_whatever_the_paths_are_called(snakemake, tmp_path):
     """Spaces, quotes and signs of the shell in the profile's name and the run's folder."""
     profile = tmp_path / "it's $HOME & more.toml"
