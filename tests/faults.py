@@ -16,7 +16,7 @@ import pytest
 AREAS = {
     "photographs": "Photographs",
     "masks": "Masks",
-    "weights": "Weights, evidence and checkpoints",
+    "weights": "Weights, evidence, checkpoints and shards",
     "archives": "Archives",
     "configuration": "Configuration and the command line",
     "kills": "Kills and signals",

@@ -85,7 +85,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.fault("Configuration", "any words on the command line (hypothesis)", "exit code 0 or 2, and one line")
+@pytest.mark.fault("configuration", "any words on the command line (hypothesis)", "exit code 0 or 2, and one line")
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(["segment", "a\0b", "--class", "cat"])
 @example(["segment", "new\nline", "--class", "cat", "--bogus\nword"])

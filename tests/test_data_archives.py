@@ -100,7 +100,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.fault("Archives", "names with .., absolute, of Windows; links, devices, pipes",
+@pytest.mark.fault("archives", "names with .., absolute, of Windows; links, devices, pipes",
                    "refused with one line; nothing outside the target")
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("wanted", ["*", "good"])
@@ -110,7 +110,7 @@ def test_a_hostile_member_is_named_and_nothing_comes_out(tmp_path, room, hostile
     assert not os.path.exists("/tmp/lsegrepro-must-not-be-written")
 
 
-@pytest.mark.fault("Archives", "a file below a link that leads out",
+@pytest.mark.fault("archives", "a file below a link that leads out",
                    "refused with one line; nothing outside the target")
 def test_no_writing_through_a_link_of_the_same_archive(tmp_path, room):
     packed = pack(tmp_path / "x.tar", member("way", kind=tarfile.SYMTYPE, link="../.."), member("way/precious", b"!"))
@@ -128,7 +128,7 @@ kinds = st.sampled_from([tarfile.REGTYPE] * 4 + [tarfile.DIRTYPE, tarfile.SYMTYP
                                                  tarfile.CONTTYPE, b"Z"])
 
 
-@pytest.mark.fault("Archives", "any members under any names (hypothesis)", "inside the target, or refused")
+@pytest.mark.fault("archives", "any members under any names (hypothesis)", "inside the target, or refused")
 @own_folder
 @given(st.lists(st.tuples(names, kinds, names, st.binary(max_size=20)), min_size=1, max_size=5),
        st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]), st.booleans())
@@ -152,7 +152,7 @@ def test_any_members_stay_inside_or_are_refused(tmp_path_factory, described, for
     assert {name: content for name, content in tree(folder).items() if not name.startswith("inner")} == outside
 
 
-@pytest.mark.fault("Archives", "bytes changed and cut (hypothesis)", "refused with one line, or harmless")
+@pytest.mark.fault("archives", "bytes changed and cut (hypothesis)", "refused with one line, or harmless")
 @own_folder
 @given(st.data())
 def test_any_damage_is_an_error_or_harmless(tmp_path_factory, data):
@@ -200,7 +200,7 @@ def test_gzip_checksum_counts(tmp_path, room):
     refused(packed, room, "damaged")
 
 
-@pytest.mark.fault("Archives", "a gzip that would fill the disk", "refused at the limit; nothing is left")
+@pytest.mark.fault("archives", "a gzip that would fill the disk", "refused at the limit; nothing is left")
 def test_a_small_file_that_would_fill_the_disk(tmp_path, room):
     bomb = tmp_path / "x.tar.gz"
     with tarfile.open(bomb, "w:gz") as tar:

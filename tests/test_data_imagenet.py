@@ -222,7 +222,7 @@ FUZZED = {format: tar_of({f"{'n' * 60}/{'n' * k}.JPEG": b"abc" * k for k in (1, 
           for format in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)}
 
 
-@pytest.mark.fault("Archives", "a damaged tar read in place (hypothesis)", "it ends, and no photograph lies outside")
+@pytest.mark.fault("archives", "a damaged tar read in place (hypothesis)", "it ends, and no photograph lies outside")
 @settings(max_examples=200, deadline=None)
 @given(format=st.sampled_from(sorted(FUZZED)), data=st.data())
 def test_a_damaged_tar_never_leads_outside_and_always_ends(format, data):

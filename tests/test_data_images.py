@@ -241,7 +241,7 @@ def test_files_that_are_none(tmp_path):
     refused(tmp_path / "text.jpg" / "a.jpg", tmp_path / "text.jpg" / "a.jpg")
 
 
-@pytest.mark.fault("Photographs", "every kind of file cut short", "refused with one line")
+@pytest.mark.fault("photographs", "every kind of file cut short", "refused with one line")
 @pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".tif", ".bmp", ".gif"])
 @pytest.mark.parametrize("share", [0.3, 0.7])
 def test_truncated_files_are_refused(tmp_path, rng, extension, share):

@@ -25,7 +25,7 @@ def test_the_root_is_found_from_above(voc_tree, above):
     assert voc.ids == IDS and len(voc) == 3
 
 
-@pytest.mark.fault("Masks", "a mask or its photograph missing", "counted, and named beside every number")
+@pytest.mark.fault("masks", "a mask or its photograph missing", "counted, and named beside every number")
 def test_absent_images_are_counted_and_named(voc_tree):
     voc = VocSegmentation(voc_tree)
     assert voc.listed == 5 and voc.absent == ["2008_000002", "2009_000004"]
@@ -54,7 +54,7 @@ def test_a_grey_mask_of_indices_is_read_too(voc_tree, voc_masks):
     assert np.array_equal(VocSegmentation(voc_tree).mask(0), voc_masks[IDS[0]])
 
 
-@pytest.mark.fault("Masks", "RGB, RGBA, 16-bit or bilevel in place of palette", "refused with one line")
+@pytest.mark.fault("masks", "RGB, RGBA, 16-bit or bilevel in place of palette", "refused with one line")
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16", "1"])
 def test_a_mask_of_another_kind_is_refused(voc_tree, mode):
     path = voc_tree / "SegmentationClass" / f"{IDS[1]}.png"
@@ -69,7 +69,7 @@ def test_a_mask_of_another_kind_is_refused(voc_tree, mode):
     one_line(error, path, "palette PNG", mode)
 
 
-@pytest.mark.fault("Masks", "an index that VOC does not have", "refused with one line that names it")
+@pytest.mark.fault("masks", "an index that VOC does not have", "refused with one line that names it")
 @pytest.mark.parametrize("index", [21, 128, 254])
 def test_an_unknown_index_is_refused(voc_tree, voc_masks, index):
     mask = voc_masks[IDS[0]].copy()
@@ -80,7 +80,7 @@ def test_an_unknown_index_is_refused(voc_tree, voc_masks, index):
     one_line(error, IDS[0], f"[{index}]", "255 (void)")
 
 
-@pytest.mark.fault("Masks", "empty, text, truncated", "refused with one line")
+@pytest.mark.fault("masks", "empty, text, truncated", "refused with one line")
 @pytest.mark.parametrize("content", [b"", b"text", None])
 def test_a_damaged_mask_is_named(voc_tree, content):
     path = voc_tree / "SegmentationClass" / f"{IDS[0]}.png"
@@ -90,7 +90,7 @@ def test_a_damaged_mask_is_named(voc_tree, content):
     one_line(error, path, "cannot read the mask")
 
 
-@pytest.mark.fault("Masks", "20,000 x 20,000 pixels, an animation, PostScript, a pipe",
+@pytest.mark.fault("masks", "20,000 x 20,000 pixels, an animation, PostScript, a pipe",
                    "refused with one line, or absent")
 def test_a_mask_that_somebody_made_to_break_the_program(voc_tree):
     path = voc_tree / "SegmentationClass" / f"{IDS[0]}.png"
@@ -106,7 +106,7 @@ def test_a_mask_that_somebody_made_to_break_the_program(voc_tree):
     assert VocSegmentation(voc_tree).absent == [*sorted(["2008_000001", "2008_000002", "2009_000004"])]
 
 
-@pytest.mark.fault("Masks", "of another size than their photograph", "refused with one line that names both sizes")
+@pytest.mark.fault("masks", "of another size than their photograph", "refused with one line that names both sizes")
 def test_a_mask_of_another_size_is_refused(voc_tree, voc_masks):
     path = voc_tree / "SegmentationClass" / f"{IDS[0]}.png"
     with Image.open(path) as mask:

@@ -106,7 +106,7 @@ def test_seeds_and_images_against_a_plain_loop():
     assert abs(mine.low - low) < 0.1 * (high - low) and abs(mine.high - high) < 0.1 * (high - low)
 
 
-@pytest.mark.fault("Numbers", "a class that no image holds", "no number, and no wrong one")
+@pytest.mark.fault("numbers", "a class that no image holds", "no number, and no wrong one")
 def test_bootstrap_without_the_class():
     empty = np.array([[0, 0, 0, 9]] * 5)
     interval = bootstrap(empty, resamples=50)

@@ -55,7 +55,7 @@ def test_plain_numpy_reads_it(stored):
     assert header["version"] == VERSION == 2
 
 
-@pytest.mark.fault("Results", "any byte of evidence changed", "refused with one line")
+@pytest.mark.fault("weights", "any byte of evidence changed", "refused with one line")
 @pytest.mark.parametrize("name, read", [("regions.npz", read_regions), ("scores.npz", read_scores)])
 def test_any_flipped_byte_is_refused(stored, name, read):
     path = stored / name
@@ -68,7 +68,7 @@ def test_any_flipped_byte_is_refused(stored, name, read):
             read(path)
 
 
-@pytest.mark.fault("Results", "evidence cut short anywhere", "refused with one line")
+@pytest.mark.fault("weights", "evidence cut short anywhere", "refused with one line")
 @pytest.mark.parametrize("name, read", [("regions.npz", read_regions), ("scores.npz", read_scores)])
 def test_any_truncation_is_refused(stored, name, read):
     path = stored / name
@@ -156,7 +156,7 @@ def _no_model(head, arrays):
     del head["content"]["model"]
 
 
-@pytest.mark.fault("Results", "evidence of another version, with NaN, or altered and sealed again",
+@pytest.mark.fault("weights", "evidence of another version, with NaN, or altered and sealed again",
                    "refused with one line")
 @pytest.mark.parametrize(
     "change, says",

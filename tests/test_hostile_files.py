@@ -81,7 +81,7 @@ def refused(call, *parts):
 # Whatever is asked for
 
 
-@pytest.mark.fault("Results", "a pickle where weights, evidence, hard negatives, an index or a cache is expected",
+@pytest.mark.fault("weights", "a pickle where weights, evidence, hard negatives, an index or a cache is expected",
                    "refused with one line, and never executed")
 @pytest.mark.parametrize("disguise", ["plain", "torch", "npz", "npy", "header first"])
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,7 +109,7 @@ def test_a_pickle_is_never_run(tmp_path, kind, disguise):
     assert not sprung.exists()
 
 
-@pytest.mark.fault("Results", "a pipe or a device in place of any file of results", "refused at once; nothing waits")
+@pytest.mark.fault("weights", "a pipe or a device in place of any file of results", "refused at once; nothing waits")
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_reader_waits_for_a_pipe_or_reads_a_device(tmp_path, kind):
     for name, make in (("pipe", os.mkfifo), ("device", lambda path: os.symlink("/dev/zero", path))):
@@ -124,7 +124,7 @@ def test_no_reader_waits_for_a_pipe_or_reads_a_device(tmp_path, kind):
             refused(call)
 
 
-@pytest.mark.fault("Results", "a file of results of a terabyte", "refused before it is read")
+@pytest.mark.fault("weights", "a file of results of a terabyte", "refused before it is read")
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_reader_takes_more_memory_than_there_is(tmp_path, kind):
     path = tmp_path / "results.json"
@@ -140,7 +140,7 @@ def test_no_reader_takes_more_memory_than_there_is(tmp_path, kind):
 DEEP = b'{"a":' * 200_000
 
 
-@pytest.mark.fault("Results", "any bytes, in any reader (hypothesis)", "refused with one line")
+@pytest.mark.fault("weights", "any bytes, in any reader (hypothesis)", "refused with one line")
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(DEEP)
@@ -185,7 +185,7 @@ def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED, c
     return file.getvalue()
 
 
-@pytest.mark.fault("Results", "an npz of a few kilobytes that would unpack to gigabytes, sealed or not",
+@pytest.mark.fault("weights", "an npz of a few kilobytes that would unpack to gigabytes, sealed or not",
                    "refused before anything is unpacked")
 @pytest.mark.parametrize("sealing", [True, False])
 def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch, sealing):
@@ -230,7 +230,7 @@ ARRAYS = st.sampled_from([
     np.zeros(2, [("a", "<i4")]), np.full(4, 255, np.uint8), np.array([0, 1], np.int64), np.ones(1, np.uint32)])
 
 
-@pytest.mark.fault("Results", "evidence and indices with a right seal and any content (hypothesis)",
+@pytest.mark.fault("weights", "evidence and indices with a right seal and any content (hypothesis)",
                    "refused with one line, or all that is checked of them holds")
 @pytest.mark.parametrize("kind", ["regions", "scores", "index"])
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -273,7 +273,7 @@ def one_index(folder) -> Index:
     return Index(folder, np.array([1], np.uint8), names, names, np.zeros(1, np.int32), zero, zero + 5)
 
 
-@pytest.mark.fault("Shards", "an index that points outside its folder, beyond a file's end or at a pipe",
+@pytest.mark.fault("weights", "an index that points outside its folder, beyond a file's end or at a pipe",
                    "refused with one line; no memory is taken for what is not there")
 def test_an_index_cannot_reach_elsewhere(tmp_path):
     (tmp_path / "in").mkdir()
@@ -310,7 +310,7 @@ def test_a_photograph_without_permission_is_a_defect_of_its_own(tmp_path):
 # Shards
 
 
-@pytest.mark.fault("Shards", "any bit of a photograph in a shard flipped", "refused with one line that names it")
+@pytest.mark.fault("weights", "any bit of a photograph in a shard flipped", "refused with one line that names it")
 def test_a_flipped_bit_in_a_shard_is_noticed(tmp_path):
     out = prepare_shards(SyntheticWeak(1), tmp_path / "out", workers=1, progress=False).index.root
     index, tar = open_indexed(out, "all"), out / "000000.tar"
@@ -321,7 +321,7 @@ def test_a_flipped_bit_in_a_shard_is_noticed(tmp_path):
         assert index.image(0).shape == (300, 300, 3)
 
 
-@pytest.mark.fault("Shards", "the record of a shard altered, damaged or forged", "the shard is made again")
+@pytest.mark.fault("weights", "the record of a shard altered, damaged or forged", "the shard is made again")
 @pytest.mark.parametrize("harm", ["offset", "type", "deep", "pickle"])
 def test_an_altered_record_of_a_shard_is_not_believed(tmp_path, harm):
     def prepare():
@@ -354,7 +354,7 @@ def stored(tmp_path, tiny_net):
     return path
 
 
-@pytest.mark.fault("Results", "weights of another type of number, and cards of another's making",
+@pytest.mark.fault("weights", "weights of another type of number, and cards of another's making",
                    "refused with one line")
 def test_weights_of_other_numbers_and_odd_cards(stored):
     tensors, _ = weights.load_tensors(stored)
@@ -383,7 +383,7 @@ def checkpoint(tmp_path, tiny, decoded):
     return go(stop_after=3), go
 
 
-@pytest.mark.fault("Results", "any bit of a checkpoint flipped", "refused with one line, never trained on")
+@pytest.mark.fault("weights", "any bit of a checkpoint flipped", "refused with one line, never trained on")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 10**9), bit=st.integers(0, 7))
 def test_a_flipped_bit_in_a_checkpoint_is_noticed(checkpoint, place, bit):
@@ -400,7 +400,7 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed(checkpoint, place, bit):
         path.write_bytes(whole)
 
 
-@pytest.mark.fault("Results", "a checkpoint with NaN in it, without a layer, of another architecture, forged",
+@pytest.mark.fault("weights", "a checkpoint with NaN in it, without a layer, of another architecture, forged",
                    "refused with one line")
 def test_forged_checkpoints_are_refused(checkpoint):
     path, go = checkpoint
@@ -437,7 +437,7 @@ def test_a_curve_of_anothers_making_is_passed_over(checkpoint):
 # Hard negatives, numbers, profiles
 
 
-@pytest.mark.fault("Results", "hard negatives that point outside their images or have other shapes",
+@pytest.mark.fault("weights", "hard negatives that point outside their images or have other shapes",
                    "refused with one line")
 @pytest.mark.parametrize("key, value", [
     ("index", np.array([2], np.uint32)), ("index", np.array([0.0])), ("index", np.array([-1])),

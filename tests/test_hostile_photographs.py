@@ -70,7 +70,7 @@ BAD = bad_files()
 GOOD = good_files()
 
 
-@pytest.mark.fault("Photographs", "zero bytes, truncated, text or a page named .jpg, PDF, SVG, HEIC, PostScript, sizes "
+@pytest.mark.fault("photographs", "zero bytes, truncated, text or a page named .jpg, PDF, SVG, HEIC, PostScript, sizes "
                    "up to 100,000 x 100,000, decompression bombs in the picture, its profile or its text",
                    "refused with one line that names the file")
 @pytest.mark.parametrize("name", BAD, ids=ascii)
@@ -82,7 +82,7 @@ def test_a_bad_file_is_refused_in_one_line(tmp_path, name):
     assert printable(name) in message or "too narrow" in message or "floating-point" in message  # of pixels, not files
 
 
-@pytest.mark.fault("Photographs", "animated, palette, grey, 16-bit, CMYK, alpha, Exif-rotated, Exif that is broken",
+@pytest.mark.fault("photographs", "animated, palette, grey, 16-bit, CMYK, alpha, Exif-rotated, Exif that is broken",
                    "read as a person sees them")
 @pytest.mark.parametrize("name", GOOD, ids=ascii)
 def test_a_good_file_is_read(tmp_path, name):
@@ -90,7 +90,7 @@ def test_a_good_file_is_read(tmp_path, name):
     assert prepare(load_image(tmp_path / name)).shape == (300, 300, 3)
 
 
-@pytest.mark.fault("Photographs", "a pipe, a device, a folder, a terabyte of nothing, links that dangle or loop",
+@pytest.mark.fault("photographs", "a pipe, a device, a folder, a terabyte of nothing, links that dangle or loop",
                    "refused at once; nothing waits")
 def test_what_is_no_plain_file_is_refused_at_once(tmp_path):
     said = {}
@@ -114,7 +114,7 @@ def test_only_photographs_are_decoded_whatever_a_name_says(monkeypatch):
     assert set(images.FORMATS) <= {"JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"}
 
 
-@pytest.mark.fault("Photographs", "10,000 x 10,000 pixels in 15 KB, the most that is read", "decoded below 2 GB")
+@pytest.mark.fault("photographs", "10,000 x 10,000 pixels in 15 KB, the most that is read", "decoded below 2 GB")
 def test_the_largest_photograph_that_is_read_takes_bounded_memory(tmp_path):
     (tmp_path / "large.png").write_bytes(png(9_990, 10_000, zeros(10_000 * (9_990 // 8 + 2))))
     code = ("import resource, sys; from lsegrepro.data.images import load_image, prepare; "
@@ -124,7 +124,7 @@ def test_the_largest_photograph_that_is_read_takes_bounded_memory(tmp_path):
     assert done.returncode == 0 and int(done.stdout) < 2_000_000, done.stderr
 
 
-@pytest.mark.fault("Photographs", "no permission to read the file or its folder", "refused with one line")
+@pytest.mark.fault("photographs", "no permission to read the file or its folder", "refused with one line")
 def test_without_permission(tmp_path):
     """Root may read everything, so it becomes nobody in a process of its own."""
     if os.geteuid() != 0:
@@ -164,7 +164,7 @@ for call in (lambda: load_image("photos/secret.jpg"), lambda: load_image("closed
 # Many at once
 
 
-@pytest.mark.fault("Photographs", "one bad file of each kind in a folder of good ones, through segment",
+@pytest.mark.fault("photographs", "one bad file of each kind in a folder of good ones, through segment",
                    "every good one is segmented, every bad one is one line, exit code 2")
 def test_a_folder_of_everything_is_gone_through(tmp_path, run):
     folder = tmp_path / "photos"
@@ -179,7 +179,7 @@ def test_a_folder_of_everything_is_gone_through(tmp_path, run):
     assert len(list((tmp_path / "out").iterdir())) == 3 * len(GOOD)
 
 
-@pytest.mark.fault("Photographs", "one bad file of each kind in a folder of good ones, through data prepare",
+@pytest.mark.fault("photographs", "one bad file of each kind in a folder of good ones, through data prepare",
                    "every good one is in the shards, every bad one in the record with its reason")
 def test_a_weak_folder_of_everything_is_prepared(tmp_path):
     for label in ("cat", "dog", "background"):
@@ -208,7 +208,7 @@ def test_a_photograph_that_vanishes_is_a_lost_disk_and_no_defect(tmp_path, worke
 # Names and places
 
 
-@pytest.mark.fault("Photographs", "two photographs whose results would have one name, also where case does not count",
+@pytest.mark.fault("photographs", "two photographs whose results would have one name, also where case does not count",
                    "named apart by their extension, or refused before anything is written")
 def test_names_that_collide(tmp_path, run):
     for name in ("a/cat.jpg", "a/Cat.png", "b/cat.jpg", "b/e\u0301.png", "b/\u00e9.png"):
@@ -221,14 +221,14 @@ def test_names_that_collide(tmp_path, run):
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.fault("Photographs", "a name so long that no result can be named after it", "passed over with one line")
+@pytest.mark.fault("photographs", "a name so long that no result can be named after it", "passed over with one line")
 def test_a_name_that_is_too_long_for_its_results(tmp_path, run):
     write_all(tmp_path / "photos", {f"{250 * 'n'}.png": encoded("PNG"), "good.png": encoded("PNG")})
     code, printed, complained = run(tmp_path / "photos")
     assert (code, len(printed), len(complained)) == (2, 1, 2) and "File name too long" in complained[0]
 
 
-@pytest.mark.fault("Photographs", "--out is a file, or the folder of the photographs itself", "refused with one line")
+@pytest.mark.fault("photographs", "--out is a file, or the folder of the photographs itself", "refused with one line")
 def test_results_that_would_go_where_they_cannot(tmp_path, run):
     write_all(tmp_path / "photos", {"a.jpg": GOOD["grey.jpg"], "b.jpg": GOOD["cmyk.jpg"]})
     (tmp_path / "link").symlink_to("photos")
@@ -254,7 +254,7 @@ class OneBad(SyntheticWeak):
         return super().image(index)
 
 
-@pytest.mark.fault("Photographs", "one bad file among those that are trained on",
+@pytest.mark.fault("photographs", "one bad file among those that are trained on",
                    "another of its label stands in, it is said once, and the card names it")
 def test_training_goes_on_with_a_bad_photograph(tmp_path, tiny, capsys):
     from lsegrepro.arguments import Training
@@ -305,7 +305,7 @@ def test_nobody_stands_in_where_all_are_bad_or_the_disk_is():
 # Load
 
 
-@pytest.mark.fault("Load", "hundreds of photographs in one process, one in ten bad", "memory flat, one line a failure, "
+@pytest.mark.fault("load", "hundreds of photographs in one process, one in ten bad", "memory flat, one line a failure, "
                    "a progress bar that is right")
 def test_many_photographs_in_little_memory(tmp_path, weights_file, monkeypatch, capsys):
     """The real load, 10,000 photographs, is done by hand; this is the same with 300."""
@@ -340,7 +340,7 @@ def test_many_photographs_in_little_memory(tmp_path, weights_file, monkeypatch, 
 # Anything
 
 
-@pytest.mark.fault("Photographs", "files of every kind with bytes changed, inserted and cut (hypothesis)",
+@pytest.mark.fault("photographs", "files of every kind with bytes changed, inserted and cut (hypothesis)",
                    "a picture, or one line")
 @settings(max_examples=200)
 @given(data=st.data())

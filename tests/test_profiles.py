@@ -111,7 +111,7 @@ def test_round_2_changes_what_it_names_and_keeps_the_rest(written):
 # What is wrong with it
 
 
-@pytest.mark.fault("Configuration", "unknown keys, wrong types, values out of range, NaN, infinity, huge numbers",
+@pytest.mark.fault("configuration", "unknown keys, wrong types, values out of range, NaN, infinity, huge numbers",
                    "one line that names the key and the range")
 @pytest.mark.parametrize("text, said", [
     ("model = 1", "unknown key 'model' in the profile"),
@@ -226,7 +226,7 @@ def toml(value) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-@pytest.mark.fault("Configuration", "any table of any values (hypothesis)", "a profile, or one line")
+@pytest.mark.fault("configuration", "any table of any values (hypothesis)", "a profile, or one line")
 @given(profiles)
 def test_any_table_is_a_profile_or_one_line_that_says_what_is_wrong(tmp_path_factory, values):
     path = tmp_path_factory.getbasetemp() / "any.toml"

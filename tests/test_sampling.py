@@ -129,7 +129,7 @@ def test_draw_is_its_definition(codes, cls, negatives, seed, batch):
     assert found[1].dtype == np.int64
 
 
-@pytest.mark.fault("Numbers", "training images all with the class, all without it, or none", "refused with one line")
+@pytest.mark.fault("numbers", "training images all with the class, all without it, or none", "refused with one line")
 @pytest.mark.parametrize("codes, negatives", [([1, 2], "others"), ([0], "others"), ([0, 1], "background"),
                                               ([], "others")])
 def test_training_needs_both_kinds(codes, negatives):

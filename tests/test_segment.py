@@ -94,7 +94,7 @@ def test_without_theta_the_papers_is_taken_for_ones_own_weights(photo, tmp_path,
     assert f"at theta {paper.THETA['cat']:g} " in capsys.readouterr().out
 
 
-@pytest.mark.fault("Numbers", "photographs smaller than a patch, down to one pixel", "segmented")
+@pytest.mark.fault("numbers", "photographs smaller than a patch, down to one pixel", "segmented")
 @pytest.mark.parametrize("height, width", [(1, 1), (1, 7), (3, 2), (10, 300), (46, 47)])
 def test_very_small_photographs(height, width, tmp_path, weights_file):
     photo = save(tmp_path / "photos" / "small.png", blobs(height, width))
@@ -161,7 +161,7 @@ def test_photographs_of_any_mode(mode, tmp_path, weights_file):
     assert Image.open(tmp_path / "out" / "p-cat-overlay.png").mode == "RGB"
 
 
-@pytest.mark.fault("Photographs", "names with spaces, quotes, new lines, percent signs, other alphabets, no UTF-8",
+@pytest.mark.fault("photographs", "names with spaces, quotes, new lines, percent signs, other alphabets, no UTF-8",
                    "segmented under their own names")
 @pytest.mark.parametrize("name", [
     "two words.jpg", "it's \"quoted\".jpg", "Kätzchen.jpg", "猫.jpg", "-cat.jpg", "a.b.c.jpg", "IMG.JPEG",
@@ -261,7 +261,7 @@ def test_a_photograph_that_cannot_be_read_is_named_in_one_line(tmp_path, weights
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.fault("Numbers", "theta at 0, at 0.8808 and above, where no probability comes, and just below 1",
+@pytest.mark.fault("numbers", "theta at 0, at 0.8808 and above, where no probability comes, and just below 1",
                    "all of the picture, or none of it")
 @pytest.mark.parametrize("theta", [0.0, 0.119, 0.8808, 0.9999, float(np.nextafter(1, 0))])
 def test_theta_at_its_ends(photo, tmp_path, weights_file, theta):

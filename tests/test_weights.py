@@ -106,7 +106,7 @@ def test_other_architecture_is_refused(stored):
     refused(stored, "does not know")
 
 
-@pytest.mark.fault("Results", "weights of another architecture, or with a layer too few or too many",
+@pytest.mark.fault("weights", "weights of another architecture, or with a layer too few or too many",
                    "refused with one line")
 def test_missing_and_surplus_tensors_are_refused(stored):
     tensors = load_file(stored)
@@ -117,7 +117,7 @@ def test_missing_and_surplus_tensors_are_refused(stored):
     refused(stored, "zzz has shape (2,)", "needs None")
 
 
-@pytest.mark.fault("Results", "NaN or infinity in weights", "refused with one line")
+@pytest.mark.fault("weights", "NaN or infinity in weights", "refused with one line")
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_values_that_are_not_finite_are_refused(stored, value):
     tensors = load_file(stored)
@@ -126,7 +126,7 @@ def test_values_that_are_not_finite_are_refused(stored, value):
     refused(stored, "conv2.weight", "not finite", "diverged")
 
 
-@pytest.mark.fault("Results", "any bit of weights flipped", "refused with one line")
+@pytest.mark.fault("weights", "any bit of weights flipped", "refused with one line")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_one_wrong_bit_is_noticed(stored, data):
@@ -160,7 +160,7 @@ def test_a_wrong_header_is_an_error_for_users(stored, data):
         card_path(stored).write_bytes(card)
 
 
-@pytest.mark.fault("Results", "weights cut short anywhere", "refused with one line")
+@pytest.mark.fault("weights", "weights cut short anywhere", "refused with one line")
 @pytest.mark.parametrize("part", [0, 1, 7, 8, 100, 0.5, 0.99])
 def test_truncated_files_are_refused(stored, part):
     whole = stored.read_bytes()
