@@ -28,16 +28,21 @@ def run(*words: object, **options) -> subprocess.CompletedProcess:
 @pytest.mark.fault("kills", tried="SIGINT and SIGTERM while a command works",
                    survived="one line that says how to go on, exit code 130 or 143, the handler of before is back")
 def test_a_signal_ends_a_command_in_one_line(monkeypatch, capsys, number, code, said):
-    before = signal.getsignal(signal.SIGTERM)
+    before, interrupt = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(Run, "trained", lambda *_, **__: signal.raise_signal(number))
-    assert cli.main(["train", "--model", "LSE1", "--class", "cat"]) == code
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background, it is ignored
+    try:
+        assert cli.main(["train", "--model", "LSE1", "--class", "cat"]) == code
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
     assert capsys.readouterr().err == f"lsegrepro: {said}; the same command goes on from there\n"
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 GROUP = """
-import subprocess, sys
+import signal, subprocess, sys
 from lsegrepro.ending import run_group
+signal.signal(signal.SIGINT, signal.default_int_handler)
 inner = "import subprocess, sys, time; subprocess.Popen(['sleep', '600']); print('up', flush=True); time.sleep(600)"
 run_group([sys.executable, "-c", inner])
 """
