@@ -220,6 +220,8 @@ def test_the_widget_is_the_same_script(browser, seen, tmp_path):  # noqa: F811
     page.goto(path.as_uri())
     page.wait_for_selector(".lse-theta[data-state=ready]")
     check(page, seen, 0.432, MAX)
+    free = page.locator(":is(input, select, button):not([data-lm-suppress-shortcuts])")
+    assert free.count() == 0  # else JupyterLab takes the arrow keys for itself
     assert page.evaluate("model.saved") == []  # Python knows what it set
     page.get_by_role("slider").press("ArrowRight")
     page.get_by_role("combobox", name="Network").select_option(label=DOG)

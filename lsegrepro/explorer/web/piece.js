@@ -8,7 +8,10 @@ function fill(element, attributes, children) {
   element.append(...children);
   return element;
 }
-const make = (name, attributes = {}, ...children) => fill(document.createElement(name), attributes, children);
+// JupyterLab would take the arrow keys of a slider for itself, were it not told to leave them alone.
+const OURS = {"data-lm-suppress-shortcuts": "true"}, CONTROLS = ["input", "select", "button"];
+const make = (name, attributes = {}, ...children) =>
+  fill(document.createElement(name), CONTROLS.includes(name) ? {...OURS, ...attributes} : attributes, children);
 const draw = (name, attributes = {}, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
 
 const percent = part => part === null || part === undefined ? "\u2013" : (100 * part).toFixed(1) + "\u00a0%";
