@@ -232,5 +232,8 @@ def test_the_widget_is_the_same_script(browser, seen, tmp_path):  # noqa: F811
     page.evaluate(f"model.put('network', '{CAT}')")
     page.wait_for_selector(f".lse-theta[data-network='{CAT}']")
     check(page, seen, 0.7, CAT)
+    page.evaluate(f"model.put('network', '{MAX}'); model.put('picture', 'without')")  # at once
+    page.wait_for_selector(f".lse-theta[data-network='{MAX}'][data-picture=without]")
+    check(page, seen, 0.7, MAX, "without")
     assert page.evaluate("model.saved.length") == 2 and wrong == []
     page.context.close()

@@ -9,8 +9,8 @@ async function thetaExplorer(root, data, start, changed = () => {}) {
   const colours = Uint32Array.from({length: 256}, (_, i) => word(...table.subarray(3 * i, 3 * i + 3)));
   const say = announcer(root), view = layout(root, data), panels = panelsOf(view.panels);
   const named = (items, name) => Math.max(0, items.findIndex(item => item.name === name));
-  const state = {k: -1, n: -1, p: -1};
-  let held = null, ticket = 0;  // what is drawn; which choice came last
+  const state = {k: -1, n: -1, p: -1}, aim = {n: -1, p: -1};  // what is drawn; what was asked for last
+  let held = null;
 
   const chart = view.svg && thetaChart(view.svg, view.legend, data, k => move(k));
   if (chart) {
@@ -20,12 +20,12 @@ async function thetaExplorer(root, data, start, changed = () => {}) {
 
   const told = () => ({theta: state.k / 1000, network: networks[state.n].name, picture: pictures[state.p].name});
 
-  // Show another network or picture; the first time, its maps are unpacked.
-  async function choose(n, p) {
-    const mine = ++ticket;
+  // Show another network or picture, unless yet another is asked for while its maps are unpacked.
+  async function choose(n, p, quiet = false) {
+    Object.assign(aim, {n, p});
     const [image, truth, maps] = await Promise.all(
       [sources.image(p), sources.truth(p, networks[n].truth), sources.maps(p, n)]);
-    if (mine !== ticket) return;
+    if (aim.n !== n || aim.p !== p) return;
     held = {image, truth, ...maps};
     const other = p !== state.p;
     Object.assign(state, {n, p});
@@ -41,6 +41,7 @@ async function thetaExplorer(root, data, start, changed = () => {}) {
     if (other) panels.size(pictures[p].width, pictures[p].height);
     panels.still(held, data, colours);
     chart?.show(network);
+    refresh(quiet);
   }
 
   // Move theta to a position of the slider.
@@ -72,19 +73,13 @@ async function thetaExplorer(root, data, start, changed = () => {}) {
   }
 
   async function take(wanted) {
-    const n = "network" in wanted ? named(networks, wanted.network) : state.n;
-    const p = "picture" in wanted ? named(pictures, wanted.picture) : state.p;
+    const n = "network" in wanted ? named(networks, wanted.network) : aim.n;
+    const p = "picture" in wanted ? named(pictures, wanted.picture) : aim.p;
     if ("theta" in wanted) move(grid(wanted.theta), true);
-    if (n !== state.n || p !== state.p) {
-      await choose(n, p);
-      refresh(true);
-    }
+    if (n !== aim.n || p !== aim.p) await choose(n, p, true);
   }
 
-  const pick = async () => {
-    await choose(+view.network.value, view.picture ? +view.picture.value : 0);
-    refresh();
-  };
+  const pick = () => choose(+view.network.value, view.picture ? +view.picture.value : 0);
   view.slider.addEventListener("input", () => move(grid(view.slider.valueAsNumber)));
   view.network.addEventListener("change", pick);
   view.picture?.addEventListener("change", pick);
