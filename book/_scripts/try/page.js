@@ -74,7 +74,9 @@ lsegrepro.add("page", () => {
     if (ready === key) return;
     for (const worker of scorers) worker.dismiss();
     const {architecture} = published.networks.find(network => network.key === key);
-    scorers = Array.from({length: Math.min(8, navigator.hardwareConcurrency || 2)}, hire);
+    // A worker takes up to 100 MB; browsers that do not say how many gigabytes there are get half as many.
+    const count = Math.min(8, navigator.hardwareConcurrency || 2, Math.max(2, navigator.deviceMemory ?? 4));
+    scorers = Array.from({length: count}, hire);
     await Promise.all([script(`network-${key}.js`), script("runtime.js")]);
     const weights = Uint8Array.from(atob(lsegrepro.networks[key]), c => c.charCodeAt(0)).buffer;
     // `?engine=plain` at the end of the address leaves WebAssembly out.
