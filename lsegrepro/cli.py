@@ -192,6 +192,11 @@ def _open(args: argparse.Namespace, **options):
     return open_run(args.profile, args.run, data=args.data, device=args.device, depth=args.depth, **options)
 
 
+def _at_least_1(value: int | None, option: str) -> None:
+    if value is not None and value < 1:
+        raise LsegreproError(f"{option} must be at least 1, got {value}")
+
+
 def _info(args: argparse.Namespace) -> None:
     import numpy
     import torch
@@ -217,6 +222,7 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
+    _at_least_1(args.stop_after, "--stop-after")
     run = _open(args)
     print(run.trained(args.model, args.cls, args.round, args.seed, stop_after=args.stop_after))
 
@@ -318,6 +324,7 @@ def _bench(args: argparse.Namespace) -> None:
 def _reproduce(args: argparse.Namespace) -> None:
     from .site import reproduce
 
+    _at_least_1(args.cores, "--cores")
     args.profile = args.profile or ("quick" if args.depth == "scratch" else PROFILE)
     if args.depth == "evidence" and args.profile == PROFILE:
         args.run = args.run or PUBLISHED

@@ -94,6 +94,8 @@ def _index(args: argparse.Namespace) -> None:
     from .data.defects import check
     from .data.imagenet import scan
 
+    if args.workers is not None and args.workers < 1:
+        raise LsegreproError(f"--workers must be at least 1, got {args.workers}")
     root = Path(os.path.abspath(args.root))  # "." has no name
     out = args.out or root.with_name(f"{root.name}.npz")
     if out.suffix != ".npz":

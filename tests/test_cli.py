@@ -238,6 +238,8 @@ def test_a_gpu_that_is_not_there(refused, tmp_path, photo, tiny_run, monkeypatch
     (["train", *NETWORK, "--seed", "-1"], "training.seed must be in [0, 2^63), got -1"),
     (["train", *NETWORK, "--profile", "slow"], "no profile slow: choose quick, local, full, paper or the path"),
     (["train", *NETWORK, "--device", "tpu"], "unknown device 'tpu': choose auto, cpu, cuda or cuda:N"),
+    (["train", *NETWORK, "--stop-after", "0"], "--stop-after must be at least 1, got 0"),
+    (["reproduce", "--dry-run", "--cores", "-1"], "--cores must be at least 1, got -1"),
     (["notebook", "08-more"], "no notebook '08-more': choose one of 01-data,"),
     (["evaluate"], "no evidence in"),
     # What argparse finds
