@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lsegrepro import paper
 from lsegrepro.arguments import Jitter, Mining, Scoring, Training
 from lsegrepro.errors import LsegreproError
-from lsegrepro.profiles import BUILT_IN, Data, Profile, load_profile
+from lsegrepro.profiles import BUILT_IN, Data, Profile, load_profile, vary
 from lsegrepro.superpixels import Superpixels
 
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"
@@ -62,6 +62,45 @@ def test_the_full_profile_is_the_published_one_but_longer_and_whole():
     ours, theirs = (profile.arguments("LSE1", "cat") for profile in (full, local))
     assert (ours.rate, ours.batch, ours.momentum) == (theirs.rate, theirs.batch, theirs.momentum)
     assert ours.samples > 10 * theirs.samples and ours.precision == full.scoring.precision == "float32"
+
+
+def test_some_networks_may_have_arguments_of_their_own(written):
+    profile = load_profile(written("""
+models = ["max1", "LSE1"]
+[training]
+samples = 10
+batch = 2
+[network.dog]
+samples = 20
+precision = "bfloat16"
+[network.LSE1]
+rate = 0.5
+[network.LSE1-dog]
+samples = 30
+[round2]
+samples = 5
+"""))
+    found = {(m, c): profile.arguments(m, c) for m in profile.models for c in profile.classes}
+    assert [a.samples for a in found.values()] == [10, 20, 10, 30]
+    assert [a.rate for a in found.values()] == [0.001, 0.001, 0.5, 0.5] and {a.batch for a in found.values()} == {2}
+    second = profile.arguments("LSE1", "dog", 2)
+    assert (second.samples, second.precision, second.rate) == (5, "bfloat16", 0.5)
+    varied = vary(profile, "slow", {"training": {"rate": 0.25}}, ("LSE1",))
+    assert (varied.arguments("LSE1", "dog").rate, varied.arguments("LSE1", "dog").samples) == (0.25, 30)
+
+
+@pytest.mark.parametrize("text, parts", [
+    ("[network.cow]\nrate = 1.0", ("unknown key 'cow' in network",)),
+    ("models = ['LSE1']\n[network.max1]\nrate = 1.0", ("unknown key 'max1' in network",)),
+    ("[network.cat]\nrato = 1.0", ("unknown key 'rato' in network.cat",)),
+    ("[network.cat]\nrate = 'x'", ("network.cat.rate must be of type float",)),
+    ("[network.LSE2-dog]\nrate = -1.0", ("training.rate must be in (0, 100)",)),
+    ("network = 3", ("network must be a table",)),
+])
+def test_wrong_arguments_of_some_networks_are_refused(written, text, parts):
+    with pytest.raises(LsegreproError) as error:
+        load_profile(written(text))
+    one_line(error, *parts)
 
 
 def test_the_published_profile_sees_images_as_segment_does():

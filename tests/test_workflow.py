@@ -59,7 +59,6 @@ def test_experiments_are_planned_after_the_run_they_vary(snakemake):
 
 @pytest.mark.parametrize("profile, networks", [
     ("quick", 2 * 1 * 1),
-    ("full", 4 * 2 * 3),
     ("paper", 4 * 2 * 1),
     ("models = ['LSE2', 'max1']\nclasses = ['dog', 'cat']\nseeds = [0, 5, 9]", 2 * 2 * 3),
 ])

@@ -78,6 +78,8 @@ class Profile:
     round2 : dict
         Those that differ in round 2.
     mining, scoring, superpixels
+    network : dict
+        Those that differ for some networks: a class, a model, or both (``"LSE1-dog"``) to a table like `training`.
     path : Path or None
         The file, unless it is a built-in profile.
     rounds : tuple of int
@@ -95,6 +97,7 @@ class Profile:
     mining: Mining
     scoring: Scoring
     superpixels: Superpixels
+    network: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     path: Path | None = None
     rounds: tuple[int, ...] = (1, 2)
 
@@ -105,7 +108,10 @@ class Profile:
 
     def arguments(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Training:
         """The arguments of one training of this profile."""
-        own = self.training | (self.round2 if round == 2 else {})
+        own = dict(self.training)
+        for key in (cls, model, f"{model}-{cls}"):
+            own |= self.network.get(key, {})
+        own |= self.round2 if round == 2 else {}
         return Training(**{**own, "model": model, "cls": cls, "round": round, "seed": seed})
 
 
@@ -141,11 +147,15 @@ def _profile(name: str, values: dict[str, Any]) -> Profile:
     known = {field.name for field in dataclasses.fields(Profile)} - {"name", "path", "rounds"}
     _known(values, known, "the profile")
     training, round2 = (_training(values, title) for title in ("training", "round2"))
+    models = _choices(values.get("models", list(paper.MODELS)), "models", tuple(paper.MODELS))
+    classes = _choices(values.get("classes", list(paper.CLASSES)), "classes", paper.CLASSES)
+    network = _table(values, "network")
+    _known(network, {*models, *classes, *(f"{model}-{cls}" for model in models for cls in classes)}, "network")
     profile = Profile(
         name=name,
         description=_text(values.get("description", ""), "description"),
-        models=_choices(values.get("models", list(paper.MODELS)), "models", tuple(paper.MODELS)),
-        classes=_choices(values.get("classes", list(paper.CLASSES)), "classes", paper.CLASSES),
+        models=models,
+        classes=classes,
         seeds=_seeds(values.get("seeds", [0])),
         data=_record(Data, _table(values, "data"), "data"),
         training=training,
@@ -153,10 +163,12 @@ def _profile(name: str, values: dict[str, Any]) -> Profile:
         mining=_record(Mining, _table(values, "mining"), "mining"),
         scoring=_record(Scoring, _table(values, "scoring"), "scoring"),
         superpixels=_record(Superpixels, _table(values, "superpixels"), "superpixels"),
+        network={key: _training(network, key, "network.") for key in network},
     )
     for round in (1, 2):
         for seed in profile.seeds:  # refuse bad values now, not hours later
-            profile.arguments(profile.models[0], profile.classes[0], round, seed)
+            for model, cls in ((model, cls) for model in models for cls in classes):
+                profile.arguments(model, cls, round, seed)
     return profile
 
 
@@ -181,9 +193,10 @@ def vary(
     0.001
     """
     _known(changes, {"data", "training", "scoring"}, "the changes")
+    training = _training(changes, "training")
     varied = dataclasses.replace(
-        profile, name=f"{profile.name}, {name}", models=models, rounds=rounds,
-        training=profile.training | _training(changes, "training"),
+        profile, name=f"{profile.name}, {name}", models=models, rounds=rounds, training=profile.training | training,
+        network={key: {k: v for k, v in own.items() if k not in training} for key, own in profile.network.items()},
         data=_record(Data, dataclasses.asdict(profile.data) | _table(changes, "data"), "data"),
         scoring=_record(Scoring, dataclasses.asdict(profile.scoring) | _table(changes, "scoring"), "scoring"),
     )
@@ -192,15 +205,15 @@ def vary(
     return varied
 
 
-def _training(values: dict[str, Any], title: str) -> dict[str, Any]:
+def _training(values: dict[str, Any], key: str, within: str = "") -> dict[str, Any]:
     """The table of that name as arguments of `Training`, with its keys and types checked."""
-    table = dict(_table(values, title))
+    table, title = dict(_table(values, key)), within + key
     if "jitter" in table:
         table["jitter"] = _record(Jitter, table["jitter"], f"{title}.jitter")
     _known(table, {f.name for f in dataclasses.fields(Training)} - {"model", "cls", "round", "seed"}, title)
-    for key, value in table.items():
-        if key != "jitter":
-            _typed(Training, key, value, title)
+    for name, value in table.items():
+        if name != "jitter":
+            _typed(Training, name, value, title)
     return table
 
 
