@@ -129,8 +129,37 @@ def build(_: Path) -> Html:
     return table(["", "version"], rows, "This build of the pages.")
 
 
+IN_THE_PAGES = {
+    "sphinx": "search, stemmer, highlighting of found words",
+    "pydata-sphinx-theme": "layout, light and dark, Bootstrap, Font Awesome's icons",
+    "sphinx-book-theme": "layout",
+    "sphinx-copybutton": "the button that copies code, clipboard.js",
+    "sphinx-togglebutton": "notes that open",
+    "sphinx-design": "grids",
+    "myst-nb": "cells of notebooks",
+    "pygments": "colours of code",
+}
+"""Packages that put scripts, styles or fonts into the pages, and for what."""
+
+
+def third_party(_: Path) -> Html:
+    """What the pages load that others wrote, and under which licence; all of it lies beside the pages."""
+    rows = []
+    for name, use in IN_THE_PAGES.items():
+        try:
+            found = metadata.metadata(name)
+        except metadata.PackageNotFoundError:
+            continue
+        classified = [c.rsplit(" :: ", 1)[-1] for c in found.get_all("Classifier", []) if c.startswith("License ::")]
+        licence = found.get("License-Expression") or "; ".join(classified) or found.get("License") or "see the package"
+        rows.append([name, found["Version"], licence.splitlines()[0], use])
+    return table(["package", "version", "licence", "for"], rows,
+                 "Scripts, styles and fonts that packages put into these pages when they are built.")
+
+
 TABLES: dict[str, Callable[[Path], Html]] = {
     "networks": networks, "evidence": evidence, "numbers": numbers, "speed": speed, "pages": pages, "build": build,
+    "third-party": third_party,
 }
 """Tables by name; each is called with the folder of executed pages of this build."""
 
