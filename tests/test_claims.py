@@ -153,3 +153,24 @@ def test_the_page_of_experiments_names_what_was_not_done(formula_folder):
     found = run_page(formula_folder, "10-experiments")
     missing = [name for names in found["state"].values() for name in names]
     assert sorted(missing) == sorted(experiments()) and all(f"  {name} \\\n" in found["text"] for name in missing)
+
+
+def test_a_long_training_in_enough_seeds_settles_a_claim(formula_folder, tmp_path, monkeypatch):
+    """The same evidence, with curves that reach the floor and with as many seeds as are asked for."""
+    shutil.copytree(formula_folder, tmp_path / "copy")
+    own = open_run(tmp_path / "copy/tiny.toml", tmp_path / "copy/run", progress=False, compute=False)
+    for network in own.networks():
+        path = own.weights_path(*network).with_suffix(".jsonl")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"step": 1, "samples": 10, "loss": 0.2}) + "\n")
+    monkeypatch.setattr(verdicts, "SEEDS", 2)
+    judged = {verdict.rule.key: verdict for verdict in claims.judge_all(own)}
+    found = {(c.name, c.cls): o.verdict for v in judged.values()
+             for c, o in zip(v.comparisons, v.outcomes, strict=True)}
+    for cls in paper.CLASSES:
+        assert found["LSE1 − max1", cls] == found["LSE1 − centred box", cls] == verdicts.REPRODUCED
+        assert found["max1 − centred box", cls] in (verdicts.REFUTED, verdicts.UNTESTABLE)
+        assert found["LSE1, AP", cls] == verdicts.REFUTED  # far above the number printed
+        assert found["LSE2 − max2", cls] == verdicts.UNTESTABLE
+    assert judged["aggregation"].word == judged["labels"].word == verdicts.PARTLY
+    assert judged["ap"].word == verdicts.REFUTED
