@@ -18,6 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 import lsegrepro
 
 from .. import site
+from ..errors import LsegreproError
 from . import captions, origin, status
 
 _MODULES = re.compile(r"^```\{modules\} (.+)\n```$", re.M)
@@ -225,7 +226,10 @@ class PublishedRun(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        made = status.TABLES[self.arguments[0]](Path(self.env.srcdir) / "book" / "executed")
+        try:
+            made = status.TABLES[self.arguments[0]](Path(self.env.srcdir) / "book" / "executed")
+        except (LsegreproError, KeyError) as error:
+            raise self.error(f"published-run: {error}") from error
         # As a notebook's output lies in a page: the theme lets such a box scroll, by keyboard too.
         box = f'<div class="cell_output ran"><div class="output text_html">{made._repr_html_()}</div></div>'
         return [nodes.raw("", box, format="html")]
