@@ -246,7 +246,7 @@ def test_every_figure_and_table_has_a_number_and_an_origin(pages):
     for folder, run in (("executed", "local"), ("run", "tiny")):
         for chapter, name in enumerate(site.NOTEBOOKS, 1):
             shown = pages[f"book/{folder}/{name}.html"]["shown"]
-            assert shown, name
+            assert shown or folder == "run", name
             for kind in ("Figure", "Table"):
                 titles = [each["title"] for each in shown if each["title"].startswith(kind)]
                 assert titles == [f"{kind} {chapter}.{i}." for i in range(1, len(titles) + 1)]
