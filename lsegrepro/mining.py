@@ -119,6 +119,7 @@ def mine(
         meta = {**identity, "selection": SPREAD, "rule": RULE, "images": len(background),
                 "pixels": len(background) * paper.IMAGE_SIDE**2, "false_positives": int(counts.sum(dtype=np.int64)),
                 "images_with": int(np.count_nonzero(counts))}
+        meta |= {"unreadable": heldout.unreadable} if heldout.unreadable else {}
         with atomic(out) as temporary:
             np.savez_compressed(
                 temporary, meta=np.array(to_json(meta)), names=np.array([names[i] for i in background]),

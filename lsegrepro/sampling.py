@@ -110,6 +110,11 @@ class Decoded:
         return len(self.codes)
 
     @property
+    def unreadable(self) -> dict[str, str]:
+        """Name to reason of each photograph that was met and cannot be read (`data.tolerant`)."""
+        return getattr(self.weak, "unreadable", {})
+
+    @property
     def labels(self) -> np.ndarray:
         """(n,) str: the label of each image, made anew at each call."""
         return np.array(LABELS)[self.codes]

@@ -196,7 +196,7 @@ def _go_on(
     save()
     if team.first:
         device = device_name(state.running.device)
-        unreadable = getattr(data.weak, "unreadable", {})  # of `data.tolerant`
+        unreadable = data.unreadable | (heldout.unreadable if heldout is not None else {})
         save_weights(out, net, {
             **identity,
             "data": data.description,
