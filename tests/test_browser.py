@@ -450,6 +450,21 @@ def test_the_work_can_be_cancelled_and_begun_again(visit):
     assert page.get_attribute(".lse-try", "data-state") == "idle" and len(page.workers) == 0
 
 
+def test_another_network_takes_over_at_once(visit):
+    from skimage.data import chelsea
+
+    page = visit()
+    page.click(".lse-cat")
+    page.select_option(".lse-try select", "max1-cat")
+    page.click(".lse-cat")
+    assert settled(page, "done", "failed").startswith("max1 calls ")
+    assert "max1 for cats" in page.inner_text(".lse-card")
+    weights, _ = segment.published_network("max1", "cat", "cpu")
+    scores = page.evaluate("() => text(document.querySelector('.lse-try').segmentation.scores)")
+    expected = dense.score_map(weights.net, chelsea()).numpy()
+    assert np.abs(array(scores, np.float32, expected.shape) - expected).max() < CLOSE
+
+
 def test_a_book_built_without_its_networks_says_so(chromium, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "site", ignore=shutil.ignore_patterns("networks.js"))
     page = chromium.new_page()

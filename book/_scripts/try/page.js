@@ -76,12 +76,14 @@ lsegrepro.add("page", () => {
     const {architecture} = published.networks.find(network => network.key === key);
     // A worker takes up to 100 MB; browsers that do not say how many gigabytes there are get half as many.
     const count = Math.min(8, navigator.hardwareConcurrency || 2, Math.max(2, navigator.deviceMemory ?? 4));
-    scorers = Array.from({length: count}, hire);
+    const hired = scorers = Array.from({length: count}, hire);
+    ready = "";
     await Promise.all([script(`network-${key}.js`), script("runtime.js")]);
+    if (hired !== scorers) throw new Cancelled();  // a newer run has its own
     const weights = Uint8Array.from(atob(lsegrepro.networks[key]), c => c.charCodeAt(0)).buffer;
     // `?engine=plain` at the end of the address leaves WebAssembly out.
     const runtime = new URLSearchParams(location.search).get("engine") === "plain" ? null : lsegrepro.runtime;
-    const opened = await Promise.all(scorers.map(worker => worker.ask("open", {weights, architecture, runtime})));
+    const opened = await Promise.all(hired.map(worker => worker.ask("open", {weights, architecture, runtime})));
     engine = opened[0].engine;
     ready = key;
   };
