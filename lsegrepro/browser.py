@@ -86,6 +86,7 @@ def write(folder: Path, runtime: Path, run: Run | None = None) -> None:
     choice = networks(run)
     _script(folder / "networks.js", "published", {
         "networks": choice,
+        "side": paper.IMAGE_SIDE,
         "superpixels": asdict(run.profile.superpixels),
         "colours": views.heat_table().tolist(),
         "green": views.GREEN,

@@ -217,6 +217,16 @@ def test_the_sizes_are_the_library_s(rooms, height, width):
     assert tuple(got) == images.short_side(np.zeros((height, width, 3), np.uint8), 300).shape[:2]
 
 
+@pytest.mark.parametrize("height, width", [(1200, 1701), (999, 1001), (3000, 350), (40, 50)])
+def test_a_large_picture_is_cut_on_a_copy_of_the_library_s_size(rooms, monkeypatch, height, width):
+    sizes = []
+    monkeypatch.setattr(segment, "oversegment", lambda image, params: sizes.append(image.shape[:2])
+                        or np.zeros(image.shape[:2], np.int32))
+    segment.cut(np.zeros((height, width, 3), np.uint8), Superpixels())
+    got = rooms.evaluate('size => lsegrepro.use("resample").atMost(...size, 1_000_000)', [height, width])
+    assert sizes == [tuple(got)]
+
+
 @pytest.mark.parametrize("size, to", [((30, 40), (95, 127)), ((90, 61), (30, 20)), ((30, 45), (30, 45))])
 def test_probabilities_are_resized_as_torch_does(rooms, size, to):
     values = np.random.default_rng(2).random(size, np.float32)

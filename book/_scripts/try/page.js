@@ -162,7 +162,7 @@ lsegrepro.add("page", () => {
       await check(blob);
       if (mine !== run) return;
       hand ??= hire();
-      const [photo] = await Promise.all([hand.ask("read", {blob}), prepare(key)]);
+      const [photo] = await Promise.all([hand.ask("read", {blob, side: published.side}), prepare(key)]);
       const cut = hand.ask("cut", {params: published.superpixels});
       const [scores, {count}] = await Promise.all([score(key, photo.seen, tell), cut]);
       const seen = {height: photo.seen.height, width: photo.seen.width};

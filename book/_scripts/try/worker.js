@@ -3,7 +3,7 @@
 lsegrepro.add("worker", () => {
   const photograph = lsegrepro.use("photograph"), resample = lsegrepro.use("resample");
   const network = lsegrepro.use("network"), superpixels = lsegrepro.use("superpixels"), png = lsegrepro.use("png");
-  const side = 300, pixels = 1_000_000, shown = 400_000;  // of the network's copy, the superpixels', the page's
+  const pixels = 1_000_000, shown = 400_000;  // of the copy that is cut (segment.py, cut), and of the page's
 
   let net = null;  // of a worker that scores
   let photo = null, result = null;  // of the worker that does the rest
@@ -32,12 +32,11 @@ lsegrepro.add("worker", () => {
       return [{scores}, [scores.buffer]];
     },
 
-    /** Read a photograph; the page gets what the network sees, and what is shown. */
-    async read({blob}) {
-      const {height, width, copies} = await photograph.read(blob, (high, wide) =>
-        [resample.shortSide(high, wide, side), resample.atMost(high, wide, pixels), resample.atMost(high, wide, shown)]);
-      const sizes = [resample.shortSide(height, width, side), resample.atMost(height, width, pixels),
-        resample.atMost(height, width, shown)];
+    /** Read a photograph; the page gets what the network sees, its shorter side `side`, and what is shown. */
+    async read({blob, side}) {
+      const all = (high, wide) =>
+        [resample.shortSide(high, wide, side), resample.atMost(high, wide, pixels), resample.atMost(high, wide, shown)];
+      const {height, width, copies} = await photograph.read(blob, all), sizes = all(height, width);
       photo = {height, width, copy: copies[1], size: sizes[1], cut: null};
       const [seen, picture] = [0, 2].map(i => ({data: copies[i], height: sizes[i][0], width: sizes[i][1]}));
       return {height, width, seen, picture};
