@@ -11,8 +11,8 @@ from importlib import resources
 
 from ..figures.style import Html
 
-THETA = ("theta-data", "theta-chart", "theta")
-BAG = ("bag",)
+THETA = ("theta-data", "theta-chart", "theta-panels", "theta")
+BAG = ("aggregate", "bag-charts", "bag")
 
 
 def script(*names: str) -> str:

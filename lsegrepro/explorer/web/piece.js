@@ -9,12 +9,13 @@ function fill(element, attributes, children) {
   return element;
 }
 // JupyterLab would take the arrow keys of a slider for itself, were it not told to leave them alone.
-const OURS = {"data-lm-suppress-shortcuts": "true"}, CONTROLS = ["input", "select", "button"];
+const OURS = {"data-lm-suppress-shortcuts": "true"},
+  CONTROLS = ["input", "select", "button"];
 const make = (name, attributes = {}, ...children) =>
   fill(document.createElement(name), CONTROLS.includes(name) ? {...OURS, ...attributes} : attributes, children);
 const draw = (name, attributes = {}, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
 
-const percent = part => part === null || part === undefined ? "\u2013" : (100 * part).toFixed(1) + "\u00a0%";
+const percent = part => (part === null || part === undefined ? "\u2013" : (100 * part).toFixed(1) + "\u00a0%");
 
 // Speaks to a screen reader once the hand rests, and not while it moves.
 function announcer(root, wait = 900) {
@@ -23,7 +24,9 @@ function announcer(root, wait = 900) {
   let timer = 0;
   return text => {
     clearTimeout(timer);
-    timer = setTimeout(() => { region.textContent = text; }, wait);
+    timer = setTimeout(() => {
+      region.textContent = text;
+    }, wait);
   };
 }
 
@@ -32,7 +35,7 @@ function drawn(svg, draw) {
   let width = -1;
   const now = () => {
     const wide = svg.clientWidth;
-    if (wide && Math.abs(wide - width) > 1) draw(width = wide);
+    if (wide && Math.abs(wide - width) > 1) draw((width = wide));
   };
   now();
   new ResizeObserver(now).observe(svg);
@@ -43,7 +46,12 @@ function begin(kind, start) {
   for (const root of document.querySelectorAll(".lse-" + kind + ":not([data-state])")) {
     root.dataset.state = "starting";
     const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
-    Promise.resolve(start(root, data)).then(() => { root.dataset.state = "ready"; }, error => trouble(root, error));
+    Promise.resolve(start(root, data)).then(
+      () => {
+        root.dataset.state = "ready";
+      },
+      error => trouble(root, error),
+    );
   }
 }
 

@@ -3,17 +3,28 @@
 const INSET = {left: 46, right: 14, top: 22, bottom: 20, height: 190};
 
 function thetaChart(svg, legend, data, move) {
-  const {left, right, top, bottom, height} = INSET, last = data.steps - 1;
-  const highest = Math.max(.005, ...data.networks.flatMap(n => [...n.ap || [], ...n.raw || []]).filter(v => v !== null));
-  let width = 0, network = data.networks[0], k = 0, cursor, dot, raw, value;
-  const x = k => left + (width - left - right) * k / last;
-  const y = v => height - bottom - (height - bottom - top) * v / highest;
+  const {left, right, top, bottom, height} = INSET,
+    last = data.steps - 1;
+  const highest = Math.max(
+    0.005,
+    ...data.networks.flatMap(n => [...(n.ap || []), ...(n.raw || [])]).filter(v => v !== null),
+  );
+  let width = 0,
+    network = data.networks[0],
+    k = 0,
+    cursor,
+    dot,
+    raw,
+    value;
+  const x = k => left + ((width - left - right) * k) / last;
+  const y = v => height - bottom - ((height - bottom - top) * v) / highest;
   const add = (name, attributes, ...text) => svg.appendChild(draw(name, attributes, ...text));
 
   function line(values, attributes) {
-    let path = "", before = null;
+    let path = "",
+      before = null;
     values.forEach((v, k) => {
-      if (v === before) return;  // a step holds until the next
+      if (v === before) return; // a step holds until the next
       before = v;
       path += (path ? "H" + x(k).toFixed(1) + "V" : "M" + x(k).toFixed(1) + " ") + y(v).toFixed(1);
     });
@@ -21,7 +32,7 @@ function thetaChart(svg, legend, data, move) {
   }
 
   function axes() {
-    const step = [.001, .002, .005, .01, .02, .05, .1, .2, .5].find(s => highest / s <= 4.5) || .5;
+    const step = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5].find(s => highest / s <= 4.5) || 0.5;
     for (let v = 0; v <= highest; v += step) {
       add("path", {class: "lse-axis", d: "M" + left + " " + y(v) + "H" + (width - right)});
       add("text", {x: left - 6, y: y(v) + 4, "text-anchor": "end"}, +(100 * v).toFixed(1) + " %");
@@ -44,7 +55,14 @@ function thetaChart(svg, legend, data, move) {
     if (network.ap) line(network.ap, {class: "lse-line lse-chosen", style: "--lse-colour:" + network.colour});
     for (const [, theta] of network.marks.slice(1)) {
       const at = Math.min(last, Math.round(1000 * theta));
-      if (network.ap) add("circle", {class: "lse-mark", style: "--lse-colour:" + network.colour, cx: x(at), cy: y(network.ap[at] ?? 0), r: 4});
+      if (network.ap)
+        add("circle", {
+          class: "lse-mark",
+          style: "--lse-colour:" + network.colour,
+          cx: x(at),
+          cy: y(network.ap[at] ?? 0),
+          r: 4,
+        });
     }
     cursor = add("path", {class: "lse-here"});
     raw = add("circle", {class: "lse-here", r: 3});
@@ -57,46 +75,88 @@ function thetaChart(svg, legend, data, move) {
   function place(position) {
     k = position;
     if (!cursor) return;
-    const px = x(k), flip = px > width - 90;
+    const px = x(k),
+      flip = px > width - 90;
     cursor.setAttribute("d", "M" + px + " " + top + "V" + (height - bottom));
-    for (const [point, values] of [[dot, network.ap], [raw, network.raw]]) {
+    for (const [point, values] of [
+      [dot, network.ap],
+      [raw, network.raw],
+    ]) {
       const v = values ? values[k] : null;
       point.style.display = v === null ? "none" : "";
       fill(point, {cx: px, cy: y(v ?? 0)}, []);
     }
     const v = network.ap ? network.ap[k] : null;
     value.textContent = v === null ? "" : percent(v);
-    fill(value, {x: px + (flip ? -11 : 11), y: Math.max(top + 4, y(v ?? 0) - 8), "text-anchor": flip ? "end" : "start"}, []);
+    const py = y(v ?? 0),
+      under = flip && py + 20 < height - bottom; // to the left, the line itself is level with it
+    fill(
+      value,
+      {
+        x: px + (flip ? -11 : 11),
+        y: under ? py + 18 : Math.max(top + 4, py - 8),
+        "text-anchor": flip ? "end" : "start",
+      },
+      [],
+    );
   }
 
   const peak = values => {
     const best = Math.max(...values.map(v => v ?? -1));
-    return best < 0 ? "undefined" : "at most " + percent(best) + ", at theta " + (values.indexOf(best) / 1000).toFixed(3);
+    return best < 0
+      ? "undefined"
+      : "at most " + percent(best) + ", at theta " + (values.indexOf(best) / 1000).toFixed(3);
   };
-  const swatch = (colour, kind, wide) => draw("svg", {viewBox: "0 0 26 10", "aria-hidden": "true"},
-    draw("path", {class: "lse-line " + kind, style: "--lse-colour:" + colour + ";stroke-width:" + wide, d: "M0 5H26"}));
+  const swatch = (colour, kind, wide) =>
+    draw(
+      "svg",
+      {viewBox: "0 0 26 10", "aria-hidden": "true"},
+      draw("path", {
+        class: "lse-line " + kind,
+        style: "--lse-colour:" + colour + ";stroke-width:" + wide,
+        d: "M0 5H26",
+      }),
+    );
 
   // Choose the network whose lines stand out.
   function show(chosen) {
     network = chosen;
     const mine = data.networks.filter(n => n.group === network.group && n.ap);
-    svg.setAttribute("aria-label", "AP against theta " + data.on + ", " + network.group + ". "
-      + mine.map(n => n.model + (n === network ? " (chosen)" : "") + ": " + peak(n.ap)).join("; ") + ".");
-    const items = mine.map(n => [n.colour, "", n === network ? 3 : 1.4, n.model + (n === network ? ", after the vote" : "")]);
+    svg.setAttribute(
+      "aria-label",
+      "AP against theta " +
+        data.on +
+        ", " +
+        network.group +
+        ". " +
+        mine.map(n => n.model + (n === network ? " (chosen)" : "") + ": " + peak(n.ap)).join("; ") +
+        ".",
+    );
+    const items = mine.map(n => [
+      n.colour,
+      "",
+      n === network ? 3 : 1.4,
+      n.model + (n === network ? ", after the vote" : ""),
+    ]);
     if (network.raw) items.push([network.colour, "lse-raw", 1.4, network.model + ", single pixels"]);
-    legend.replaceChildren(...items.map(([colour, kind, wide, text]) => make("li", {}, swatch(colour, kind, wide), text)),
-      make("li", {}, "dotted: the paper\u2019s \u03b8; circles: the other named \u03b8"));
+    legend.replaceChildren(
+      ...items.map(([colour, kind, wide, text]) => make("li", {}, swatch(colour, kind, wide), text)),
+      make("li", {}, "dotted: the paper\u2019s \u03b8; circles: the other named \u03b8"),
+    );
     if (width) redraw();
   }
 
   const point = event => {
     if (event.type === "pointermove" && !event.buttons) return;
     if (event.type === "pointerdown" && event.isPrimary) svg.setPointerCapture(event.pointerId);
-    move(Math.round((event.clientX - svg.getBoundingClientRect().left - left) / (width - left - right) * last));
+    move(Math.round(((event.clientX - svg.getBoundingClientRect().left - left) / (width - left - right)) * last));
   };
   svg.setAttribute("role", "img");
   svg.addEventListener("pointerdown", point);
   svg.addEventListener("pointermove", point);
-  drawn(svg, wide => { width = wide; redraw(); });
+  drawn(svg, wide => {
+    width = wide;
+    redraw();
+  });
   return {show, place};
 }

@@ -8,11 +8,15 @@ async function inflate(text) {
 
 // The inverse of packing.pack: two planes of bytes, zigzag, differences along both axes, modulo 2^16.
 async function unpack(text, width, height) {
-  const bytes = await inflate(text), n = width * height, out = new Uint16Array(n);
-  for (let i = 0, y = 0; y < height; y++) for (let x = 0; x < width; x++, i++) {
-    const z = bytes[i] | bytes[n + i] << 8;
-    out[i] = (z >> 1 ^ -(z & 1)) + (x ? out[i - 1] : 0) + (y ? out[i - width] : 0) - (x && y ? out[i - width - 1] : 0);
-  }
+  const bytes = await inflate(text),
+    n = width * height,
+    out = new Uint16Array(n);
+  for (let i = 0, y = 0; y < height; y++)
+    for (let x = 0; x < width; x++, i++) {
+      const z = bytes[i] | (bytes[n + i] << 8);
+      out[i] =
+        ((z >> 1) ^ -(z & 1)) + (x ? out[i - 1] : 0) + (y ? out[i - width] : 0) - (x && y ? out[i - width - 1] : 0);
+    }
   return out;
 }
 
@@ -20,19 +24,21 @@ async function unpack(text, width, height) {
 // edge of the mask at position k if its own level is above k and this one is not.
 function lowest(levels, width, height) {
   const out = levels.slice();
-  for (let i = 0, y = 0; y < height; y++) for (let x = 0; x < width; x++, i++) {
-    if (x > 0 && levels[i - 1] < out[i]) out[i] = levels[i - 1];
-    if (x < width - 1 && levels[i + 1] < out[i]) out[i] = levels[i + 1];
-    if (y > 0 && levels[i - width] < out[i]) out[i] = levels[i - width];
-    if (y < height - 1 && levels[i + width] < out[i]) out[i] = levels[i + width];
-  }
+  for (let i = 0, y = 0; y < height; y++)
+    for (let x = 0; x < width; x++, i++) {
+      if (x > 0 && levels[i - 1] < out[i]) out[i] = levels[i - 1];
+      if (x < width - 1 && levels[i + 1] < out[i]) out[i] = levels[i + 1];
+      if (y > 0 && levels[i - width] < out[i]) out[i] = levels[i - width];
+      if (y < height - 1 && levels[i + width] < out[i]) out[i] = levels[i + width];
+    }
   return out;
 }
 
 // Pixels on either side of the edge of a set.
 function rim(inside, width, height) {
   const outside = inside.map(value => 1 - value);
-  const inner = lowest(inside, width, height), outer = lowest(outside, width, height);
+  const inner = lowest(inside, width, height),
+    outer = lowest(outside, width, height);
   return inside.map((value, i) => +(value ? !inner[i] : !outer[i]));
 }
 
@@ -44,23 +50,37 @@ function unpacked(data) {
     return kept.get(key);
   };
   return {
-    image: p => once("image " + p, async () => {
-      const image = new Image();
-      image.src = data.pictures[p].image;
-      await image.decode();
-      return image;
-    }),
+    image: p =>
+      once("image " + p, async () => {
+        const image = new Image();
+        image.src = data.pictures[p].image;
+        await image.decode();
+        return image;
+      }),
     // 1 for the class, 0 for anything else, 2 for void; and where the outline runs.
-    truth: (p, value) => data.pictures[p].truth && once("truth " + p + " " + value, async () => {
-      const {truth, width, height, void: unknown} = data.pictures[p];
-      const kinds = await unpack(truth, width, height);
-      const cases = kinds.map(kind => kind === unknown ? 2 : +(kind === value));
-      return {cases, outline: rim(cases.map(kind => +(kind === 1)), width, height)};
-    }),
-    maps: (p, n) => once("maps " + p + " " + n, async () => {
-      const {width, height, maps} = data.pictures[p];
-      const [raw, voted] = await Promise.all([unpack(maps[n].raw, width, height), unpack(maps[n].voted, width, height)]);
-      return {raw, voted, low: lowest(voted, width, height)};
-    }),
+    truth: (p, value) =>
+      data.pictures[p].truth &&
+      once("truth " + p + " " + value, async () => {
+        const {truth, width, height, void: unknown} = data.pictures[p];
+        const kinds = await unpack(truth, width, height);
+        const cases = kinds.map(kind => (kind === unknown ? 2 : +(kind === value)));
+        return {
+          cases,
+          outline: rim(
+            cases.map(kind => +(kind === 1)),
+            width,
+            height,
+          ),
+        };
+      }),
+    maps: (p, n) =>
+      once("maps " + p + " " + n, async () => {
+        const {width, height, maps} = data.pictures[p];
+        const [raw, voted] = await Promise.all([
+          unpack(maps[n].raw, width, height),
+          unpack(maps[n].voted, width, height),
+        ]);
+        return {raw, voted, low: lowest(voted, width, height)};
+      }),
   };
 }
