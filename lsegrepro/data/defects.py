@@ -143,7 +143,7 @@ def examine(data: bytes, name: str) -> list[tuple[str, str]]:
         warnings.simplefilter("always")
         try:
             images.prepare(images.decode_image(data, name))
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=images.FORMATS) as image:
                 kind, mode, exif = image.format, image.mode, _exif(image)
         except Exception as error:  # a decoder fed with anything may raise anything
             reason = str(error) if isinstance(error, LsegreproError) else f"{type(error).__name__}: {error}"
