@@ -1,7 +1,7 @@
 """The table of faults tried and survived: a marker on tests, and the page that the suite writes from it.
 
-``pytest -m fault --faults book/_data/faults.md`` runs the marked tests and writes the table that the
-book shows. A test is marked where it stands for a fault::
+``pytest -m fault --faults book/_data/faults.md tests`` runs the marked tests and writes the table that the
+book shows; with ``-k`` or ``--deselect`` only some of them, and the others keep the outcome they had. A test is marked where it stands for a fault::
 
     @pytest.mark.fault("kills", tried="SIGKILL at a random moment of train", survived="the same bits")
 """
@@ -43,14 +43,15 @@ class Row:
     cases: set[str] = field(default_factory=set)
     outcomes: set[str] = field(default_factory=set)
     reason: str = ""
+    before: str = "not run"
 
     @property
     def outcome(self) -> str:
-        """The worst of the test's cases in words; why, if all were skipped."""
+        """The worst of the test's cases in words; why, if all were skipped; that of before, if none was run."""
         for outcome in ("failed", "passed"):
             if outcome in self.outcomes:
                 return outcome
-        return f"skipped: {self.reason}" if self.outcomes else "not run"
+        return f"skipped: {self.reason}" if self.outcomes else self.before
 
     def cells(self) -> list[str]:
         """What the table says of it, but for the outcome."""
@@ -84,7 +85,7 @@ def _row(mark: pytest.Mark, test: str) -> Row:
 def table(found: list[Row]) -> str:
     """The rows as Markdown, a section an area, in the same order whatever order the tests ran in."""
     passed = sum(row.outcome == "passed" for row in found)
-    lines = ["<!-- Written by `pytest -m fault --faults book/_data/faults.md`: not by hand. -->",
+    lines = ["<!-- Written by `pytest -m fault --faults book/_data/faults.md tests`: not by hand. -->",
              f"{len(found)} faults tried, {passed} survived in the run that wrote this table.", ""]
     for area, title in AREAS.items():
         section = sorted((row for row in found if row.area == area), key=lambda row: (row.test, row.tried))
@@ -101,8 +102,13 @@ class Recorder:
     def __init__(self, path: Path) -> None:
         self.path, self.rows = path, {}
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.rows = rows(session.items)
+    @pytest.hookimpl(tryfirst=True)  # before -k and -m leave some out: those keep the outcome they had
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self.rows = rows(items)
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
+        before = {head: outcome for head, _, outcome in (line.rpartition(" | ") for line in lines)}
+        for row in self.rows.values():
+            row.before = before.get(f"| {' | '.join(row.cells())}", "not run |").removesuffix(" |")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.outcome == "passed":

@@ -45,7 +45,7 @@ def clone(folder: Path) -> Path:
     (folder / "book").mkdir()
     shutil.copytree(ROOT / "lsegrepro", folder / "lsegrepro", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "workflow", folder / "workflow")
-    for name in ("_config.yml", "book/_static", "book/_vendor", "book/references.bib"):
+    for name in ("_config.yml", "book/_static", "book/_vendor", "book/_scripts", "book/references.bib"):
         (folder / name).symlink_to(ROOT / name)
     site = folder / "lsegrepro/site.py"
     every = site.read_text("utf-8")

@@ -36,7 +36,7 @@ def test_the_committed_table_names_exactly_the_marked_tests(request):
     marked = sorted(collected(request))
     lines = TABLE.read_text(encoding="utf-8").splitlines()
     committed = sorted(line.rpartition(" | ")[0] for line in lines if line.startswith("| ") and "`" in line)
-    assert marked and committed == marked, "run: python -m pytest -q -m fault --faults book/_data/faults.md"
+    assert marked and committed == marked, "run: python -m pytest -q -m fault --faults book/_data/faults.md tests"
     assert not any(line.endswith(("| failed |", "| not run |")) for line in lines)
 
 

@@ -37,10 +37,14 @@ def pins(lock: str) -> list[tuple[str, str, str]]:
     return [(name, version, marker) for name, version, marker in found]
 
 
-def vendored(readme: str) -> list[tuple[str, str, str]]:
-    """Folder, origin and licence of what lies under book/_vendor, by the table of its README."""
-    rows = re.findall(r"^\| `([^`]+?)/?` \|(.*)\|(.*)\|(.*)\|$", readme, re.MULTILINE)
-    return [(folder, origin.strip(), licence.strip()) for folder, _, origin, licence in rows]
+def vendored(readme: str) -> list[tuple[str, str, str, str]]:
+    """Folder, npm package, version and licence of what lies under book/_vendor, by the table of its README."""
+    found = []
+    for folder, origin, terms in re.findall(r"^\| `([^`]+?)/` \|.*\|(.*)\|(.*)\|$", readme, re.MULTILINE):
+        licence = re.sub(r", in `[^`]*`", "", terms).strip()
+        version = re.search(r"version (\d[\w.]*\w)", origin)[1]
+        found += [(folder, name, version, licence) for name in re.findall(r"`(@?[\w.-]+(?:/[\w.-]+)?)`", origin)]
+    return found
 
 
 def licence(package: Distribution) -> str:
@@ -91,15 +95,21 @@ def _fetched(name: str, version: str, marker: str, lock: str) -> Distribution:
     return PathDistribution(next(path for path in wheel.iterdir() if path.name.endswith(".dist-info")))
 
 
-def component(kind: str, name: str, version: str, purl: str, licence: str, marker: str = "") -> dict:
-    """One component of the bill."""
+def component(kind: str, name: str, version: str, purl: str, licence: str, **properties: str) -> dict:
+    """One component of the bill; `properties` are marker, where it is installed, and folder, where it lies."""
     found = {"type": kind, "bom-ref": purl, "name": name, "version": version, "purl": purl}
     if licence != "not stated":
         spdx = re.fullmatch(r"[\w.-]+( (AND|OR|WITH) [\w.-]+)*", licence) and re.search(r"\d|MIT", licence)
         found["licenses"] = [{"expression": licence}] if spdx else [{"license": {"name": licence}}]
-    if marker:
-        found["properties"] = [{"name": "lsegrepro:marker", "value": marker}]
+    if any(properties.values()):
+        found["properties"] = [{"name": f"lsegrepro:{key}", "value": value}
+                               for key, value in properties.items() if value]
     return found
+
+
+def property(component: dict, key: str) -> str:
+    """A property of a component, or nothing."""
+    return next((each["value"] for each in component.get("properties", ()) if each["name"] == f"lsegrepro:{key}"), "")
 
 
 def bill() -> dict:
@@ -109,12 +119,10 @@ def bill() -> dict:
     components = []
     for name, version, marker in [*pins((ROOT / "requirements-torch.txt").read_text()), *pins(lock)]:
         found = licence(package(name, version, marker, lock))
-        components.append(component("library", name, version, f"pkg:pypi/{name}@{version}", found, marker))
-    for folder, origin, terms in vendored((ROOT / "book/_vendor/README.md").read_text(encoding="utf-8")):
-        version = next(iter(re.findall(r"\d+(?:\.\d+)+", origin)), "")
-        registry = "npm" if "npm" in origin else "generic"
-        purl = f"pkg:{registry}/{folder}" + f"@{version}" * bool(version)
-        components.append(component("library", folder, version, purl, terms.split(", in ")[0]))
+        components.append(component("library", name, version, f"pkg:pypi/{name}@{version}", found, marker=marker))
+    for folder, name, version, terms in vendored((ROOT / "book/_vendor/README.md").read_text(encoding="utf-8")):
+        purl = f"pkg:npm/{name.replace('@', '%40')}@{version}"
+        components.append(component("library", name, version, purl, terms, folder=f"book/_vendor/{folder}"))
     itself = component("application", project["name"], project["version"],
                        f"pkg:pypi/{project['name']}@{project['version']}", project["license"])
     return {"$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json", "bomFormat": "CycloneDX",
@@ -133,11 +141,10 @@ def said(component: dict) -> str:
 def table(bill: dict) -> str:
     """The bill as a table of the book."""
     lines = ["<!-- Written by `make components`: not by hand. -->",
-             "| Package | Version | Licence, as it says | Only on |", "| --- | --- | --- | --- |"]
+             "| Package | Version | Licence, as it says | Only on, or in |", "| --- | --- | --- | --- |"]
     for each in bill["components"]:
-        only = each.get("properties", [{"value": ""}])[0]["value"]
-        kind = " (in `book/_vendor`)" * (not each["purl"].startswith("pkg:pypi/"))
-        lines.append(f"| {each['name']}{kind} | {each['version']} | {said(each)} | {f'`{only}`' if only else ''} |")
+        where = property(each, "marker") or property(each, "folder")
+        lines.append(f"| {each['name']} | {each['version']} | {said(each)} | {f'`{where}`' if where else ''} |")
     return "\n".join(lines) + "\n"
 
 
