@@ -1,7 +1,8 @@
 """The table of faults tried and survived: a marker on tests, and the page that the suite writes from it.
 
 ``pytest -m fault --faults book/_data/faults.md tests`` runs the marked tests and writes the table that the
-book shows; with ``-k`` or ``--deselect`` only some of them, and the others keep the outcome they had. A test is marked where it stands for a fault::
+book shows; with ``-k`` or ``--deselect`` only some of them, and the others keep the outcome they had. A test is
+marked where it stands for a fault::
 
     @pytest.mark.fault("kills", tried="SIGKILL at a random moment of train", survived="the same bits")
 """
