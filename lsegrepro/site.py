@@ -203,7 +203,7 @@ def _execute(run: Run, name: str, target: Path, stand_in: bool) -> Path:
             papermill.execute_notebook(
                 source, partial, parameters=parameters, progress_bar=False, kernel_name="python3",
                 start_timeout=600,  # a busy machine takes more than the minute that is usual
-                extra_arguments=["--IPKernelApp.log_level=40"],  # its warnings are of the machine, not of the page
+                extra_arguments=["--IPKernelApp.log_level=50"],  # it logs of the machine, not of the page
             )
     except papermill.PapermillExecutionError as error:
         why = next(iter(error.evalue.splitlines()), "")
