@@ -7,6 +7,7 @@ import numpy as np
 from .. import claims, evaluation, experiments, facts, paper, sensitivity
 from ..comparison import seed_counts
 from ..errors import LsegreproError
+from ..npz import read_arrays
 from ..pages import between, percent
 from ..results import coverage
 from ..run import Run
@@ -84,8 +85,8 @@ def mining(run: Run) -> str:
         path = run.negatives_path(m, c, s)
         if r != 1 or not path.is_file():
             continue
-        with np.load(path, allow_pickle=False) as file:
-            names, found = file["names"].tolist(), file["counts"].astype(np.int64)
+        held = read_arrays(path, ("names", "counts"))
+        names, found = held["names"].tolist(), held["counts"].astype(np.int64)
         sources |= {name.split("/")[0] for name in names}
         parts.append(f"{m}, {c}: {int(found.sum()):,} false pixels in {int((found > 0).sum())} of {len(names)} images")
     if not parts:
