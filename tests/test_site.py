@@ -248,7 +248,7 @@ def test_every_page_in_the_table_of_contents_has_a_source():
 @pytest.mark.fault("notebooks", tried="a book that builds with a warning",
                    survived="the build fails; the pages never get their final place")
 def test_a_build_that_warns_leaves_no_index(tmp_path, monkeypatch, capsys):
-    def fake(command, stdout, **options):
+    def fake(command, environment, stdout, **options):
         index = Path(command[2]) / "_build" / "html" / "index.html"
         index.parent.mkdir(parents=True)
         index.write_text("half a book")
