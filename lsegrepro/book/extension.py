@@ -195,9 +195,25 @@ def _modules(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def _keep_sentences(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Keep the text of a constant: napoleon takes what stands before a colon for its type."""
+    """Keep the text of a constant: napoleon takes what stands before a colon for its type. Head examples."""
     if what in ("data", "attribute"):
         app.env.temp_data[f"docstring of {name}"] = list(lines)
+    lines[:] = head_example(lines)
+
+
+def head_example(lines: list[str]) -> list[str]:
+    """Put a heading above an example that follows a section, or napoleon takes it for a part of that.
+
+    >>> head_example(["Raises", "------", "KeyError", "    If not.", "", ">>> 1"])[4:]
+    ['', 'Examples', '--------', '>>> 1']
+    >>> head_example(["Add.", "", ">>> 1"])
+    ['Add.', '', '>>> 1']
+    """
+    rules = [i for i, line in enumerate(lines) if line and not line.strip("-")]
+    first = next((i for i, line in enumerate(lines) if line.startswith(">>>")), 0)
+    if not rules or first < rules[0] or "Examples" in lines:
+        return lines
+    return [*lines[:first], "Examples", "--------", *lines[first:]]
 
 
 def _restore_sentences(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
