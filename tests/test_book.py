@@ -191,6 +191,8 @@ def test_the_console_is_clean(pages):
 def test_served_pages_ask_for_nothing_else_and_say_nothing(html, paths, browser, served):
     context, wrong = browser.new_context(), {}
     for path in paths:
+        if path.parent.name == "run" and path.stem != site.NOTEBOOKS[0]:
+            continue  # one stands for them: they ask for what the published ones do
         page, asked, said = opened(context, served + path.relative_to(html).as_posix(), served)
         page.close()
         if asked or said:
