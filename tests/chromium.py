@@ -1,30 +1,12 @@
 """Pieces of a page in a real browser with no network: what the explorers' tests share."""
 
-from pathlib import Path
-
-import pytest
-
-CHROMIUM = Path("/usr/bin/chromium")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser at {CHROMIUM}")
-    with sync.sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 class Opened:
     """A page of pieces, opened from a file: ``page``, what it complained of, and what it asked for."""
 
-    def __init__(self, browser, path, *pieces, **options):
+    def __init__(self, chromium, path, *pieces, **options):
         path.write_text("<!doctype html><html lang=en><meta name=viewport content='width=device-width'>"
                         + "".join(piece.html for piece in pieces))
-        self.page = browser.new_context(offline=True, **options).new_page()
+        self.page = chromium.new_context(offline=True, **options).new_page()
         self.page.set_default_timeout(120_000)
         self.wrong, self.asked = [], []
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))

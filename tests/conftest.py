@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import shutil
 from pathlib import Path
 
 # Before torch is imported: one thread is as fast on nets this small, and spares a busy machine.
@@ -314,3 +315,16 @@ def live(tmp_path_factory):
 
     with ThreadPoolExecutor(2) as pool:
         return folder, dict(zip(NOTEBOOKS, pool.map(run, NOTEBOOKS), strict=True))
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One browser for all tests that open pages: Playwright takes no second one in a process."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium is installed")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield running
+        running.close()

@@ -72,19 +72,6 @@ def html(executed) -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """Chromium, without its own traffic."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("no Chromium is installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="session")
 def paths(html) -> list[Path]:
     """Every page but the index, which leads on to the first page and is nothing itself."""
     found = sorted(p for p in html.rglob("*.html") if not p.relative_to(html).parts[0].startswith("_"))
@@ -93,10 +80,10 @@ def paths(html) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def pages(html, paths, browser) -> dict[str, dict]:
+def pages(html, paths, chromium) -> dict[str, dict]:
     """What the browser found on each page, by its path below the book's folder."""
     axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-    context = browser.new_context(viewport={"width": WIDTHS[0], "height": 900}, color_scheme="light")
+    context = chromium.new_context(viewport={"width": WIDTHS[0], "height": 900}, color_scheme="light")
     found = {str(path.relative_to(html)): visit(context, path, html, axe) for path in paths}
     context.close()
     return found
@@ -188,8 +175,8 @@ def test_the_console_is_clean(pages):
     assert faults(pages, "said") == {}
 
 
-def test_served_pages_ask_for_nothing_else_and_say_nothing(html, paths, browser, served):
-    context, wrong = browser.new_context(), {}
+def test_served_pages_ask_for_nothing_else_and_say_nothing(html, paths, chromium, served):
+    context, wrong = chromium.new_context(), {}
     for path in paths:
         if path.parent.name == "run" and path.stem != site.NOTEBOOKS[0]:
             continue  # one stands for them: they ask for what the published ones do
@@ -202,9 +189,9 @@ def test_served_pages_ask_for_nothing_else_and_say_nothing(html, paths, browser,
 
 
 @pytest.mark.parametrize("place", ["disk", "server"])
-def test_search_finds_a_word_without_a_network(html, browser, served, place):
+def test_search_finds_a_word_without_a_network(html, chromium, served, place):
     start = html.as_uri() + "/" if place == "disk" else served
-    context = browser.new_context()
+    context = chromium.new_context()
     page, asked, said = opened(context, start + "search.html?q=superpixel", start)
     page.wait_for_selector("#search-results li a")
     found = page.eval_on_selector_all("#search-results li a", "links => links.map(a => a.href)")

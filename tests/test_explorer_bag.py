@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from chromium import Opened, browser  # noqa: F401
+from chromium import Opened
 
 from lsegrepro import LsegreproError, model
 from lsegrepro.explorer import bag_explorer
@@ -18,8 +18,8 @@ BAGS = {
 
 
 @pytest.fixture
-def opened(browser, tmp_path):  # noqa: F811
-    made = Opened(browser, tmp_path / "bag.html", bag_explorer(BAGS), has_touch=True)
+def opened(chromium, tmp_path):
+    made = Opened(chromium, tmp_path / "bag.html", bag_explorer(BAGS), has_touch=True)
     yield made
     made.close()
 
@@ -117,8 +117,8 @@ def test_by_mouse_and_by_finger(opened):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone(browser, tmp_path, scheme):  # noqa: F811
-    made = Opened(browser, tmp_path / "bag.html", bag_explorer(BAGS), viewport={"width": 360, "height": 800},
+def test_on_a_phone(chromium, tmp_path, scheme):
+    made = Opened(chromium, tmp_path / "bag.html", bag_explorer(BAGS), viewport={"width": 360, "height": 800},
                   color_scheme=scheme)
     assert made.page.evaluate("document.scrollingElement.scrollWidth") == 360
     colour = made.page.locator(".lse-bag").evaluate("node => getComputedStyle(node).backgroundColor")

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from chromium import Opened, browser  # noqa: F401
+from chromium import Opened
 from test_explorer import scene
 
 from lsegrepro import evaluation, views
@@ -25,8 +25,8 @@ def seen():
 
 
 @pytest.fixture
-def opened(browser, seen, tmp_path):  # noqa: F811
-    made = Opened(browser, tmp_path / "theta.html", ThetaExplorer(seen).static, has_touch=True)
+def opened(chromium, seen, tmp_path):
+    made = Opened(chromium, tmp_path / "theta.html", ThetaExplorer(seen).static, has_touch=True)
     yield made
     made.close()
 
@@ -166,8 +166,8 @@ def test_the_live_region_waits_for_the_hand_to_rest(opened):
     assert said[-1].startswith("LSE1, cat, round 2, theta 0.612: ") and "AP on 3 images" in said[-1]
 
 
-def test_focus_can_be_seen_and_a_phone_is_wide_enough(browser, seen, tmp_path):  # noqa: F811
-    made = Opened(browser, tmp_path / "theta.html", ThetaExplorer(seen).static, viewport={"width": 360, "height": 800})
+def test_focus_can_be_seen_and_a_phone_is_wide_enough(chromium, seen, tmp_path):
+    made = Opened(chromium, tmp_path / "theta.html", ThetaExplorer(seen).static, viewport={"width": 360, "height": 800})
     assert made.page.evaluate("document.scrollingElement.scrollWidth") == 360
     for _ in range(6):
         made.page.keyboard.press("Tab")
@@ -178,10 +178,10 @@ def test_focus_can_be_seen_and_a_phone_is_wide_enough(browser, seen, tmp_path): 
     made.close()
 
 
-def test_two_explorers_on_a_dark_page(browser, seen, tmp_path):  # noqa: F811
+def test_two_explorers_on_a_dark_page(chromium, seen, tmp_path):
     net, codes = Network("LSE1", "dog"), np.full((4, 6), 40000, np.uint16)
     plain = ThetaExplorer(Scene([net], [Picture("p", np.zeros((4, 6, 3), np.uint8), {net.name: (codes, codes)})]))
-    made = Opened(browser, tmp_path / "two.html", ThetaExplorer(seen).static, plain.static, color_scheme="dark")
+    made = Opened(chromium, tmp_path / "two.html", ThetaExplorer(seen).static, plain.static, color_scheme="dark")
     first, second = made.page.locator(".lse-theta").all()
     second.get_by_role("slider").press("End")
     assert (first.get_attribute("data-theta"), second.get_attribute("data-theta")) == ("0.600", "0.881")
@@ -208,13 +208,13 @@ widget.render({model, el: document.body});
 """
 
 
-def test_the_widget_is_the_same_script(browser, seen, tmp_path):  # noqa: F811
+def test_the_widget_is_the_same_script(chromium, seen, tmp_path):
     """The module that a live notebook runs, with a model in place of the kernel's."""
     values = packing.embed({"data": packing.payload(seen), "theta": 0.432, "network": MAX, "picture": "with a truth"})
     module = piece.script(*piece.THETA, "theta-widget").replace("export default", "const widget =")
     path = tmp_path / "widget.html"
     path.write_text(f"<!doctype html><html lang=en><body><script type=module>{module}{WIDGET % values}</script>")
-    page, wrong = browser.new_context(offline=True).new_page(), []
+    page, wrong = chromium.new_context(offline=True).new_page(), []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text))
     page.goto(path.as_uri())
