@@ -1,9 +1,12 @@
 """Fixtures that several test modules share: small, seeded, made in memory or under ``tmp_path``."""
 
 import contextlib
+import json
 import os
 import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 # Before torch is imported: one thread is as fast on nets this small, and spares a busy machine.
@@ -328,3 +331,31 @@ def chromium():
         running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield running
         running.close()
+
+
+PAGE = """
+import json, sys
+sys.modules["torch"] = None
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
+    if cell["cell_type"] == "code":
+        shell.run_cell("".join(cell["source"])).raise_error()
+        if "parameters" in cell["metadata"]["tags"]:
+            shell.user_ns.update(profile="tiny.toml", run_folder="run")
+spaces = shell.user_ns
+print(json.dumps(eval(sys.argv[2])))
+"""
+
+
+def run_page(folder: Path, name: str, said: str) -> dict:
+    """Run every code cell of a chapter where torch cannot be imported and no photograph is known.
+
+    `said` is an expression of the chapter's names, ``spaces``, and what comes back.
+    """
+    pytest.importorskip("IPython")
+    hidden = {key: value for key, value in os.environ.items() if key != "LSEGREPRO_DATA"}
+    done = subprocess.run([sys.executable, "-c", PAGE, ROOT / "notebooks" / f"{name}.ipynb", said], cwd=folder,
+                          capture_output=True, text=True, env=hidden)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])

@@ -1,14 +1,11 @@
 """What the verdicts measure, on a run that is scored by formula: LSE1 is right but for noise, max1 sees nothing."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import run_page
 
 from lsegrepro import claims, comparison, evaluation, paper, verdicts
 from lsegrepro.results import choose_theta
@@ -117,40 +114,18 @@ def test_a_run_that_lacks_a_seed_or_a_network_is_judged_by_what_it_has(formula_f
     assert comparison.three_way_counts(own, "LSE1")["cat"].shape == (1, 8, 4)
 
 
-PAGE = """
-import json, sys
-sys.modules["torch"] = None
-from IPython.core.interactiveshell import InteractiveShell
-shell = InteractiveShell.instance()
-for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
-    if cell["cell_type"] == "code":
-        shell.run_cell("".join(cell["source"])).raise_error()
-        if "parameters" in cell["metadata"]["tags"]:
-            shell.user_ns.update(profile="tiny.toml", run_folder="run")
-spaces = shell.user_ns
-print(json.dumps({key: value for key, value in spaces.items() if key in ("settle", "part", "state", "text", "said")}))
-"""
-
-
-def run_page(folder, name: str) -> dict:
-    """Every code cell of a chapter, run where torch cannot be imported and no photograph is known."""
-    pytest.importorskip("IPython")
-    hidden = {key: value for key, value in os.environ.items() if key != "LSEGREPRO_DATA"}
-    done = subprocess.run([sys.executable, "-c", PAGE, ROOT / "notebooks" / f"{name}.ipynb"], cwd=folder,
-                          capture_output=True, text=True, env=hidden)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+KEPT = '{key: value for key, value in spaces.items() if key in ("settle", "part", "state", "text", "said")}'
 
 
 def test_the_page_needs_neither_torch_nor_photographs(formula_folder):
-    found = run_page(formula_folder, "09-verdicts")
+    found = run_page(formula_folder, "09-verdicts", KEPT)
     assert found["settle"].startswith("No network of this run") and "drawn pictures" in found["part"]
 
 
 def test_the_page_of_experiments_names_what_was_not_done(formula_folder):
     from lsegrepro.experiments import experiments
 
-    found = run_page(formula_folder, "10-experiments")
+    found = run_page(formula_folder, "10-experiments", KEPT)
     missing = [name for names in found["state"].values() for name in names]
     assert sorted(missing) == sorted(experiments()) and all(f"  {name} \\\n" in found["text"] for name in missing)
 

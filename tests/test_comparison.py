@@ -1,13 +1,9 @@
 """Comparisons of Table 2, on a run that is drawn and scored by formula: no training."""
 
-import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import run_page
 from literal import counted
 
 from lsegrepro import comparison, evaluation, evidence, figures, paper
@@ -136,30 +132,13 @@ def test_images_are_classified_by_every_seed(run):
     assert never[0, :, 2].tolist() == holds.tolist() and not never[..., :2].any()
 
 
-PAGE = """
-import json, sys
-sys.modules["torch"] = None
-from IPython.core.interactiveshell import InteractiveShell
-shell = InteractiveShell.instance()
-for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
-    if cell["cell_type"] == "code":
-        shell.run_cell("".join(cell["source"])).raise_error()
-        if "parameters" in cell["metadata"]["tags"]:
-            shell.user_ns.update(profile="tiny.toml", run_folder="run")
-spaces = shell.user_ns
-print(json.dumps({"ap": spaces["aps"]["LSE1", "cat"].value, "short": spaces["short_of"]("max1", "dog"),
-                  "beats": spaces["short_of"]("LSE1", "cat"), "together": list(spaces["together"])}))
-"""
+SAID = """{"ap": spaces["aps"]["LSE1", "cat"].value, "short": spaces["short_of"]("max1", "dog"),
+           "beats": spaces["short_of"]("LSE1", "cat"), "together": list(spaces["together"])}"""
 
 
 def test_the_page_needs_neither_torch_nor_photographs(folder, run):
     """Every cell of the chapter, run where torch cannot be imported and no photograph is known."""
-    pytest.importorskip("IPython")
-    hidden = {key: value for key, value in os.environ.items() if key != "LSEGREPRO_DATA"}
-    done = subprocess.run([sys.executable, "-c", PAGE, ROOT / "notebooks" / "06-table-2.ipynb"], cwd=folder,
-                          capture_output=True, text=True, env=hidden)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = run_page(folder, "06-table-2", SAID)
     assert found["ap"] == comparison.row(run, "LSE1", "cat").ap.value and found["together"] == ["max1", "LSE1"]
     assert found["short"].startswith("**max1 does not beat** “") and "“centred box”" in found["short"]
     assert found["beats"] == "LSE1 beats all 3 of them for cat."
