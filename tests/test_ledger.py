@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_page
 
 from lsegrepro import ledger, paper
 from lsegrepro.ledger.contradictions import implied_share
@@ -76,9 +76,7 @@ def test_borders_are_counted_pixel_by_pixel(run, said):
 
 
 def test_the_page_computes_them_without_torch(formula_folder, said):
-    from test_claims import run_page
-
-    found = run_page(formula_folder, "11-ledger")["said"]
+    found = run_page(formula_folder, "11-ledger", 'spaces["said"]')
     assert {key: text.split(":")[0] for key, text in found.items() if "run/" in text} == {
         key: text.split(":")[0] for key, text in said.items() if "run/" in text}  # the path of a file is not the same
     assert all(found[key] == text for key, text in said.items() if "run/" not in text)
