@@ -24,6 +24,13 @@ settings.load_profile("lsegrepro")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Divide the tests among processes by module; those that need an executed book share one, which makes it once."""
+    for item in items:
+        book = {"executed", "live"} & set(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group("book" if book else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real photographs (``weak``, ``VOCdevkit``), or a skip."""

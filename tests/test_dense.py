@@ -124,15 +124,16 @@ def test_other_geometries(architecture):
     assert (found - expected).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("tile", [1, 100, 700, 4000])
-def test_tiles_give_the_same(tiny_net, tile):
-    image = picture(61, 113)
+@pytest.mark.parametrize("tile, shape", [(1, (7, 13)), (100, (61, 113)), (700, (61, 113)), (4000, (61, 113))])
+def test_tiles_give_the_same(tiny_net, tile, shape):
+    image = picture(*shape)
     assert (dense.score_map(tiny_net, image, tile=tile) - dense.score_map(tiny_net, image)).abs().max() < 1e-5
 
 
 @settings(max_examples=60)
 @given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 50_000))
 def test_tiles_cover_the_image_and_are_no_larger_than_asked(height, width, tile):
+    tile = max(tile, height * width // 500)  # some hundred tiles at most
     sizes, seen = [], np.zeros((height, width), np.uint8)
 
     def fake(_, x, __):
