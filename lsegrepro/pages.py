@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,7 +100,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str,
 
     def cell(value: object, tag: str, attributes: str = "") -> str:
         text = f"{value:,}" if isinstance(value, (int, np.integer)) else str(value)
-        right = "" if attributes else ' style="text-align:right"' if text[:1] in "0123456789+-−–[<" else ""
+        number = text[:1] in "0123456789+-−–[<" and not re.fullmatch("[0-9a-f]{8,}", text)  # a digest is none
+        right = ' style="text-align:right"' if number and not attributes else ""
         return f"<{tag}{attributes or right}>{html.escape(text)}</{tag}>"
 
     left = ' style="text-align:left"'

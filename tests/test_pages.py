@@ -26,6 +26,11 @@ def test_a_table_escapes_and_keeps_its_shape():
         pages.table(["a", "b"], [["x"]], "")
 
 
+def test_numbers_stand_to_the_right_and_digests_do_not():
+    cells = pages.table(["", "b"], [["x", said] for said in ("12.5", "3 of 4", "3cde0ffdf497", "decades")], "").html
+    assert cells.count("text-align:right") == 2 and cells.index("3 of 4") < cells.index("<td>3cde0ffdf497")
+
+
 def test_numbers_that_are_not_there_are_dashes():
     nan = float("nan")
     assert pages.percent(nan) == pages.between(Interval(nan, nan, nan)) == "–"

@@ -230,6 +230,16 @@ def test_a_page_takes_the_maps_of_a_run(tiny_run, counted):
         assert len(counted) == (name is None)
 
 
+def test_a_picture_of_no_evidence_is_scored_in_float32(tiny_run):
+    """As by `segment`, whatever the evidence was scored in."""
+    run = dataclasses.replace(tiny_run, profile=dataclasses.replace(tiny_run.profile, scoring=Scoring(
+        scale_to=64, precision="bfloat16")))
+    network, image = ("LSE1", "cat", 2, 0), run.segmentation("val").image(2)
+    codes, _ = scoring.score_image(run.weights(*network), image, Scoring(scale_to=64))
+    rounded, _ = scoring.score_image(run.weights(*network), image, run.profile.scoring)
+    assert np.array_equal(gallery.score(run, network, image, 0.5).codes, codes) and not np.array_equal(codes, rounded)
+
+
 def test_other_superpixels_than_those_counted_are_refused(weights, regions, monkeypatch):
     monkeypatch.setattr(scoring, "oversegment_all", lambda images, *args: (np.zeros(i.shape[:2], np.int32)
                                                                           for i in images))
