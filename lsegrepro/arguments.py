@@ -117,7 +117,8 @@ class Training:
         Which images hold y = 2: every image without the class (one-vs-all, Section 3.2),
         or those with neither class (Section 3.1).
     precision : {"float32", "bfloat16"}
-        Arithmetic of the forward and backward passes. Weights are always float32.
+        Arithmetic of the forward and backward passes; float32 on a device that has no bfloat16, and the card says
+        so. Weights are always float32.
     round : {1, 2}
         2 starts from the weights of round 1 and draws hard negatives.
     hard : float
@@ -237,6 +238,7 @@ class Scoring:
         Short side, in pixels, at which the network sees an image; 0 keeps its own size.
         Training saw 300 pixels.
     precision : {"float32", "bfloat16"}
+        float32 on a device that has no bfloat16, and the evidence says so.
     """
 
     scale_to: int = paper.IMAGE_SIDE

@@ -48,9 +48,16 @@ def patch_scores(net: PatchNet, images: Tensor, precision: str = "float32") -> T
     return scores.float().view(len(x), arch.patches, 2)
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies in bfloat16. A processor without it emulates it, nine times slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.backends.cpu.get_cpu_capability().startswith(("AVX512", "SVE"))
+
+
 def autocast(device: torch.device, precision: str):
-    """Mixed precision if asked for, else nothing."""
-    if precision == "float32":
+    """Mixed precision if it is asked for and the device has it, else nothing: float32 is the exacter."""
+    if precision == "float32" or not has_bfloat16(device):
         return nullcontext()
     return torch.autocast(device.type, dtype=getattr(torch, precision))
 

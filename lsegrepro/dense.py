@@ -62,7 +62,7 @@ def score_map(net: PatchNet, image: np.ndarray, *, precision: str = "float32", t
     image : ndarray
         (H, W, 3) uint8, any size.
     precision : {"float32", "bfloat16"}
-        float32 equals the patch scores to 1e-5; bfloat16 is faster and off by about 1e-2.
+        float32 equals the patch scores to 1e-5; bfloat16 is off by about 1e-2, and float32 on a device without it.
     tile : int
         Pixels scored at once; bounds the memory.
 

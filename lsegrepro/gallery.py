@@ -70,8 +70,7 @@ def score(
     ----------
     name : str, optional
         The image's id in the val set: it is then scored as the run's evidence was, and its map taken from the
-        run's cache, or kept there. Any other picture is scored in float32, as by `segment`: bfloat16 would take
-        nine times as long on a processor that has none.
+        run's cache, or kept there. Any other picture is scored in float32, as by `segment`.
 
     Raises
     ------

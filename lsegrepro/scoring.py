@@ -108,7 +108,7 @@ def score_set(
     builder = ScoresBuilder(regions, {
         "model": card["model"], "class": card["cls"], "round": card["round"], "seed": card["seed"],
         "split": regions.split, "weights_sha256": weights.sha256, "arguments": asdict(args),
-        "device": device_name(next(weights.net.parameters()).device), "code_digest": code_digest(),
+        "device": device_name(next(weights.net.parameters()).device, args.precision), "code_digest": code_digest(),
     })
     title = f"{card['model']} {card['cls']} round {card['round']} on {regions.split}"
     images, again = tee(map(data.image, range(len(data))))  # each is read once, for both

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from . import __version__, model
 from .arguments import Training
 from .checkpoints import State, require_same
-from .classification import autocast, balanced_accuracy, weak_scores
+from .classification import autocast, balanced_accuracy, has_bfloat16, weak_scores
 from .distributed import Team, join
 from .errors import LsegreproError
 from .files import atomic, read_json, read_jsonl, remove_leftovers
@@ -195,7 +195,7 @@ def _go_on(
                 return checkpoint
     save()
     if team.first:
-        device = device_name(state.running.device)
+        device = device_name(state.running.device, args.precision)
         unreadable = data.unreadable | (heldout.unreadable if heldout is not None else {})
         save_weights(out, net, {
             **identity,
@@ -304,9 +304,9 @@ def versions() -> dict[str, str]:
     }
 
 
-def device_name(device: torch.device) -> str:
-    """The device in words, as a card names it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+def device_name(device: torch.device, precision: str = "float32") -> str:
+    """The device in words, as a card names it, and whether it had to do without the precision asked for."""
     threads = torch.get_num_threads()
-    return f"{threads} CPU thread{'s' * (threads > 1)}, {platform.machine()}"
+    name = (torch.cuda.get_device_name(device) if device.type == "cuda"
+            else f"{threads} CPU thread{'s' * (threads > 1)}, {platform.machine()}")
+    return name if precision == "float32" or has_bfloat16(device) else f"{name}, in float32"

@@ -103,6 +103,15 @@ def tiny_net(tiny):
     return PatchNet(tiny, generator=torch.Generator().manual_seed(0)).eval()
 
 
+@pytest.fixture
+def bfloat16(monkeypatch) -> None:
+    """A processor that multiplies in bfloat16, as far as the library knows."""
+    from lsegrepro import classification, training
+
+    for module in (classification, training):
+        monkeypatch.setattr(module, "has_bfloat16", lambda device: True)
+
+
 def write_voc(root: Path, masks: dict[str, np.ndarray | None], split: str = "val") -> Path:
     """Write VOCdevkit/VOC2012 below `root`; an id whose mask is None is listed only."""
     voc = root / "VOCdevkit" / "VOC2012"

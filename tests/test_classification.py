@@ -47,11 +47,19 @@ def test_patch_scores_need_no_gradient_and_keep_the_order(tiny_net, decoded):
     assert torch.allclose(scores[1], classification.patch_scores(tiny_net, images[1:])[0], atol=1e-6)
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_bfloat16_is_close(tiny_net, decoded):
     images = decoded.batch(np.arange(2))
     exact, fast = (classification.patch_scores(tiny_net, images, p) for p in ("float32", "bfloat16"))
     assert fast.dtype == torch.float32 and not torch.equal(exact, fast)
     assert (exact - fast).abs().max() < 0.05
+
+
+def test_a_processor_without_bfloat16_computes_in_float32(tiny_net, decoded, monkeypatch):
+    images = decoded.batch(np.arange(2))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    exact, asked = (classification.patch_scores(tiny_net, images, p) for p in ("float32", "bfloat16"))
+    assert torch.equal(exact, asked)
 
 
 @pytest.mark.parametrize("correct, present, expected", [

@@ -186,6 +186,7 @@ def test_groups_give_the_same(tiny_net, monkeypatch):
         assert (dense.score_map(tiny_net, image) - whole).abs().max() < 1e-5
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_bfloat16_is_off_by_less_than_a_twentieth(nets):
     image = picture(33, 40)
     exact = dense.score_map(nets["LSE1"], image)

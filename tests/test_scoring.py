@@ -230,6 +230,7 @@ def test_a_page_takes_the_maps_of_a_run(tiny_run, counted):
         assert len(counted) == (name is None)
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_a_picture_of_no_evidence_is_scored_in_float32(tiny_run):
     """As by `segment`, whatever the evidence was scored in."""
     run = dataclasses.replace(tiny_run, profile=dataclasses.replace(tiny_run.profile, scoring=Scoring(

@@ -16,6 +16,7 @@ from conftest import ROOT, one_line
 
 from lsegrepro import LsegreproError, arguments, model, paper, sampling, training
 from lsegrepro.arguments import NO_JITTER, Jitter, Training
+from lsegrepro.files import read_json
 from lsegrepro.weights import load_tensors, load_weights
 
 
@@ -139,12 +140,22 @@ def test_a_network_of_the_paper_trains(decoded, tmp_path):
     assert all((a != b).any() for a, b in zip(weights.net.parameters(), first.parameters(), strict=True))
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_bfloat16_keeps_weights_in_float32(decoded, tmp_path):
     exact = go(short(), decoded, tmp_path / "a.safetensors")
     fast = go(short(precision="bfloat16"), decoded, tmp_path / "b.safetensors")
     a, b = (load_tensors(path)[0] for path in (exact, fast))
     assert all(b[k].dtype == torch.float32 for k in b) and any((a[k] != b[k]).any() for k in a)
     assert all((a[k] - b[k]).abs().max() < 0.02 for k in a)
+
+
+def test_a_processor_without_bfloat16_trains_in_float32_and_says_so(decoded, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    paths = [go(short(precision=p), decoded, tmp_path / f"{p}.safetensors") for p in ("float32", "bfloat16")]
+    (a, exact), (b, asked) = map(load_tensors, paths)
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    devices = [read_json(path.with_suffix(".json"))["device"] for path in paths]
+    assert devices[1] == f"{devices[0]}, in float32"
 
 
 # What is written

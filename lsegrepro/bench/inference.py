@@ -14,6 +14,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import paper
+from ..classification import has_bfloat16
 from ..data.images import resize
 from ..dense import score_map
 from ..model import PatchNet
@@ -75,7 +76,7 @@ def picture(size: tuple[int, int]) -> np.ndarray:
 
 
 def ways(net: PatchNet, image: np.ndarray) -> dict[str, Way]:
-    """Every way by name: patches, dilation, shifts, ours, ours-bfloat16."""
+    """Every way by name: patches, dilation, shifts, ours, and ours-bfloat16 where the device has it."""
     height, width = image.shape[:2]
     pixels = height * width
     spread = np.unique(np.linspace(0, pixels - 1, PATCHES).astype(np.int64))
@@ -88,14 +89,16 @@ def ways(net: PatchNet, image: np.ndarray) -> dict[str, Way]:
         scores[:, places[:, 0], places[:, 1]] = references.patch_by_patch(net, image, places)
         return scores
 
-    return {
+    found = {
         "patches": Way(patches, pixels / len(places), f"{len(places)} patches"),
         "dilation": Way(lambda: references.dilation(net, image)),
         "shifts": Way(lambda: references.shift_and_stitch(net, image, some), passes / some,
                       f"{some} of {passes} passes" if some < passes else None),
         "ours": Way(lambda: score_map(net, image)),
-        "ours-bfloat16": Way(lambda: score_map(net, image, precision="bfloat16")),
     }
+    if has_bfloat16(next(net.parameters()).device):
+        found["ours-bfloat16"] = Way(lambda: score_map(net, image, precision="bfloat16"))
+    return found
 
 
 def time_ways(
@@ -122,7 +125,7 @@ def time_ways(
     calls = {name: keeping(name, way) for name, way in found.items()}
     times = in_turns(calls | {"product": matrix_product(device)}, device, rounds=rounds, budget=budget)
     flops = reference_flops(net.architecture, *size)
-    flops |= {name: counted_flops(found[name].call) for name in ("ours", "ours-bfloat16")}
+    flops |= {name: counted_flops(found[name].call) for name in ("ours", "ours-bfloat16") if name in found}
     return {
         name: summary(times[name], way.factor) | {
             "estimated_from": way.estimated_from,

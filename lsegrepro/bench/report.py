@@ -117,12 +117,12 @@ def way_rows(dense: dict) -> Iterator[tuple[str, ...]]:
 
     Way, seconds, times the floor, operations in units of the floor's, peak MiB, largest difference.
     """
-    for name, words in WAYS.items():
+    for name in filter(dense["ways"].__contains__, WAYS):
         way = dense["ways"][name]
         about = ", estimated" if way["estimated_from"] else ""
         memory = "–" if way["peak_bytes"] is None else f"{way['peak_bytes'] / 2**20:,.0f}"
-        yield (words + about, digits(way["seconds"]), digits(way["times_floor"]), digits(way["times_flops"]), memory,
-               f"{way['largest_difference']:.0e}")
+        yield (WAYS[name] + about, digits(way["seconds"]), digits(way["times_floor"]), digits(way["times_flops"]),
+               memory, f"{way['largest_difference']:.0e}")
 
 
 def stage_rows(dense: dict) -> Iterator[tuple[str, ...]]:

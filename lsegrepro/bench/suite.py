@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from .. import __version__, paper
+from ..classification import has_bfloat16
 from ..errors import LsegreproError
 from . import clock, inference, photographs, rates
 from .memory import peak_memory
@@ -155,7 +156,7 @@ def bench(plan: Plan, device: torch.device, *, threads: int | None = None, progr
             model: {
                 precision: rates.training_rates(model, precision, device, steps=effort.steps, budget=effort.training,
                                                 rounds=2)
-                for precision in effort.precisions
+                for precision in effort.precisions if precision == "float32" or has_bfloat16(device)
             }
             for model in each("training")
         }

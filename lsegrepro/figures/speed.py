@@ -22,9 +22,10 @@ def ways_chart(record: dict) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.7))
     axes = figure.subplots(1, len(panels), sharey=True, sharex=True, squeeze=False)[0]
     largest = max(way["times_floor"] for dense in panels.values() for way in dense["ways"].values())
+    ways = {name: words for name, words in WAYS.items() if all(name in dense["ways"] for dense in panels.values())}
     said = []
     for axis, (model, dense) in zip(axes, panels.items(), strict=True):
-        for y, (name, words) in enumerate(WAYS.items()):
+        for y, (name, words) in enumerate(ways.items()):
             way = dense["ways"][name]
             times, estimated = way["times_floor"], bool(way["estimated_from"])
             axis.barh(y, times, height=0.62, color="white" if estimated else model_style(model)[0],
@@ -33,8 +34,8 @@ def ways_chart(record: dict) -> Figure:
                           bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
             said.append(f"{model}, {words}: {digits(times)}" + " (estimated)" * estimated)
         axis.axvline(1, color=INK, linewidth=1, dashes=(4, 2))
-        axis.set(title=model, xscale="log", xlim=(0.3, largest * 5), yticks=range(len(WAYS)),
-                 yticklabels=WAYS.values(), ylim=(len(WAYS) - 0.5, -0.5), xlabel="time in units of the floor")
+        axis.set(title=model, xscale="log", xlim=(0.3, largest * 5), yticks=range(len(ways)),
+                 yticklabels=ways.values(), ylim=(len(ways) - 0.5, -0.5), xlabel="time in units of the floor")
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter("")
         axis.tick_params(axis="y", length=0)

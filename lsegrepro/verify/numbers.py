@@ -74,10 +74,12 @@ class Number:
         '9.70 [7.46, 12.00]'
         >>> Number("LSE1 cat", "theta from train", 0.61, unit="theta").text
         '0.610'
+        >>> Number("LSE1 cat", "cost of the choice", -1e-9, unit="points").text  # zero has no sign but this
+        '+0.00'
         """
         if self.unit == "text":
             return self.said
-        factor, form = {"%": (100, ".2f"), "points": (100, "+.2f"), "theta": (1, ".3f")}[self.unit]
+        factor, form = {"%": (100, "z.2f"), "points": (100, "+z.2f"), "theta": (1, "z.3f")}[self.unit]
         text = "–" if math.isnan(self.value) else f"{factor * self.value:{form}}"
         if not math.isnan(self.low):
             text += f" [{factor * self.low:{form}}, {factor * self.high:{form}}]"
