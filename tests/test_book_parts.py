@@ -176,7 +176,7 @@ def test_an_empty_site_does_not_pass(tmp_path, capsys):
     assert check.contents(tmp_path / "_toc.yml") == ["book/intro", "book/one"]
     assert check.main([str(tmp_path)]) == 2 and "book/one is not there" in capsys.readouterr().out
     (tmp_path / "_toc.yml").write_text("")
-    assert check.main([str(tmp_path)]) == 2 and check.main([]) == 2
+    assert check.main([str(tmp_path)]) == 2 and check.main([]) == check.main([str(tmp_path / "_build")]) == 2
 
 
 def test_the_workflow_checks_what_it_publishes():

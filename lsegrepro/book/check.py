@@ -134,7 +134,7 @@ def contents(table: Path) -> list[str]:
 
 def main(words: list[str]) -> int:
     """Check the site in the folder named; the exit code is 0 or 2."""
-    if len(words) != 1 or not (site := Path(words[0])).is_dir():
+    if len(words) != 1 or not ((site := Path(words[0])) / "_toc.yml").is_file():  # the folder above _build/html
         print("usage: python -m lsegrepro.book.check published/site", file=sys.stderr)
         return 2
     wanted = contents(site / "_toc.yml")
