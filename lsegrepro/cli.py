@@ -201,7 +201,8 @@ def _info(args: argparse.Namespace) -> None:
     import numpy
     import torch
 
-    from .training import versions
+    from .classification import has_bfloat16
+    from .training import device_name, versions
 
     networks = {
         name: {"parameters": a.parameters, "printed": a.printed_parameters, "hidden": a.hidden, "patch": a.patch,
@@ -209,8 +210,10 @@ def _info(args: argparse.Namespace) -> None:
         for name, a in paper.ARCHITECTURES.items()
     }
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    cpu = torch.device("cpu")
+    half = has_bfloat16(cpu)
     facts = {"architectures": networks, "versions": versions() | {"numpy": numpy.__version__},
-             "devices": {"cpu_threads": torch.get_num_threads(), "gpus": gpus}}
+             "devices": {"cpu_threads": torch.get_num_threads(), "cpu_bfloat16": half, "gpus": gpus}}
     if args.json:
         print(json.dumps(facts, indent=2))
         return
@@ -218,7 +221,7 @@ def _info(args: argparse.Namespace) -> None:
         print(f"{name:11}{network['parameters']:9,} parameters ({network['printed']:,} printed), units "
               f"{'-'.join(map(str, network['hidden']))}-2, {network['patches']} patches of {network['patch']} pixels")
     print(", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
-    print(f"{facts['devices']['cpu_threads']} CPU threads; GPUs: {', '.join(gpus) or 'none'}")
+    print(f"{device_name(cpu)}, {'with' if half else 'without'} bfloat16; GPUs: {', '.join(gpus) or 'none'}")
 
 
 def _train(args: argparse.Namespace) -> None:
