@@ -51,7 +51,7 @@ def patch_scores(net: PatchNet, images: Tensor, precision: str = "float32") -> T
 def has_bfloat16(device: torch.device) -> bool:
     """Whether a device multiplies in bfloat16. A processor without it emulates it, nine times slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     return torch.backends.cpu.get_cpu_capability().startswith(("AVX512", "SVE"))
 
 

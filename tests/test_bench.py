@@ -88,7 +88,8 @@ def test_numbers_are_sane(record):
         assert way["times_floor"] == pytest.approx(way["seconds"] / floor["seconds"])
         assert way["flops"] > 0 and way["peak_bytes"] > 0
         assert way["largest_difference"] < (0.1 if "bfloat16" in name else 2e-5), name
-        assert (way["largest_difference"] == 0) == (name == "ours"), name
+    assert ways["ours"]["largest_difference"] == 0
+    assert all(way["largest_difference"] > 0 for name, way in ways.items() if "bfloat16" in name)
     stages = record["dense"]["LSE1"]["stages"]
     assert "other" in stages and set(stages) <= {*inference.STAGES, "other"}
     assert sum(stage["share"] for stage in stages.values()) == pytest.approx(1)
