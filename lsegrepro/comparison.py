@@ -135,11 +135,12 @@ def model_differences(run: Run, pairs: Sequence[tuple[str, str]], round: int = 2
 
 
 def round_differences(run: Run) -> list[Difference]:
-    """AP after round 2 minus AP after round 1, for every model and class of the profile."""
+    """AP after round 2 minus AP after round 1, for every model and class that the run has both of."""
     return [
         Difference(f"{model}, round 2 − round 1", cls, evaluation.bootstrap_difference(
             seed_counts(run, model, cls, 2), seed_counts(run, model, cls, 1)))
         for cls in run.profile.classes for model in run.profile.models
+        if all(run.holds(model, cls, round) for round in (1, 2))
     ]  # fmt: skip
 
 

@@ -20,6 +20,9 @@ PUBLISHED = Path(__file__).resolve().parent.parent / "published"
 PROFILE = "local"
 """The profile that it is a run of."""
 
+LEFT_OUT = {"weights": ("*.checkpoint", "*-round1-*.safetensors"), "negatives": (), "evidence": ()}
+"""Kinds of results that are published, and the files of each that are not."""
+
 
 def adopt_weights(path: Path) -> None:
     """Put the published network of the name of `path` there, with its card and training curve.
@@ -61,7 +64,8 @@ def _copy(source: Path, target: Path) -> None:
 def publish(run: Run) -> None:
     """Make a finished run the published one: its results, the numbers, and the facts that photographs tell.
 
-    The photographs must be at hand, for the facts. No picture is copied.
+    The photographs must be at hand, for the facts. No picture is copied, and of round 1 no weights: its cards, curves,
+    hard negatives and scores say what the book says of it.
 
     Raises
     ------
@@ -75,14 +79,13 @@ def publish(run: Run) -> None:
         raise LsegreproError(f"the published run is of profile {PROFILE}, this one is of {run.profile.name}")
     facts.count_all(run)
     if run.folder.resolve() != PUBLISHED.resolve():
-        unfinished = shutil.ignore_patterns("*.checkpoint", "*.parts", ".*")
         with locked(PUBLISHED / "results.json"):
-            for kind in ("weights", "negatives", "evidence"):
+            for kind, left in LEFT_OUT.items():
                 # Beside it first: a copy that is cut short leaves the results that were published before.
                 copy = PUBLISHED / f".{kind}.new"
                 shutil.rmtree(copy, ignore_errors=True)
-                shutil.copytree(run.folder / kind, copy, ignore=unfinished)
-            for kind in ("weights", "negatives", "evidence"):
+                shutil.copytree(run.folder / kind, copy, ignore=shutil.ignore_patterns(*left, "*.parts", ".*"))
+            for kind in LEFT_OUT:
                 shutil.rmtree(PUBLISHED / kind, ignore_errors=True)
                 (PUBLISHED / f".{kind}.new").rename(PUBLISHED / kind)
     write_record(dataclasses.replace(run, folder=PUBLISHED, compute=False))

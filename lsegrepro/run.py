@@ -30,7 +30,7 @@ from .evaluation import Curve
 from .evidence import Regions, Scores
 from .files import digest, read_json, read_jsonl, remove_leftovers
 from .profiles import Profile, load_profile
-from .published import adopt, adopt_weights
+from .published import adopt_weights
 
 if TYPE_CHECKING:
     import torch
@@ -201,6 +201,14 @@ class Run:
             device=self.torch_device, progress=self.progress, stop_after=stop_after,
         )
 
+    def trained_card(self, model: str, cls: str, round: int = 1, seed: int = 0) -> dict:
+        """The card of a network, trained now if it is not there; where nothing is computed, weights may be absent."""
+        if self.compute:
+            self.trained(model, cls, round, seed)
+        elif not (card := self.weights_path(model, cls, round, seed).with_suffix(".json")).is_file():
+            self.needs(card)
+        return self.card(model, cls, round, seed)
+
     def _trained_as_wanted(self, path: Path, model: str, cls: str, round: int, seed: int) -> None:
         """Refuse weights of other arguments, and of other images where those of this run are at hand."""
         card = self.card(model, cls, round, seed)
@@ -252,9 +260,6 @@ class Run:
             self._clear(path.with_name(f"{path.name}.parts"))
         else:
             self.needs(path)
-            if self.depth == "weights":
-                adopt(path)
-                return self.mined(model, cls, seed)  # and check it
             alone(f"mining {path}")
             held = self._decoded["heldout"]
             mine(self.weights(model, cls, 1, seed), held, held.weak.names, path, self.profile.mining,
@@ -345,7 +350,7 @@ class Run:
     def holds(self, model: str, cls: str, round: int = 1) -> bool:
         """Whether the profile has a network, and its evidence is there or can be made."""
         p = self.profile
-        if model not in p.models or cls not in p.classes:
+        if model not in p.models or cls not in p.classes or round not in p.rounds:
             return False
         return self.compute or any(
             all(self.has_scores(model, cls, round, s, split) for split in SPLITS) for s in p.seeds)
@@ -358,6 +363,10 @@ class Run:
         """Every (model, class, round, seed) of the profile."""
         p = self.profile
         return [(m, c, r, s) for m in p.models for c in p.classes for r in p.rounds for s in p.seeds]
+
+    def last_networks(self) -> list[tuple[str, str, int, int]]:
+        """Those of `networks` of the last round: what training was for, and the weights that are published."""
+        return [network for network in self.networks() if network[2] == self.profile.rounds[-1]]
 
     def _sweep(self, *more: Path) -> None:
         """Remove what processes that were killed left in the folders of evidence and of the caches."""
@@ -402,7 +411,8 @@ def open_run(
     device : str
         auto, cpu, cuda or cuda:N.
     depth : str
-        One of `arguments.DEPTHS`, as in `Run`; depth evidence computes nothing but what evidence holds.
+        One of `arguments.DEPTHS`, as in `Run`; depth evidence computes nothing but what evidence holds, and a run
+        of depth weights has the last round alone.
 
     >>> open_run("quick").folder.as_posix()
     'runs/quick'
@@ -410,6 +420,8 @@ def open_run(
     if depth not in DEPTHS:
         raise LsegreproError(f"unknown depth {depth!r}: choose one of {', '.join(DEPTHS)}")
     loaded = load_profile(profile)
+    if depth == "weights":
+        loaded = dataclasses.replace(loaded, rounds=loaded.rounds[-1:])  # no other weights are published
     own = Path("runs") / (f"{loaded.name}-weights" if depth == "weights" else loaded.name)
     return Run(loaded, Path(folder) if folder else own, Path(data) if data else None,
                device, progress, compute and depth != "evidence", depth)

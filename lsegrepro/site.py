@@ -28,6 +28,9 @@ NOTEBOOKS = (
     "08-speed", "09-verdicts", "10-experiments", "11-ledger",
 )
 
+ON_TRAINING = ("03-training", "04-hard-negatives")
+"""Those that are about both rounds, with what led from the one to the other."""
+
 PATIENCE = 1800.0
 """Seconds to wait for another process that executes the same notebook: two reproductions share the published pages."""
 
@@ -97,9 +100,13 @@ def _can_begin(run: Run) -> None:
 def chapters(depth: str = "scratch") -> tuple[str, ...]:
     """The notebooks that can be executed here: without torch, at depth evidence, those that need none.
 
-    >>> chapters() == NOTEBOOKS
-    True
+    At depth weights, which has the last round alone, all but those on the training of both.
+
+    >>> chapters() == NOTEBOOKS, sorted(set(NOTEBOOKS) - set(chapters("weights")))
+    (True, ['03-training', '04-hard-negatives'])
     """
+    if depth == "weights":
+        return tuple(name for name in NOTEBOOKS if name not in ON_TRAINING)
     return WITHOUT_TORCH if depth == "evidence" and find_spec("torch") is None else NOTEBOOKS
 
 
@@ -184,6 +191,9 @@ def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
     """
     if name not in NOTEBOOKS:
         raise LsegreproError(f"no notebook {name!r}: choose one of {', '.join(NOTEBOOKS)}")
+    if name not in chapters(run.depth) and name in ON_TRAINING:
+        raise LsegreproError(f"notebook {name} is about both rounds of training, and depth {run.depth} has the last "
+                             "alone: take depth evidence or scratch")
     _needs("papermill")
     target = run.folder / "executed" / f"{name}.ipynb"
     with locked(target, patience=PATIENCE):

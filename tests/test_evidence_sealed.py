@@ -24,12 +24,19 @@ def stored(tmp_path):
 def reseal(path: Path, change) -> None:
     """Rewrite a file with its parts changed and the seal made good: what a forger would do."""
     with np.load(path) as archive:
-        arrays = {name: archive[name].copy() for name in archive.files}
-    head = json.loads(arrays.pop("header").tobytes())
+        planes = {name: archive[name] for name in archive.files}
+    head = json.loads(planes.pop("header").tobytes())
+    arrays = {name: sealed._joined(planes[name], kind).copy() for name, kind in head["types"].items()}
     change(head, arrays)
+    head["types"] = {name: array.dtype.str for name, array in arrays.items()}
     text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
     with open(path, "wb") as file:
-        np.savez(file, header=text, **arrays)
+        np.savez(file, header=text, **{name: sealed._planes(array) for name, array in arrays.items()})
+    seal(path)
+
+
+def seal(path: Path) -> None:
+    """Make the seal of a file good."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.comment = b"0" * 64
     body = path.read_bytes()[:-64]
@@ -51,8 +58,33 @@ def test_plain_numpy_reads_it(stored):
         assert set(archive.files) == {"header", "statistics", "foreground", "background", "foreground_codes",
                                       "background_codes", "image_scores"}
         header = json.loads(archive["header"].tobytes())
+        low, high = archive["statistics"].astype(np.uint16)
     assert header["format"] == "lsegrepro scores" and header["content"]["class"] == "cat"
-    assert header["version"] == VERSION == 2
+    assert header["version"] == VERSION == 3 and header["types"]["statistics"] == "<u2"
+    assert np.array_equal(low + 256 * high, read_scores(stored / "scores.npz").statistics)
+
+
+@pytest.mark.parametrize("array", [
+    np.arange(-3, 3, dtype=np.int64).reshape(2, 3), np.float32([1.5, -2, np.inf]), np.array([[7]], np.uint16),
+    np.zeros((0, 4), np.uint32), np.array([3, 250], np.uint8), np.array([True, False]), np.array([b"ab", b"c"]),
+    np.arange(3, dtype=">i4"), np.arange(12, dtype=np.uint32).reshape(3, 4)[:, ::2],
+], ids=lambda array: f"{array.dtype.str}{array.shape}")
+def test_every_array_comes_back(tmp_path, array):
+    sealed.write(tmp_path / "a.npz", "example", {}, {"x": array})
+    found = sealed.read(tmp_path / "a.npz", "example")[1]["x"]
+    assert found.shape == array.shape and found.dtype == array.dtype.newbyteorder("=") and np.array_equal(found, array)
+
+
+@pytest.mark.parametrize("types", [{}, {"x": "<u4"}, {"x": "|u1"}, {"x": "no type"}, {"x": 3}, None])
+def test_types_that_are_not_those_of_the_arrays_are_refused(tmp_path, types):
+    path = tmp_path / "a.npz"
+    sealed.write(path, "example", {}, {"x": np.arange(3, dtype=np.uint16)})
+    with np.load(path) as archive:
+        planes, head = archive["x"], json.loads(archive["header"].tobytes())
+    np.savez(path, header=np.frombuffer(json.dumps(head | {"types": types}).encode(), np.uint8), x=planes)
+    seal(path)
+    with pytest.raises(LsegreproError, match="a.npz is refused"):
+        sealed.read(path, "example")
 
 
 @pytest.mark.fault("weights", "any byte of evidence changed", "refused with one line")
@@ -160,8 +192,8 @@ def _no_model(head, arrays):
                    "refused with one line")
 @pytest.mark.parametrize(
     "change, says",
-    [(_older, "version 1, wanted 'lsegrepro scores' version 2; use the lsegrepro that wrote it or compute it again"),
-     (_newer, "version 3"), (_without_content, "not a file of the format"),
+    [(_older, "version 1, wanted 'lsegrepro scores' version 3; use the lsegrepro that wrote it or compute it again"),
+     (_newer, "version 4"), (_without_content, "not a file of the format"),
      (_altered, "digest"), (_altered_header, "digest"),
      (_not_a_number, "image_scores.*finite"), (_too_large, r"image_scores.*\[-1, 1\]"),
      (_wrong_type, "statistics.*uint16"), (_wrong_shape, "foreground"), (_one_array_more, "photograph"),
@@ -190,7 +222,7 @@ def test_forged_histograms_do_not_add_up(stored, change, says):
 
 
 def test_one_kind_for_the_other(stored):
-    with pytest.raises(LsegreproError, match="'lsegrepro scores' version 2, wanted 'lsegrepro regions'"):
+    with pytest.raises(LsegreproError, match="'lsegrepro scores' version 3, wanted 'lsegrepro regions'"):
         read_regions(stored / "scores.npz")
 
 

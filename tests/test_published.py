@@ -34,10 +34,9 @@ def test_depth_weights_takes_what_was_trained_and_scores_it_again(theirs, tmp_pa
     monkeypatch.setattr(mining, "mine", never)
     run = mine(theirs, tmp_path / "mine", depth="weights")
     network = ("LSE1", "cat", 2, 0)
-    run.mined("LSE1", "cat")
     scores = run.scores(*network)
     assert sha256(run.weights_path(*network)) == sha256(theirs.weights_path(*network))
-    assert run.negatives_path("LSE1", "cat").read_bytes() == theirs.negatives_path("LSE1", "cat").read_bytes()
+    assert run.networks() == run.last_networks() == theirs.last_networks() and not run.holds("LSE1", "cat", 1)
     assert run.card(*network) == theirs.card(*network) | {"published": True}
     assert run.curve(*network) == theirs.curve(*network)
     expected = theirs.scores(*network)
@@ -50,10 +49,10 @@ def test_depth_weights_takes_what_was_trained_and_scores_it_again(theirs, tmp_pa
 def test_published_weights_are_not_held_against_the_readers_images(theirs, tmp_path):
     """Their training images are not the reader's; weights of one's own must be of one's own images."""
     run = mine(theirs, tmp_path / "mine", depth="weights")
-    run.trained("LSE1", "cat")
+    run.trained("LSE1", "cat", 2)
     data = dataclasses.replace(run.profile.data, seed=1)
     other = dataclasses.replace(run.profile, data=data)
-    assert dataclasses.replace(run, profile=other).trained("LSE1", "cat").is_file()
+    assert dataclasses.replace(run, profile=other).trained("LSE1", "cat", 2).is_file()
     with pytest.raises(LsegreproError) as error:
         dataclasses.replace(theirs, profile=other).trained("LSE1", "cat")
     one_line(error, theirs.weights_path("LSE1", "cat"), "data_digest = ", "delete it or choose another run folder")
@@ -61,23 +60,21 @@ def test_published_weights_are_not_held_against_the_readers_images(theirs, tmp_p
 
 
 def test_what_was_not_published_is_said(theirs, tmp_path):
-    theirs.weights_path("LSE1", "cat").unlink()
-    theirs.negatives_path("max1", "cat").unlink()
+    theirs.weights_path("LSE1", "cat", 2).unlink()
     run = mine(theirs, tmp_path / "mine", depth="weights")
-    for call, name in ((run.trained, "LSE1-cat-round1-seed0.safetensors among"), (run.mined, "max1-cat-seed0.npz")):
-        with pytest.raises(LsegreproError) as error:
-            call("LSE1" if "LSE1" in name else "max1", "cat")
-        one_line(error, name.split()[0], "is not among the published", "take depth scratch")
+    with pytest.raises(LsegreproError) as error:
+        run.trained("LSE1", "cat", 2)
+    one_line(error, "LSE1-cat-round2-seed0.safetensors is not among the published", "take depth scratch")
     assert not (tmp_path / "mine").exists()
 
 
 def test_a_published_network_that_was_changed_is_not_taken(theirs, tmp_path):
-    path = theirs.weights_path("LSE1", "cat")
+    path = theirs.weights_path("LSE1", "cat", 2)
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(LsegreproError) as error:
-        mine(theirs, tmp_path / "mine", depth="weights").trained("LSE1", "cat")
+        mine(theirs, tmp_path / "mine", depth="weights").trained("LSE1", "cat", 2)
     one_line(error, path, "disagree on the digest")
     assert not (tmp_path / "mine").exists()
 
@@ -115,8 +112,15 @@ def test_a_finished_run_is_published_whole(own_run, tmp_path, monkeypatch):
     shutil.rmtree(own_run.folder / "cache")
     copied = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     theirs = {path.relative_to(own_run.folder) for path in own_run.folder.rglob("*") if path.is_file()}
-    assert copied == theirs - {Path("weights/LSE1-cat-round1-seed0.checkpoint")} | {
-        Path("results.json"), Path("README.md")}
+    unpublished = {path for path in theirs if "round1" in path.name and path.suffix in (".checkpoint", ".safetensors")}
+    assert copied == theirs - unpublished | {Path("results.json"), Path("README.md")} and len(unpublished) == 2
+    only = open_run(own_run.profile.path, folder, depth="evidence")
+    for network in only.networks():
+        assert only.trained_card(*network)["sha256"] == own_run.card(*network)["sha256"]
+    only.weights_path("max1", "cat").with_suffix(".json").unlink()
+    with pytest.raises(LsegreproError) as error:
+        only.trained_card("max1", "cat")
+    one_line(error, "max1-cat-round1-seed0.json is not there")
     assert {f"evidence/facts-{name}.json" for name in ("bags", "crop", "weak-labels")} < {p.as_posix() for p in copied}
     record = read_record(folder)
     assert record.profile == "tiny" and record.lists == {s: own_run.regions(s).data_digest for s in SPLITS}

@@ -1,7 +1,9 @@
 """The file format of evidence: arrays and a header in one file that shows any change of a byte.
 
 Each file is a compressed ``.npz`` that ``numpy.load`` opens without pickle, in the same bytes for
-the same content. The last 64 bytes are the SHA-256 of all bytes before them (the zip
+the same content. An array of numbers of several bytes lies there as planes, all first bytes, then all
+second ones: (bytes of a number, ...) uint8, a quarter smaller when compressed than the numbers one after
+the other. The header names its type. The last 64 bytes are the SHA-256 of all bytes before them (the zip
 archive's comment), so any change of the file shows; the header holds a digest of the content,
 which does not depend on the compressor.
 """
@@ -21,7 +23,7 @@ import numpy as np
 from .. import files, npz
 from ..errors import LsegreproError, one_line
 
-VERSION = 2
+VERSION = 3
 """Version of both kinds of file; a reader refuses any other."""
 
 
@@ -50,16 +52,17 @@ def write(
     >>> header, arrays["x"].tolist()
     ({'answer': 42}, [0, 1, 2])
     """
-    head = {"format": kind, "version": VERSION, "digest": content_digest(header, arrays), "content": header}
+    head = {"format": kind, "version": VERSION, "digest": content_digest(header, arrays), "content": header,
+            "types": {name: _little(array).dtype.str for name, array in arrays.items()}}
     text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in {"header": text, **arrays}.items():
+        for name, array in {"header": text, **{name: _planes(array) for name, array in arrays.items()}}.items():
             # numpy.savez would stamp the hour into the file; these fields are the same for ever.
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             info.compress_type, info.create_system = zipfile.ZIP_DEFLATED, 3
             member = io.BytesIO()
-            np.lib.format.write_array(member, _little(array), version=(1, 0), allow_pickle=False)
+            np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
             archive.writestr(info, member.getvalue(), compresslevel=level)
         archive.comment = b"0" * 64
     body = buffer.getvalue()[:-64]
@@ -80,13 +83,15 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndar
     if hashlib.sha256(data[:-64]).hexdigest().encode() != data[-64:]:
         raise LsegreproError(f"{path} is refused: {_damage(data)}; fetch or compute it again")
     try:
-        arrays = {name: _native(array) for name, array in npz.read_arrays(data).items()}
-        head = json.loads(arrays.pop("header").tobytes())
+        planes = npz.read_arrays(data)
+        head = json.loads(planes.pop("header").tobytes())
         found, number, header, digest = (head[key] for key in ("format", "version", "content", "digest"))
+        same = (found, number) == (kind, VERSION)
+        arrays = {name: _joined(array, head["types"][name]) for name, array in planes.items()} if same else {}
         actual = content_digest(header, arrays)
     except Exception as error:  # the seal holds, so another program wrote it: it can hold anything
         raise LsegreproError(f"{path} is refused: not a file of the format {kind!r} ({one_line(error)})") from error
-    if (found, number) != (kind, VERSION):
+    if not same:
         raise LsegreproError(
             f"{path} is refused: it is {found!r} version {number}, wanted {kind!r} version {VERSION}; "
             "use the lsegrepro that wrote it or compute it again"
@@ -127,5 +132,23 @@ def _little(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
 
 
-def _native(array: np.ndarray) -> np.ndarray:
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+def _planes(array: np.ndarray) -> np.ndarray:
+    """An array as it lies in the file: the bytes of numbers of several, (bytes of a number, *shape) uint8."""
+    array = _little(array)
+    if array.dtype.kind not in "iuf" or array.itemsize == 1:
+        return array
+    bytes_last = array.reshape(-1).view(np.uint8).reshape(*array.shape, array.itemsize)
+    return np.ascontiguousarray(np.moveaxis(bytes_last, -1, 0))
+
+
+def _joined(planes: np.ndarray, kind: str) -> np.ndarray:
+    """The array of the type `kind` that `_planes` was given, in the byte order of this machine."""
+    dtype = np.dtype(kind)
+    if dtype.kind in "iuf" and dtype.itemsize > 1:
+        if planes.dtype != np.uint8 or planes.shape[:1] != (dtype.itemsize,):
+            raise ValueError(f"planes {planes.shape} {planes.dtype} make no array of {kind!r}")
+        bytes_last = np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+        planes = bytes_last.reshape(-1).view(dtype).reshape(planes.shape[1:])
+    elif planes.dtype != dtype:
+        raise ValueError(f"an array of {planes.dtype} is none of {kind!r}")
+    return planes.astype(dtype.newbyteorder("="), copy=False)

@@ -42,7 +42,7 @@ def _evidence(run: Run) -> Depth:
 
 
 def _weights(run: Run) -> Depth:
-    lacking = [path for path in (run.weights_path(*n) for n in run.networks()) if not path.is_file()]
+    lacking = [path for path in (run.weights_path(*n) for n in run.last_networks()) if not path.is_file()]
     why = f"{lacking[0]} is not there" if lacking else _no_torch() or _no_images(lambda: run.segmentation("val"))
     return Depth("weights", not why, why or (
         f"takes minutes: every image on a GPU, {IMAGES_ON_CPU} images a network on a processor, or --images N"))

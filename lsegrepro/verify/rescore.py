@@ -71,7 +71,7 @@ class Part:
 
 
 def rescore(run: Run, images: int, cache: Path, *, progress: bool = True) -> dict[tuple, Part]:
-    """Score part of val again with every network of the published run: network -> `Part`.
+    """Score part of val again with every published network, those of the last round: network -> `Part`.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def rescore(run: Run, images: int, cache: Path, *, progress: bool = True) -> dic
         raise LsegreproError(f"none of the {len(regions)} images of {run.regions_path('val')} is in {data.description}")
     index = spread(index, images or len(index))
     part, where = subset(regions, index), [place[regions.ids[i]] for i in index]
-    weights = {network: run.weights(*network) for network in run.networks()}
+    weights = {network: run.weights(*network) for network in run.last_networks()}
     kept = {network: run.scores(*network) for network in weights}
     again = {network: ScoresBuilder(part, {key: scores.meta[key] for key in META_KEYS})
              for network, scores in kept.items()}
