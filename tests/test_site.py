@@ -262,3 +262,11 @@ def test_a_build_that_warns_leaves_no_index(tmp_path, monkeypatch, capsys):
     one_line(error, "Jupyter Book stopped", run.folder / "site.new" / "build.log")
     assert "a page lacks something" in capsys.readouterr().err
     assert not (run.folder / "site" / "_build" / "html" / "index.html").exists()
+
+
+def test_the_notebooks_on_both_rounds_are_refused_where_one_is(tmp_path):
+    for name in site.ON_TRAINING:
+        with pytest.raises(LsegreproError) as error:
+            site.execute(open_run("local", tmp_path / "run", depth="weights"), name)
+        one_line(error, f"notebook {name} is about both rounds", "take depth evidence or scratch")
+    assert not (tmp_path / "run").exists()
