@@ -161,9 +161,9 @@ def sources(run: Run) -> dict[str, Any]:
             }
         return {"images": len(index), "networks": found}
 
-    if run.compute:
+    if run.compute and not fact_path(run, "sources").is_file():
         for network in first:
-            run.trained(*network)  # the fact is of these weights
+            run.trained(*network)  # the fact is of these weights, which are not published with it
     cards = {run.name(*n): run.card(*n) for n in first}
     return kept(run, "sources", {name: card["sha256"] for name, card in cards.items() if card}, count,
                  of_training=True)

@@ -2,6 +2,8 @@
 
 import os
 import random
+import shutil
+import signal
 import time
 
 import kills
@@ -37,13 +39,17 @@ def test_a_reproduction_that_was_killed_goes_on(tmp_path, undisturbed):
     for _ in range(KILLS):
         moment, wrong = reproductions.kill(clone, 40, rng)
         assert not wrong, (moment, wrong)
+    for made in ("executed", "site"):  # so that there is work left, wherever the last kill came
+        shutil.rmtree(clone / "run" / made, ignore_errors=True)
     first = reproductions.start(clone)
     lock = clone / "run" / ".reproduce.lock"
     while not (lock.exists() and f"process {first.pid} " in lock.read_text()):
         assert first.poll() is None and time.monotonic() - begun < 3600
         time.sleep(0.1)
+    first.send_signal(signal.SIGSTOP)  # a fast machine would be done before the second gives up waiting
     second = reproductions.start(clone)
     told = second.communicate()[0]
+    first.send_signal(signal.SIGCONT)
     assert second.returncode == 2 and f"is being made by process {first.pid} on" in told.splitlines()[-1], told
     said = first.communicate()[0]
     assert first.returncode == 0, said[-3000:]
