@@ -191,8 +191,8 @@ def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
     """
     if name not in NOTEBOOKS:
         raise LsegreproError(f"no notebook {name!r}: choose one of {', '.join(NOTEBOOKS)}")
-    if name not in chapters(run.depth) and name in ON_TRAINING:
-        raise LsegreproError(f"notebook {name} is about both rounds of training, and depth {run.depth} has the last "
+    if run.depth == "weights" and name in ON_TRAINING:
+        raise LsegreproError(f"notebook {name} is about both rounds of training, and depth weights has the last "
                              "alone: take depth evidence or scratch")
     _needs("papermill")
     target = run.folder / "executed" / f"{name}.ipynb"
