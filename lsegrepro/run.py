@@ -205,9 +205,9 @@ class Run:
         """The card of a network, trained now if it is not there; where nothing is computed, weights may be absent."""
         if self.compute:
             self.trained(model, cls, round, seed)
-        elif not (card := self.weights_path(model, cls, round, seed).with_suffix(".json")).is_file():
-            self.needs(card)
-        return self.card(model, cls, round, seed)
+        if not (card := self.card(model, cls, round, seed)):
+            self.needs(self.weights_path(model, cls, round, seed).with_suffix(".json"))
+        return card
 
     def _trained_as_wanted(self, path: Path, model: str, cls: str, round: int, seed: int) -> None:
         """Refuse weights of other arguments, and of other images where those of this run are at hand."""

@@ -112,7 +112,7 @@ def _measure(run: Run, params: Superpixels) -> tuple[Regions, Setting]:
 
 
 def _trained(run: Run) -> list[tuple[str, str, int, int]]:
-    return [n for n in run.networks() if n[2] == 2 and run.weights_path(*n).is_file()]
+    return [n for n in run.last_networks() if run.weights_path(*n).is_file()]
 
 
 def _classes(run: Run) -> list[str]:
