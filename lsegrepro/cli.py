@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     experiment = command("experiment", _experiment,
                          "Train and score a variation of a run beside it; without a name, list them.")
     experiment.add_argument("name", nargs="?", metavar="NAME", help="one of profiles/experiments.toml")
+    experiment.add_argument("--class", dest="cls", metavar="{cat,dog}", help="this class alone (default: every one)")
     experiment.add_argument("--no-score", action="store_true", help="train only: held-out labels, and no AP on VOC")
     _run_options(experiment)
 
@@ -267,10 +268,12 @@ def _experiment(args: argparse.Namespace) -> None:
     run = _open(args)
     if args.name is None:
         for name, each in experiments.experiments().items():
-            state = "done" if fact_path(run, f"experiment-{name}").is_file() else "to do"
-            print(f"{name:23}{state:7}{each.question:15}{', '.join(each.models)}, round {each.round}")
+            left = experiments.undone(run, name)
+            state = "done" if not left else "to do" if left == list(run.profile.classes) else f"to do: {' '.join(left)}"
+            print(f"{name:23}{state:12}{each.question:15}{', '.join(each.models)}, round {each.round}")
         return
-    for name, found in experiments.perform(run, args.name, score=not args.no_score).items():
+    classes = (args.cls,) if args.cls else ()
+    for name, found in experiments.perform(run, args.name, classes=classes, score=not args.no_score).items():
         print(f"{name:24}{found.samples:11,} images seen, {found.hours:.2f} hours, held-out accuracy "
               f"{100 * found.final.get('heldout_accuracy', math.nan):.1f} %"
               + ("" if found.ap is None else f", AP {100 * found.ap:.2f} % at theta {found.theta:.3f}"))

@@ -42,6 +42,8 @@ class Experiment:
     models : tuple of str
     round : int
         The round that is trained, or whose networks are scored otherwise.
+    seeds : tuple of int
+        Of its own; empty where they are those of the run.
     changes : dict
         Tables ``data``, ``training``, ``scoring`` of the values that differ from the run's profile.
     """
@@ -51,15 +53,16 @@ class Experiment:
     models: tuple[str, ...]
     round: int
     changes: dict[str, Any]
+    seeds: tuple[int, ...] = ()
 
     @property
     def trains(self) -> bool:
         """Whether networks of its own are trained, and not those of the run scored in another way."""
-        return bool({"data", "training"} & set(self.changes))
+        return bool({"data", "training"} & set(self.changes)) or bool(self.seeds)
 
     def run(self, run: Run) -> Run:
         """The experiment as a run, beside the one it varies."""
-        profile = vary(run.profile, self.name, self.changes, self.models, (self.round,))
+        profile = vary(run.profile, self.name, self.changes, self.models, (self.round,), self.seeds)
         shared = ("regions",) if self.trains else ("regions", "weights", "negatives")
         return dataclasses.replace(run, profile=profile, folder=run.folder / "experiments" / self.name,
                                    parent=run.folder, shared=shared)
@@ -75,7 +78,8 @@ def experiments() -> dict[str, Experiment]:
     found = {}
     for name, table in tomllib.loads(PATH.read_text(encoding="utf-8")).items():
         changes = {key: table[key] for key in ("data", "training", "scoring") if key in table}
-        found[name] = Experiment(name, table["question"], tuple(table["models"]), table.get("round", 1), changes)
+        found[name] = Experiment(name, table["question"], tuple(table["models"]), table.get("round", 1), changes,
+                                 tuple(table.get("seeds", ())))
     return found
 
 
@@ -114,47 +118,58 @@ class Found:
         return None if self.counts is None else float(evaluation.ap(self.counts.sum(axis=0)))
 
 
-def perform(run: Run, name: str, *, score: bool = True) -> dict[str, Found]:
+def perform(run: Run, name: str, *, classes: tuple[str, ...] = (), score: bool = True) -> dict[str, Found]:
     """Do an experiment, go on with it, or find it done.
 
     Parameters
     ----------
     run : Run
         The run it varies. Where its own networks are only scored otherwise, they are trained if they are missing.
+    classes : tuple of str
+        Only these, now; a later call adds the others. Default all of the run.
     score : bool
         Also score VOC, for AP. A record without it is completed by a later call with it.
 
     Returns
     -------
     dict
-        Found by `Run.name`.
+        Found by `Run.name`, of this call and those before.
 
     Raises
     ------
     LsegreproError
-        If there is no such experiment, or the photographs are not at hand, or what lies there is of other arguments.
+        If there is no such experiment or class, or the photographs are not at hand, or what lies there is of other
+        arguments.
     """
     experiment = _find(name)
-    varied = experiment.run(run)
+    for cls in classes:
+        if cls not in run.profile.classes:
+            raise LsegreproError(f"unknown class {cls!r}: choose one of {', '.join(run.profile.classes)}")
+    varied, made_of = experiment.run(run), _made_of(run, experiment)
     path, score = facts.fact_path(run, f"experiment-{name}"), score or not experiment.trains
-    if score and path.is_file() and not all(f.counts is not None for f in _read(run, experiment).values()):
-        path.unlink()
-
-    def count() -> dict[str, Any]:
-        for network in varied.networks():
+    records = facts.read_fact(path, f"experiment-{name}", made_of) if path.is_file() else {}
+    for network in varied.networks():
+        known = records.get(varied.name(*network))
+        if network[1] in (classes or run.profile.classes) and not (known and (known["positives"] or not score)):
             varied.trained(*network)
             if score:
                 for split in ("train", "val"):
                     varied.scores(*network, split)
-        return {varied.name(*network): _record(varied, network, score) for network in varied.networks()}
-
-    facts.kept(run, f"experiment-{name}", _made_of(run, experiment), count)
+            records[varied.name(*network)] = _record(varied, network, score)
+            facts.keep_fact(run, f"experiment-{name}", made_of, records)
     return _read(run, experiment)
 
 
-def found(run: Run, name: str) -> dict[str, Found] | None:
-    """What an experiment gave, read and checked; None if it was not done."""
-    return _read(run, _find(name)) if facts.fact_path(run, f"experiment-{name}").is_file() else None
+def found(run: Run, name: str) -> dict[str, Found]:
+    """What an experiment gave so far, read and checked; empty if it was not begun."""
+    return _read(run, _find(name)) if facts.fact_path(run, f"experiment-{name}").is_file() else {}
+
+
+def undone(run: Run, name: str) -> list[str]:
+    """Classes of the run that an experiment was not scored for, for every model and seed."""
+    known, networks = found(run, name), _find(name).run(run).networks()
+    scored = {n for n in networks if (one := known.get(run.name(*n))) and one.counts is not None}
+    return [cls for cls in run.profile.classes if not scored >= {n for n in networks if n[1] == cls}]
 
 
 def beside(run: Run, model: str, cls: str, round: int, seed: int) -> Found | None:
@@ -208,7 +223,7 @@ def groups(run: Run, question: str) -> tuple[list[Group], list[str]]:
     list of Group
         The run's own networks first, then those of each experiment that was done.
     list of str
-        Experiments of the question that were not done.
+        Experiments of the question that were not done, or not for every class.
     """
     mine = [each for each in experiments().values() if each.question == question]
     rows, missing = [], []
@@ -221,14 +236,14 @@ def groups(run: Run, question: str) -> tuple[list[Group], list[str]]:
             if kept := tuple(one for one in known if one):
                 rows.append(Group("", model, cls, kept))
     for each in mine:
-        done = found(run, each.name)
-        if done is None:
+        done, varied = found(run, each.name), each.run(run).profile
+        if undone(run, each.name):
             missing.append(each.name)
-            continue
         for model in each.models:
             for cls in run.profile.classes:
-                seeds = [done[f"{model}-{cls}-round{each.round}-seed{seed}"] for seed in run.profile.seeds]
-                rows.append(Group(each.name, model, cls, tuple(seeds)))
+                names = [run.name(model, cls, each.round, seed) for seed in varied.seeds]
+                if all(name in done for name in names):
+                    rows.append(Group(each.name, model, cls, tuple(done[name] for name in names)))
     return rows, missing
 
 

@@ -122,7 +122,7 @@ def bags(run: Run) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def sources(run: Run) -> dict[str, Any]:
-    """How well the networks of round 1 know held-out labels, over all sources and inside each.
+    """How well the networks of the last round know held-out labels, over all sources and inside each.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def sources(run: Run) -> dict[str, Any]:
         of knowing only the source, and ``inside``: source -> [images, balanced accuracy]. Both are
         empty where all images come from one source.
     """
-    first = [n for n in run.networks() if n[2] == 1]
+    last = run.last_networks()
 
     def count() -> dict[str, Any]:
         import torch
@@ -149,7 +149,7 @@ def sources(run: Run) -> dict[str, Any]:
         ]))
         pixels = torch.from_numpy(np.stack([held.image(int(i)) for i in index])).to(run.torch_device)
         labels, where, found = _labels(held)[index], origin[index].tolist(), {}
-        for network in first:
+        for network in last:
             said = weak_scores(run.weights(*network).net, pixels, paper.MODELS[network[0]][1],
                                precision=run.profile.arguments(*network).precision)
             present = labels == network[1]
@@ -162,9 +162,9 @@ def sources(run: Run) -> dict[str, Any]:
         return {"images": len(index), "networks": found}
 
     if run.compute and not fact_path(run, "sources").is_file():
-        for network in first:
-            run.trained(*network)  # the fact is of these weights, which are not published with it
-    cards = {run.name(*n): run.card(*n) for n in first}
+        for network in last:
+            run.trained(*network)  # the fact is of these weights
+    cards = {run.name(*n): run.card(*n) for n in last}
     return kept(run, "sources", {name: card["sha256"] for name, card in cards.items() if card}, count,
                  of_training=True)
 
@@ -256,10 +256,14 @@ def kept(
             adopt(path)
             return read_fact(path, name, made_of)
         content = count()
-        record = {"format": f"lsegrepro facts {name}", "version": VERSION,
-                  "made_of": origin(content) if origin else made_of, "content": content}
-        write_json(path, record | {"digest": digest(record)})
+        keep_fact(run, name, origin(content) if origin else made_of, content)
     return read_fact(path, name, made_of)
+
+
+def keep_fact(run: Run, name: str, made_of: dict[str, Any], content: Any) -> None:
+    """Write a fact of the run, sealed."""
+    record = {"format": f"lsegrepro facts {name}", "version": VERSION, "made_of": made_of, "content": content}
+    write_json(fact_path(run, name), record | {"digest": digest(record)})
 
 
 def fact_path(run: Run, name: str) -> Path:

@@ -11,6 +11,7 @@ from lsegrepro import cli, evaluation, experiments, facts
 from lsegrepro.arguments import NO_JITTER
 from lsegrepro.errors import LsegreproError
 from lsegrepro.experiments import Experiment
+from lsegrepro.profiles import BUILT_IN, load_profile
 from lsegrepro.results import choose_theta
 
 NAMES = list(experiments.experiments())
@@ -25,7 +26,8 @@ def test_an_experiment_changes_what_it_names_and_nothing_else(tiny_run, name):
     experiment = experiments.experiments()[name]
     varied, base = experiment.run(tiny_run).profile, tiny_run.profile
     assert varied.rounds == (experiment.round,) and varied.models == experiment.models
-    assert (varied.classes, varied.seeds, varied.superpixels) == (base.classes, base.seeds, base.superpixels)
+    assert (varied.classes, varied.superpixels) == (base.classes, base.superpixels)
+    assert varied.seeds == (experiment.seeds or base.seeds)
     model, cls = experiment.models[0], base.classes[0]
     ours, theirs = (dataclasses.asdict(p.arguments(model, cls, experiment.round)) for p in (varied, base))
     assert differing(ours, theirs) <= set(experiment.changes.get("training", {}))
@@ -42,6 +44,8 @@ def test_the_list_holds_what_it_should():
     assert changes["literal-settings"]["training"] == {
         "rate": 0.001, "batch": 1, "momentum": 0.0, "precision": "float32"}
     assert not experiments.experiments()["native-scale"].trains
+    other, built_in = experiments.experiments()["another-seed"], [load_profile(name).seeds for name in BUILT_IN]
+    assert other.trains and not other.changes and not set(other.seeds) & set(sum(built_in, ()))
 
 
 @pytest.fixture
@@ -51,6 +55,7 @@ def small(own_run, monkeypatch):
         "linear": Experiment("linear", "output", ("LSE1",), 1, {"training": {"output": "linear"}}),
         "larger": Experiment("larger", "scale", ("LSE1",), 2, {"scoring": {"scale_to": 64}}),
         "fewer": Experiment("fewer", "photographs", ("LSE1",), 1, {"data": {"weak_train": 6}}),
+        "again": Experiment("again", "seed", ("LSE1",), 1, {}, (7,)),
     }
     monkeypatch.setattr(experiments, "experiments", lambda: found)
     return own_run
@@ -77,7 +82,7 @@ def test_an_experiment_trains_a_network_of_its_own_and_is_kept(small):
     reader = dataclasses.replace(small, compute=False, depth="evidence")
     again = experiments.found(reader, "linear")[name]
     assert (again.counts == counts).all() and again.curve == found.curve
-    assert experiments.found(reader, "fewer") is None
+    assert experiments.found(reader, "fewer") == {}
 
 
 def test_what_is_only_scored_otherwise_takes_the_weights_of_the_run(small):
@@ -95,6 +100,35 @@ def test_training_alone_is_completed_by_scoring_later(small):
     assert one.ap is None and one.theta is None and one.photographs == 2
     (two,) = experiments.perform(small, "fewer").values()
     assert two.counts is not None and two.final == one.final
+
+
+def test_one_class_is_done_alone_and_the_other_added(small):
+    both = dataclasses.replace(small, profile=dataclasses.replace(small.profile, classes=("cat", "dog")))
+    assert experiments.undone(both, "fewer") == ["cat", "dog"]
+    assert list(experiments.perform(both, "fewer", classes=("dog",))) == ["LSE1-dog-round1-seed0"]
+    assert experiments.undone(both, "fewer") == ["cat"]
+    rows, missing = experiments.groups(both, "photographs")
+    assert [(g.name, g.cls) for g in rows] == [("", "cat"), ("fewer", "dog")] and missing == ["fewer"]
+    for path in (small.folder / "experiments").rglob("*.*"):
+        path.unlink()  # what is on record is not done again
+    first = facts.fact_path(both, "experiment-fewer").read_text()
+    found = experiments.perform(both, "fewer", classes=("dog",))
+    assert facts.fact_path(both, "experiment-fewer").read_text() == first
+    assert not list((small.folder / "experiments").rglob("*.*"))
+    again = experiments.perform(both, "fewer")
+    assert list(again) == ["LSE1-dog-round1-seed0", "LSE1-cat-round1-seed0"]
+    assert experiments.undone(both, "fewer") == []
+    assert (again["LSE1-dog-round1-seed0"].counts == found["LSE1-dog-round1-seed0"].counts).all()
+    with pytest.raises(LsegreproError) as error:
+        experiments.perform(small, "fewer", classes=("dog",))
+    one_line(error, "unknown class 'dog'", "choose one of cat")
+
+
+def test_another_seed_is_a_network_of_its_own(small):
+    assert list(experiments.perform(small, "again")) == ["LSE1-cat-round1-seed7"]
+    (own, again), missing = experiments.groups(small, "seed")
+    assert (again.name, missing, len(again.found)) == ("again", [], 1)
+    assert again.found[0].final["loss"] != own.found[0].final["loss"]
 
 
 def test_a_record_of_other_arguments_is_refused(small):
@@ -129,8 +163,8 @@ def test_the_command_lists_and_refuses(tiny_folder, capsys):
 
 def test_the_command_does_one(small, capsys, monkeypatch):
     folder = small.folder.parent
-    code = cli.main(["experiment", "fewer", "--no-score", "--profile", str(folder / "tiny.toml"), "--run",
-                     str(small.folder), "--device", "cpu"])
+    code = cli.main(["experiment", "fewer", "--class", "cat", "--no-score", "--profile", str(folder / "tiny.toml"),
+                     "--run", str(small.folder), "--device", "cpu"])
     said = capsys.readouterr()
     assert code == 0 and "LSE1-cat-round1-seed0" in said.out and "16 images seen" in said.out
     assert said.out.splitlines()[-1].endswith("facts-experiment-fewer.json")

@@ -76,7 +76,7 @@ def test_an_altered_fact_is_refused(own_run, name):
 
 
 @pytest.mark.parametrize("name, key", [("weak-labels", "train"), ("crop", "val"), ("bags", "val"),
-                                       ("sources", "LSE1-cat-round1-seed0"), ("first-steps", "arguments")])
+                                       ("sources", "LSE1-cat-round2-seed0"), ("first-steps", "arguments")])
 def test_a_fact_of_something_else_is_refused(own_run, name, key):
     FACTS[name](own_run)
     path = path_of(own_run, name)
@@ -148,7 +148,7 @@ def test_masks_of_other_images_are_refused(own_run, monkeypatch):
 
 def test_sources_are_measured_apart(own_run, two_sources):
     found = facts.sources(own_run)
-    assert found["images"] == 12 and set(found["networks"]) == {"LSE1-cat-round1-seed0", "max1-cat-round1-seed0"}
+    assert found["images"] == 12 and set(found["networks"]) == {"LSE1-cat-round2-seed0", "max1-cat-round2-seed0"}
     held = own_run.weak("heldout")
     for network in found["networks"].values():
         assert 0 <= network["whole"] <= 1 and network["inside"] == {}  # too few of each kind

@@ -125,7 +125,7 @@ def test_reproduce_plans_the_published_run(tmp_path, voc_masks, monkeypatch, cap
     output = "".join(capfd.readouterr())
     found = planned(output)
     assert found.pop("page", 0) <= PAGES  # fewer where `make book` has made some
-    assert found == {"all": 1, "site": 1, "notebook": PAGES, "regions": 2, "train": 8, "mine": 4, "score": 16}
+    assert found == {"all": 1, "site": 1, "notebook": PAGES, "regions": 2, "train": 16, "mine": 8, "score": 32}
     assert not run.exists()
 
 
@@ -180,10 +180,10 @@ def test_from_evidence_nothing_is_trained_or_scored(snakemake, own_run, folder):
 
 def test_from_weights_the_same_jobs_are_told_to_take_them(snakemake, tmp_path):
     output = snakemake("--dry-run", "--printshellcmds", profile="local", run=tmp_path / "run", depth="weights")
-    # Of four networks round 2 alone is published: its weights are taken, and the pages on round 1 left out.
+    # Of eight networks round 2 alone is published: its weights are taken, and the pages on round 1 left out.
     assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES - len(ON_TRAINING), "page": PAGES, "regions": 2,
-                               "train": 4, "score": 8}
-    assert len(re.findall(r"lsegrepro.cli (?:train|regions|score) .*--depth weights", output)) == 14
+                               "train": 8, "score": 16}
+    assert len(re.findall(r"lsegrepro.cli (?:train|regions|score) .*--depth weights", output)) == 26
 
 
 @pytest.mark.fault("surroundings", tried="spaces, quotes and signs of the shell in the names of profile and run",

@@ -173,7 +173,8 @@ def _profile(name: str, values: dict[str, Any]) -> Profile:
 
 
 def vary(
-    profile: Profile, name: str, changes: dict[str, Any], models: tuple[str, ...], rounds: tuple[int, ...] = (1,)
+    profile: Profile, name: str, changes: dict[str, Any], models: tuple[str, ...], rounds: tuple[int, ...] = (1,),
+    seeds: tuple[int, ...] = (),
 ) -> Profile:
     """The same profile with some values changed: what an experiment trains.
 
@@ -182,7 +183,8 @@ def vary(
     changes : dict
         Tables ``data``, ``training``, ``scoring`` of the values that differ, as in a TOML file.
     models : tuple of str
-    rounds : tuple of int
+    rounds, seeds : tuple of int
+        Of seeds none: those of the profile.
 
     Raises
     ------
@@ -195,7 +197,8 @@ def vary(
     _known(changes, {"data", "training", "scoring"}, "the changes")
     training = _training(changes, "training")
     varied = dataclasses.replace(
-        profile, name=f"{profile.name}, {name}", models=models, rounds=rounds, training=profile.training | training,
+        profile, name=f"{profile.name}, {name}", models=models, rounds=rounds,
+        seeds=seeds or profile.seeds, training=profile.training | training,
         network={key: {k: v for k, v in own.items() if k not in training} for key, own in profile.network.items()},
         data=_record(Data, dataclasses.asdict(profile.data) | _table(changes, "data"), "data"),
         scoring=_record(Scoring, dataclasses.asdict(profile.scoring) | _table(changes, "scoring"), "scoring"),
