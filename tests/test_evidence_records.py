@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from literal import META, evidence_of, pictures
+from literal import META, evidence_of, pictures, regions_of, scores_of
 
 from lsegrepro import LsegreproError
 from lsegrepro.evaluation import bootstrap, per_image_counts, raw_curve, smoothed_curve
@@ -111,6 +111,19 @@ def test_histograms_of_an_image_add_up_to_its_pixels():
         replace(scores, foreground=_with(scores.foreground, (1, 3), 1)).check(regions)
 
 
+def test_of_train_the_grid_is_enough(tmp_path):
+    items = pictures()
+    regions = regions_of(items, "train")
+    scores, val = scores_of(regions, items), scores_of(regions_of(items), items)
+    assert not scores.exact and val.exact and (scores.background == val.background).all()
+    write_scores(tmp_path / "s.npz", scores)
+    assert read_scores(tmp_path / "s.npz", regions).digest == scores.digest != val.digest
+    with pytest.raises(LsegreproError, match="the scores of train do not hold what the pixels' exact curve needs"):
+        raw_curve(scores)
+    with pytest.raises(LsegreproError, match="background_codes must be"):
+        replace(val, background_codes=None)
+
+
 def test_arrays_cannot_be_changed():
     regions, scores = evidence_of(pictures())
     for array in (regions.counts, regions.rings, scores.statistics, scores.foreground_codes):
@@ -136,8 +149,8 @@ def test_size_of_a_real_val_split(tmp_path):
     codes[8000:57000] = rng.poisson(3000, 49000)
     meta = {**META, "regions": regions.summary(), "package_version": "0"}
     statistics = rng.integers(8000, 57000, n * per).astype(np.uint16)
-    scores = Scores(meta, statistics, np.zeros_like(histogram), histogram, codes // 20, codes,
-                    np.zeros((n, 2), np.float32))
+    scores = Scores(meta, statistics, np.zeros_like(histogram), histogram, np.zeros((n, 2), np.float32),
+                    codes // 20, codes)
     write_regions(tmp_path / "r.npz", regions)
     write_scores(tmp_path / "s.npz", scores)
     assert (tmp_path / "r.npz").stat().st_size < 450_000

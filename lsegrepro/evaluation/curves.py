@@ -130,5 +130,13 @@ def smoothed_curve(regions: Regions, scores: Scores, cls: str | None = None) -> 
 
 
 def raw_curve(scores: Scores) -> Curve:
-    """Curve of the pixels themselves, before any smoothing, exact at every theta."""
+    """Curve of the pixels themselves, before any smoothing, exact at every theta.
+
+    Raises
+    ------
+    LsegreproError
+        If the scores are of train, of which the grid alone is kept (`evidence.Scores`).
+    """
+    if not scores.exact:
+        raise LsegreproError(f"the scores of {scores.meta['split']} do not hold what the pixels' exact curve needs")
     return curve(np.arange(65536), scores.foreground_codes, scores.background_codes)

@@ -111,15 +111,15 @@ class ScoresBuilder:
         require(len(self._rows) == len(self.regions),
                 f"{len(self._rows)} of {len(self.regions)} images were added")
         statistics, foreground, background, image_scores = zip(*self._rows, strict=True)
+        codes = dict(zip(("foreground_codes", "background_codes"), self._codes.astype(np.uint32), strict=True))
         meta = {**self.meta, "regions": self.regions.summary(), "package_version": __version__}
         scores = Scores(
             meta=json.loads(json.dumps(meta)),  # as it will be read back: lists, not tuples
             statistics=np.concatenate(statistics),
             foreground=np.array(foreground, np.uint32),
             background=np.array(background, np.uint32),
-            foreground_codes=self._codes[0].astype(np.uint32),
-            background_codes=self._codes[1].astype(np.uint32),
             image_scores=np.array(image_scores, np.float32),
+            **(codes if self.regions.split != "train" else {}),
         )
         scores.check(self.regions)
         return scores

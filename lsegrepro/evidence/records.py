@@ -150,19 +150,20 @@ class Scores:
         (n, GRID + 1) uint32, histograms of the pixel codes inside and outside the class
         mask, void left out. Bin b holds the pixels whose code exceeds exactly b thetas of
         the grid, so the pixels above theta = b / GRID are those of the bins b + 1 and up.
-    foreground_codes, background_codes : ndarray
-        (65536,) uint32, histograms of the codes themselves over all images, exact at every theta.
     image_scores : ndarray
         (n, 2) float32 in [-1, 1], largest foreground and background score of the N test patches.
+    foreground_codes, background_codes : ndarray or None
+        (65536,) uint32, histograms of the codes themselves over all images, exact at every theta. Of train they are
+        not kept: what is chosen there without superpixels is chosen on the grid.
     """
 
     meta: dict[str, Any]
     statistics: np.ndarray
     foreground: np.ndarray
     background: np.ndarray
-    foreground_codes: np.ndarray
-    background_codes: np.ndarray
     image_scores: np.ndarray
+    foreground_codes: np.ndarray | None = None
+    background_codes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         missing = [key for key in (*META_KEYS, "regions", "package_version") if key not in self.meta]
@@ -174,11 +175,17 @@ class Scores:
         _freeze(self, "statistics", np.uint16, (len(self.statistics),))
         for name in ("foreground", "background"):
             _freeze(self, name, np.uint32, (n, GRID + 1))
-            _freeze(self, f"{name}_codes", np.uint32, (65536,))
+            if self.exact:
+                _freeze(self, f"{name}_codes", np.uint32, (65536,))
         _freeze(self, "image_scores", np.float32, (n, 2))
         require(np.isfinite(self.image_scores).all(), "image_scores holds values that are not finite")
         require((np.abs(self.image_scores) <= 1).all(),
                 "image_scores must lie in [-1, 1]: a tanh bounds them")
+
+    @property
+    def exact(self) -> bool:
+        """Whether the histograms of the codes themselves are here."""
+        return self.foreground_codes is not None or self.background_codes is not None
 
     @property
     def cls(self) -> str:
@@ -206,14 +213,15 @@ class Scores:
                  | (self.background.sum(axis=1, dtype=np.int64) != regions.totals.sum(axis=1) - totals))
         require(not wrong.any(), "the histograms do not add up to the pixels of "
                 f"{regions.ids[int(wrong.argmax())]} ({int(wrong.sum())} images in all)")
-        for name in ("foreground", "background"):
+        for name in ("foreground", "background") if self.exact else ():
             codes = np.bincount(GRID_BINS, getattr(self, f"{name}_codes"))  # float64: exact up to 2^53 pixels
             require((codes == getattr(self, name).sum(axis=0, dtype=np.int64)).all(),
                     f"the histograms {name} and {name}_codes do not hold the same pixels")
 
     def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        names = ("statistics", "foreground", "background", "foreground_codes", "background_codes", "image_scores")
-        return self.meta, {name: getattr(self, name) for name in names}
+        names = ("statistics", "foreground", "background", "image_scores")
+        exact = ("foreground_codes", "background_codes") if self.exact else ()
+        return self.meta, {name: getattr(self, name) for name in (*names, *exact)}
 
 
 def write_regions(path: str | Path, regions: Regions) -> None:
