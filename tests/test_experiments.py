@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import one_line
+from conftest import one_line, run_page
 
 from lsegrepro import cli, evaluation, experiments, facts
 from lsegrepro.arguments import NO_JITTER
@@ -179,3 +179,20 @@ def test_what_is_known_of_a_question_and_what_is_not(small):
     assert (linear.name, linear.cls, missing) == ("linear", "cat", [])
     assert linear.counts.shape == own.counts.shape == (1, 6, 4) and (linear.counts[0] == linear.found[0].counts).all()
     assert linear.mean("loss") == linear.found[0].final["loss"] and np.isnan(linear.mean("nothing"))
+
+
+def test_the_page_sets_what_was_done_beside_what_chance_does(own_run):
+    for name in ("another-seed", "no-jitter"):
+        experiments.perform(own_run, name)
+    found = run_page(own_run.folder.parent, "10-experiments", """{
+        "gaps": [(*gap[:2], gap[-1].value) for gap in spaces["gaps"]], "chance": spaces["chance"],
+        "names": spaces["told_by"], "done": [name for name, left in spaces["left"].items() if not left],
+        "text": spaces["text"]}""")
+    assert found["done"] == ["another-seed", "no-jitter"]
+    assert found["text"].startswith(f"2 of the {len(NAMES)} experiments were done, for this run. The rest waits")
+    base = experiments.beside(dataclasses.replace(own_run, compute=False), "LSE1", "cat", 1, 0)
+    for (question, change, gap), name, seed in zip(found["gaps"], found["done"], (3, 0), strict=True):
+        one = experiments.found(own_run, name)[f"LSE1-cat-round1-seed{seed}"]
+        assert (question, change) == (experiments.experiments()[name].question, f"LSE1, {name.replace('-', ' ')}")
+        assert gap == pytest.approx(one.ap - base.ap)
+    assert found["chance"] == {"cat": abs(found["gaps"][0][-1])} and set(found["names"]) == {"cat"}

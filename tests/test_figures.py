@@ -18,6 +18,7 @@ from lsegrepro import LsegreproError, evaluation, figures, paper, views
 from lsegrepro.evaluation import Interval
 from lsegrepro.figures import charts, sweep, tables
 from lsegrepro.figures import style as display
+from lsegrepro.figures.effects import effects
 from lsegrepro.figures.tables import Row
 
 
@@ -416,3 +417,19 @@ def test_no_torch_behind_a_figure():
         "assert 'matplotlib.pyplot' not in sys.modules and 'ipywidgets' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_effects_stand_in_a_panel_of_their_class_beside_what_chance_does():
+    rows = [("no jitter", "cat", Interval(-0.02, -0.03, -0.01)), ("no tanh", "cat", Interval(0.01, 0, 0.02)),
+            ("no tanh", "dog", Interval(0.03, 0.01, 0.05))]
+    figure = effects(rows, {"cat": -0.005})
+    cat, dog = figure.axes
+    dots = [[(line.get_xdata()[0], line.get_ydata()[0]) for line in axis.lines if line.get_marker() == "o"]
+            for axis in (cat, dog)]
+    assert dots == [[(-2, 0), (1, 1)], [(3, 1)]]
+    (band,), none = cat.patches, dog.patches
+    assert not none and band.get_extents().transformed(cat.transData.inverted()).intervalx == pytest.approx([-0.5, 0.5])
+    assert [label.get_text() for label in cat.get_yticklabels()] == ["no jitter", "no tanh"]
+    assert "no tanh 1.0 [0.0, 2.0]; another seed makes 0.5. dog:" in figure.alt
+    with pytest.raises(LsegreproError, match="at least one"):
+        effects([], {})

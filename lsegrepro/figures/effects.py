@@ -1,0 +1,53 @@
+"""What each change of one thing does to a number: differences with their intervals, beside what chance does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..errors import LsegreproError
+from ..evaluation import Interval
+from .style import BLUE, INK, MUTED, WIDTH, styled
+
+
+@styled
+def effects(rows: Sequence[tuple[str, str, Interval]], chance: Mapping[str, float]) -> Figure:
+    """A panel for each class: a row for each change, its effect on AP with its interval.
+
+    Parameters
+    ----------
+    rows : sequence of (change, class, effect)
+        Effects are fractions: AP with the change minus AP without it.
+    chance : mapping
+        Class to the difference, a fraction, that another seed alone makes: a band of both signs.
+
+    >>> effects([("no jitter", "cat", Interval(-0.01, -0.02, 0.0))], {"cat": 0.005}).alt
+    'AP with one thing changed, minus AP without. cat: no jitter -1.0 [-2.0, 0.0]; another seed makes 0.5.'
+    """
+    classes = list(dict.fromkeys(cls for _, cls, _ in rows))
+    if not classes:
+        raise LsegreproError("a chart of effects needs at least one")
+    changes = list(dict.fromkeys(change for change, _, _ in rows))
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.3 * len(changes)))
+    panels = figure.subplots(1, len(classes), sharey=True, sharex=True, squeeze=False)[0]
+    said = []
+    for axis, cls in zip(panels, classes, strict=True):
+        mine = {change: effect for change, of, effect in rows if of == cls}
+        if cls in chance:
+            axis.axvspan(-100 * abs(chance[cls]), 100 * abs(chance[cls]), color=MUTED, alpha=0.2, linewidth=0)
+        axis.axvline(0, color=INK, linewidth=1, dashes=(1.5, 2))
+        for change, effect in mine.items():
+            value, low, high = (100 * np.array([effect.value, effect.low, effect.high])).tolist()
+            axis.plot([low, high], [changes.index(change)] * 2, color=BLUE, linewidth=2.2, solid_capstyle="round")
+            axis.plot(value, changes.index(change), "o", color=BLUE, markersize=6)
+        parts = [f"{change} {100 * e.value:.1f} [{100 * e.low:.1f}, {100 * e.high:.1f}]" for change, e in mine.items()]
+        if cls in chance:
+            parts.append(f"another seed makes {100 * abs(chance[cls]):.1f}")
+        said.append(f"{cls}: {'; '.join(parts)}")
+        axis.set(title=f"{cls.capitalize()}, change of AP (points)", yticks=range(len(changes)), yticklabels=changes,
+                 ylim=(len(changes) - 0.5, -0.5))
+        axis.tick_params(axis="y", length=0)
+    figure.alt = f"AP with one thing changed, minus AP without. {'. '.join(said)}."
+    return figure
