@@ -78,7 +78,7 @@ NETWORK = ("--model", "LSE1", "--class", "cat")
 
 @pytest.mark.parametrize("words", [
     ("train", *RUN, *NETWORK), ("score", *RUN, *NETWORK), ("segment", "cat.png", "--class", "cat", "--device", "cpu"),
-    ("notebook", "05-theta", "--profile", "local", "--run", "published", "--depth", "evidence"), ("site", *RUN),
+    ("notebook", "06-table-2", "--profile", "local", "--run", "published", "--depth", "evidence"), ("site", *RUN),
 ], ids=lambda words: words[0])
 @pytest.mark.fault("network", tried="train, score, segment and a notebook, with every attempt to reach a host noted",
                    survived="there is none: no telemetry, and nothing is downloaded without being asked for")

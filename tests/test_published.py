@@ -113,7 +113,7 @@ def test_a_finished_run_is_published_whole(own_run, tmp_path, monkeypatch):
     copied = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     theirs = {path.relative_to(own_run.folder) for path in own_run.folder.rglob("*") if path.is_file()}
     unpublished = {path for path in theirs if "round1" in path.name and path.suffix in (".checkpoint", ".safetensors")}
-    assert copied == theirs - unpublished | {Path("results.json"), Path("README.md")} and len(unpublished) == 2
+    assert copied == theirs - unpublished | {Path("results.json"), Path("README.md")} and len(unpublished) == 3
     only = open_run(own_run.profile.path, folder, depth="evidence")
     for network in only.networks():
         assert only.trained_card(*network)["sha256"] == own_run.card(*network)["sha256"]

@@ -158,8 +158,9 @@ def test_a_number_that_was_changed_differs(theirs):
 def test_evidence_is_neither_cut_short_nor_altered(theirs):
     for path in (theirs.scores_path(*NETWORK), theirs.regions_path("train")):
         whole = path.read_bytes()
-        for data, said in ((whole[:-9], "truncated"), (whole[: len(whole) // 2] + b"\0" + whole[len(whole) // 2 + 1 :],
-                                                       "altered")):
+        other = bytearray(whole)
+        other[len(whole) // 2] ^= 1
+        for data, said in ((whole[:-9], "truncated"), (bytes(other), "altered")):
             path.write_bytes(data)
             refused(theirs, path, "refused", said)
         path.unlink()
