@@ -249,7 +249,8 @@ def groups(run: Run, question: str) -> tuple[list[Group], list[str]]:
 
 def command(run: Run, name: str) -> str:
     """The command that does an experiment for a run."""
-    usual = run.folder == Path("runs") / run.profile.name
+    # A reader's experiments belong into a run of the reader's own, not beside the published weights.
+    usual = run.folder in (Path("runs") / run.profile.name, Path("published"))
     return f"lsegrepro experiment {name} --profile {run.profile.spec}" + f" --run {run.folder.as_posix()}" * (not usual)
 
 

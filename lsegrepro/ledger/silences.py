@@ -169,11 +169,10 @@ def classification(run: Run) -> str:
 
 
 def _experiment(run: Run, name: str, said: str) -> str:
-    """What an experiment adds, if it was done."""
-    question = experiments.experiments()[name].question
-    groups, missing = experiments.groups(run, question)
+    """What an experiment adds, for the classes that it was done for."""
+    groups, _ = experiments.groups(run, experiments.experiments()[name].question)
     varied = [g for g in groups if g.name == name and g.counts is not None]
-    if name in missing or not varied:
+    if not varied:
         return " The experiment was not run."
     own = {(g.model, g.cls): g for g in groups if not g.name and g.counts is not None}
     parts = [f"{between(evaluation.bootstrap_difference(g.counts, own[g.model, g.cls].counts))} points of AP "
