@@ -24,6 +24,7 @@ settings.load_profile("lsegrepro")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the marks in its own hook of this name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Divide the tests among processes by module; those that need an executed book share one, which makes it once."""
     for item in items:
