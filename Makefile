@@ -28,7 +28,7 @@ book: env
 
 test: env
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 env: $(STAMP)
 

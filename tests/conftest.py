@@ -24,12 +24,28 @@ settings.load_profile("lsegrepro")
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the marks in its own hook of this name
+BOOKS = ("tests/test_book.py", "tests/test_notebooks.py")
+"""The modules whose tests need an executed book."""
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist may be absent
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """The tests of a module run in one process; those of the executed books share one, which makes these once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Modules(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.split("::")[0]
+            return "books" if module in BOOKS else module
+
+    return Modules(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Divide the tests among processes by module; those that need an executed book share one, which makes it once."""
+    """A book that another module asked for would be made twice."""
     for item in items:
-        book = {"executed", "live"} & set(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group("book" if book else item.path.name))
+        if {"executed", "live"} & set(getattr(item, "fixturenames", ())) and item.nodeid.split("::")[0] not in BOOKS:
+            raise pytest.UsageError(f"{item.nodeid} needs an executed book: add its module to BOOKS")
 
 
 @pytest.fixture(scope="session")
