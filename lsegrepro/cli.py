@@ -267,7 +267,7 @@ def _experiment(args: argparse.Namespace) -> None:
 
     run = _open(args)
     if args.name is None:
-        for name, each in experiments.experiments().items():
+        for name, each in experiments.experiments(run.profile).items():
             left = experiments.undone(run, name)
             state = "done" if not left else "to do" if left == list(run.profile.classes) else f"to do: {' '.join(left)}"
             print(f"{name:23}{state:12}{each.question:15}{', '.join(each.models)}, round {each.round}")

@@ -21,11 +21,14 @@ from . import evaluation, facts
 from .data.index import LABELS, label_codes
 from .errors import LsegreproError
 from .evaluation.counts import class_totals, complete
-from .profiles import vary
+from .profiles import Profile, vary
 from .results import choose_theta
 from .run import Run
 
 PATH = Path(__file__).parent / "profiles" / "experiments.toml"
+
+LENGTH = "length"
+"""The question that the run itself answers beside its experiments, where they see fewer images."""
 
 ROWS = 60
 """Rows of a training curve that a record keeps, at most."""
@@ -58,23 +61,37 @@ class Experiment:
     @property
     def trains(self) -> bool:
         """Whether networks of its own are trained, and not those of the run scored in another way."""
-        return bool({"data", "training"} & set(self.changes)) or bool(self.seeds)
+        return set(self.changes) != {"scoring"}
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether it differs from the run in the number of images alone, as a measure for the others."""
+        return not self.changes and not self.seeds
 
     def run(self, run: Run) -> Run:
         """The experiment as a run, beside the one it varies."""
-        profile = vary(run.profile, self.name, self.changes, self.models, (self.round,), self.seeds)
+        changes = self.changes
+        if self.trains:
+            changes = changes | {"training": run.profile.experiments | changes.get("training", {})}
+        profile = vary(run.profile, self.name, changes, self.models, (self.round,), self.seeds)
         shared = ("regions",) if self.trains else ("regions", "weights", "negatives")
         return dataclasses.replace(run, profile=profile, folder=run.folder / "experiments" / self.name,
                                    parent=run.folder, shared=shared)
 
 
-@cache
-def experiments() -> dict[str, Experiment]:
-    """Every experiment by its name, in the order of the file.
+def experiments(profile: Profile) -> dict[str, Experiment]:
+    """Every experiment of a profile by its name, in the order of the file.
 
-    >>> experiments()["no-jitter"].models, experiments()["native-scale"].trains
-    (('LSE1',), False)
+    >>> from .profiles import load_profile
+    >>> found = experiments(load_profile("full"))
+    >>> found["no-jitter"].models, found["native-scale"].trains, "unchanged" in found
+    (('LSE1',), False, False)
     """
+    return {name: each for name, each in _listed().items() if profile.experiments or not each.unchanged}
+
+
+@cache
+def _listed() -> dict[str, Experiment]:
     found = {}
     for name, table in tomllib.loads(PATH.read_text(encoding="utf-8")).items():
         changes = {key: table[key] for key in ("data", "training", "scoring") if key in table}
@@ -141,7 +158,7 @@ def perform(run: Run, name: str, *, classes: tuple[str, ...] = (), score: bool =
         If there is no such experiment or class, or the photographs are not at hand, or what lies there is of other
         arguments.
     """
-    experiment = _find(name)
+    experiment = _find(run, name)
     for cls in classes:
         if cls not in run.profile.classes:
             raise LsegreproError(f"unknown class {cls!r}: choose one of {', '.join(run.profile.classes)}")
@@ -162,12 +179,12 @@ def perform(run: Run, name: str, *, classes: tuple[str, ...] = (), score: bool =
 
 def found(run: Run, name: str) -> dict[str, Found]:
     """What an experiment gave so far, read and checked; empty if it was not begun."""
-    return _read(run, _find(name)) if facts.fact_path(run, f"experiment-{name}").is_file() else {}
+    return _read(run, _find(run, name)) if facts.fact_path(run, f"experiment-{name}").is_file() else {}
 
 
 def undone(run: Run, name: str) -> list[str]:
     """Classes of the run that an experiment was not scored for, for every model and seed."""
-    known, networks = found(run, name), _find(name).run(run).networks()
+    known, networks = found(run, name), _find(run, name).run(run).networks()
     scored = {n for n in networks if (one := known.get(run.name(*n))) and one.counts is not None}
     return [cls for cls in run.profile.classes if not scored >= {n for n in networks if n[1] == cls}]
 
@@ -193,7 +210,7 @@ class Group:
     Attributes
     ----------
     name : str
-        Of the experiment; empty for the run itself.
+        Of the experiment; empty for what it is set beside.
     model, cls : str
     found : tuple of Found
         One a seed.
@@ -221,30 +238,40 @@ def groups(run: Run, question: str) -> tuple[list[Group], list[str]]:
     Returns
     -------
     list of Group
-        The run's own networks first, then those of each experiment that was done.
+        First the networks that nothing was changed in, then those of each experiment that was done.
     list of str
         Experiments of the question that were not done, or not for every class.
     """
-    mine = [each for each in experiments().values() if each.question == question]
+    mine = [each for each in experiments(run.profile).values() if each.question == question]
     rows, missing = [], []
     own = {(model, each.round) for each in mine for model in each.models}
     if question == "temperature":
         own |= {("max1", 1)}  # r without end
     for model, round in sorted(own):
         for cls in run.profile.classes:
-            known = [beside(run, model, cls, round, seed) for seed in run.profile.seeds]
+            known = [_beside(run, question, model, cls, round, seed) for seed in run.profile.seeds]
             if kept := tuple(one for one in known if one):
                 rows.append(Group("", model, cls, kept))
     for each in mine:
         done, varied = found(run, each.name), each.run(run).profile
         if undone(run, each.name):
             missing.append(each.name)
+        if each.unchanged and question != LENGTH:
+            continue  # it is there already
         for model in each.models:
             for cls in run.profile.classes:
                 names = [run.name(model, cls, each.round, seed) for seed in varied.seeds]
                 if all(name in done for name in names):
                     rows.append(Group(each.name, model, cls, tuple(done[name] for name in names)))
     return rows, missing
+
+
+def _beside(run: Run, question: str, model: str, cls: str, round: int, seed: int) -> Found | None:
+    """What the experiments of a question are set beside: of the run, or trained for as long as they were."""
+    for each in experiments(run.profile).values():
+        if each.unchanged and model in each.models and round == each.round and question != LENGTH:
+            return found(run, each.name).get(run.name(model, cls, round, seed))
+    return beside(run, model, cls, round, seed)
 
 
 def command(run: Run, name: str) -> str:
@@ -254,10 +281,11 @@ def command(run: Run, name: str) -> str:
     return f"lsegrepro experiment {name} --profile {run.profile.spec}" + f" --run {run.folder.as_posix()}" * (not usual)
 
 
-def _find(name: str) -> Experiment:
-    if name not in experiments():
-        raise LsegreproError(f"no experiment {name!r}: choose one of {', '.join(experiments())}")
-    return experiments()[name]
+def _find(run: Run, name: str) -> Experiment:
+    known = experiments(run.profile)
+    if name not in known:
+        raise LsegreproError(f"no experiment {name!r}: choose one of {', '.join(known)}")
+    return known[name]
 
 
 def _made_of(run: Run, experiment: Experiment) -> dict[str, Any]:

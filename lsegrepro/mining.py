@@ -35,9 +35,6 @@ from .weights import Weights, to_json
 SPREAD = "evenly spaced over the list"
 """How images are selected where a run looks at a part of the held-out background."""
 
-FIRST = "the first by name"
-"""How they were selected by files that do not say."""
-
 RULE = "at most per_image of each image and keep of all (0: no limit), each drawn uniformly by priorities of the pixels"
 """Which false positives are kept."""
 
@@ -217,11 +214,10 @@ def read_meta(path: str | Path) -> dict:
     """What a file of hard negatives says of itself. Raises `LsegreproError` if it is none.
 
     ``selection`` says which background images were looked at when there were more than asked for.
-    A file of before there was a limit for all of them, ``keep``, had none.
     """
     try:
-        found = {"selection": FIRST, **json.loads(str(_read(path)["meta"]))}
-        found["mining"] = {"keep": 0, **found["mining"]}
+        found = json.loads(str(_read(path)["meta"]))
+        found["mining"] = dict(found["mining"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged(path) from error
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,24 @@ def percent(value: float, digits: int = 1) -> str:
     ('12.3 %', '–')
     """
     return "–" if np.isnan(value) else f"{100 * value:.{digits}f} %"
+
+
+def span(values: Sequence[float], said: Callable[[float], str] = percent) -> str:
+    """The least and the largest of some numbers, each as `said` spells it; one where both read alike.
+
+    >>> span([0.2, 0.123]), span([0.1, 0.1]), span([3, 1], str)
+    ('12.3 % to 20.0 %', '10.0 %', '1 to 3')
+    """
+    return " to ".join(dict.fromkeys(map(said, (min(values), max(values)))))
+
+
+def class_spans(values: Mapping[str, Sequence[float]], said: Callable[[float], str] = percent) -> str:
+    """The `span` of each class that has values.
+
+    >>> class_spans({"cat": [0.2, 0.1], "dog": [0.3], "bird": []})
+    '10.0 % to 20.0 % for cat and 30.0 % for dog'
+    """
+    return " and ".join(f"{span(of, said)} for {cls}" for cls, of in values.items() if len(of))
 
 
 def keep(key: str, text: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from conftest import run_page
 
 from lsegrepro import claims, comparison, evaluation, paper, verdicts
+from lsegrepro.profiles import load_profile
 from lsegrepro.results import choose_theta
 from lsegrepro.run import open_run
 
@@ -127,7 +128,7 @@ def test_the_page_of_experiments_names_what_was_not_done(formula_folder):
 
     found = run_page(formula_folder, "10-experiments", KEPT)
     missing = [name for names in found["state"].values() for name in names]
-    assert sorted(missing) == sorted(experiments()) and all(f"  {name} \\\n" in found["text"] for name in missing)
+    assert sorted(missing) == sorted(experiments(load_profile("quick"))) and all(f"  {name} \\\n" in found["text"] for name in missing)
 
 
 def test_a_long_training_in_enough_seeds_settles_a_claim(formula_folder, tmp_path, monkeypatch):

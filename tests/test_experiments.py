@@ -14,16 +14,17 @@ from lsegrepro.experiments import Experiment
 from lsegrepro.profiles import BUILT_IN, load_profile
 from lsegrepro.results import choose_theta
 
-NAMES = list(experiments.experiments())
+LISTED = experiments.experiments(load_profile("local"))  # with those that change nothing
+NAMES = list(experiments.experiments(load_profile("full")))
 
 
 def differing(one: dict, other: dict) -> set[str]:
     return {key for key in one if one[key] != other[key]}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LISTED)
 def test_an_experiment_changes_what_it_names_and_nothing_else(tiny_run, name):
-    experiment = experiments.experiments()[name]
+    experiment = LISTED[name]
     varied, base = experiment.run(tiny_run).profile, tiny_run.profile
     assert varied.rounds == (experiment.round,) and varied.models == experiment.models
     assert (varied.classes, varied.superpixels) == (base.classes, base.superpixels)
@@ -37,14 +38,14 @@ def test_an_experiment_changes_what_it_names_and_nothing_else(tiny_run, name):
 
 
 def test_the_list_holds_what_it_should():
-    changes = {name: each.changes for name, each in experiments.experiments().items()}
+    changes = {name: each.changes for name, each in LISTED.items()}
     fractions = [changes[f"photographs-1-{n}"]["data"]["fraction"] for n in (8, 4, 2)]
     assert fractions == [1 / 8, 1 / 4, 1 / 2]
     assert changes["no-jitter"]["training"]["jitter"] == dataclasses.asdict(NO_JITTER)
     assert changes["literal-settings"]["training"] == {
         "rate": 0.001, "batch": 1, "momentum": 0.0, "precision": "float32"}
-    assert not experiments.experiments()["native-scale"].trains
-    other, built_in = experiments.experiments()["another-seed"], [load_profile(name).seeds for name in BUILT_IN]
+    assert not LISTED["native-scale"].trains
+    other, built_in = LISTED["another-seed"], [load_profile(name).seeds for name in BUILT_IN]
     assert other.trains and not other.changes and not set(other.seeds) & set(sum(built_in, ()))
 
 
@@ -56,8 +57,9 @@ def small(own_run, monkeypatch):
         "larger": Experiment("larger", "scale", ("LSE1",), 2, {"scoring": {"scale_to": 64}}),
         "fewer": Experiment("fewer", "photographs", ("LSE1",), 1, {"data": {"weak_train": 6}}),
         "again": Experiment("again", "seed", ("LSE1",), 1, {}, (7,)),
+        "unchanged": Experiment("unchanged", "length", ("LSE1",), 1, {}),
     }
-    monkeypatch.setattr(experiments, "experiments", lambda: found)
+    monkeypatch.setattr(experiments, "_listed", lambda: found)
     return own_run
 
 
@@ -70,7 +72,7 @@ def test_an_experiment_trains_a_network_of_its_own_and_is_kept(small):
     assert card["arguments"]["output"] == "linear" and found.samples == card["samples"] == 16
     assert {path: path.read_bytes() for path in before} == before  # the run itself is as it was
     assert not list(folder.glob("evidence/regions-*"))  # the regions are those of the run
-    varied = experiments.experiments()["linear"].run(small)
+    varied = experiments.experiments(small.profile)["linear"].run(small)
     theta = choose_theta(varied, "LSE1", "cat", 1, 0)
     counts = evaluation.per_image_counts(small.regions("val"), varied.scores("LSE1", "cat"), theta=theta)
     assert found.theta == theta and (found.counts == counts).all()
@@ -90,7 +92,7 @@ def test_what_is_only_scored_otherwise_takes_the_weights_of_the_run(small):
     assert list(found) == ["LSE1-cat-round2-seed0"]
     folder = small.folder / "experiments" / "larger"
     assert not (folder / "weights").exists()
-    meta = experiments.experiments()["larger"].run(small).scores("LSE1", "cat", 2).meta
+    meta = experiments.experiments(small.profile)["larger"].run(small).scores("LSE1", "cat", 2).meta
     assert meta["arguments"]["scale_to"] == 64
     assert meta["weights_sha256"] == small.card("LSE1", "cat", 2)["sha256"]
 
@@ -129,6 +131,30 @@ def test_another_seed_is_a_network_of_its_own(small):
     (own, again), missing = experiments.groups(small, "seed")
     assert (again.name, missing, len(again.found)) == ("again", [], 1)
     assert again.found[0].final["loss"] != own.found[0].final["loss"]
+
+
+def test_experiments_of_fewer_images_stand_beside_a_network_of_as_many(small):
+    assert "unchanged" not in experiments.experiments(small.profile)
+    with pytest.raises(LsegreproError) as error:
+        experiments.perform(small, "unchanged")
+    one_line(error, "no experiment 'unchanged'")
+    short = dataclasses.replace(small, profile=dataclasses.replace(small.profile, experiments={"samples": 8}))
+    (own,), missing = experiments.groups(short, "length")
+    assert (own.name, own.found[0].samples, missing) == ("", 16, ["unchanged"])
+    assert experiments.groups(short, "output") == ([], ["linear"])  # there is nothing to set beside yet
+    for name in ("unchanged", "linear"):
+        (one,) = experiments.perform(short, name).values()
+        assert one.samples == 8
+    (own, fewer), _ = experiments.groups(short, "length")
+    assert (own.found[0].samples, fewer.name, fewer.found[0].samples) == (16, "unchanged", 8)
+    (base, linear), _ = experiments.groups(short, "output")
+    assert (base.name, linear.name) == ("", "linear") and base.found[0].final == fewer.found[0].final
+    experiments.perform(short, "larger")  # trains nothing, and stays beside the run itself
+    (same, larger), _ = experiments.groups(short, "scale")
+    assert same.found[0].samples == larger.found[0].samples == small.card("LSE1", "cat", 2)["samples"]
+    with pytest.raises(LsegreproError) as error:  # of as many images as the run
+        experiments.found(small, "linear")
+    one_line(error, "facts-experiment-linear.json", "refused")
 
 
 def test_a_record_of_other_arguments_is_refused(small):
@@ -193,6 +219,6 @@ def test_the_page_sets_what_was_done_beside_what_chance_does(own_run):
     base = experiments.beside(dataclasses.replace(own_run, compute=False), "LSE1", "cat", 1, 0)
     for (question, change, gap), name, seed in zip(found["gaps"], found["done"], (3, 0), strict=True):
         one = experiments.found(own_run, name)[f"LSE1-cat-round1-seed{seed}"]
-        assert (question, change) == (experiments.experiments()[name].question, f"LSE1, {name.replace('-', ' ')}")
+        assert (question, change) == (LISTED[name].question, f"LSE1, {name.replace('-', ' ')}")
         assert gap == pytest.approx(one.ap - base.ap)
     assert found["chance"] == {"cat": abs(found["gaps"][0][-1])} and set(found["names"]) == {"cat"}

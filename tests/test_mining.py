@@ -134,20 +134,6 @@ def test_images_are_taken_from_the_whole_list(weights, tmp_path, monkeypatch):
     assert asked == [8, 10] and found["names"].tolist() == [heldout.weak.names[i] for i in asked]
 
 
-def test_a_file_that_does_not_say_took_the_first_images(weights, heldout, tmp_path):
-    """Files of before: everything else of them reads as ever."""
-    path = tmp_path / "n.npz"
-    found = mined(weights, heldout, path, theta=0.0, per_image=5)
-    meta = json.loads(str(found["meta"]))
-    del meta["selection"]
-    with open(path, "wb") as file:
-        np.savez_compressed(file, **{**found, "meta": np.array(json.dumps(meta))})
-    assert mining.read_meta(path) == {**meta, "selection": "the first by name"}
-    before = path.read_bytes()
-    mined(weights, heldout, path, theta=0.0, per_image=5)
-    assert path.read_bytes() == before and len(mining.read_negatives(path, heldout, heldout.weak.names).index) == 10
-
-
 def test_an_image_gives_at_most_so_many_patches_drawn_by_the_seed(weights, heldout, tmp_path):
     first = mined(weights, heldout, tmp_path / "a.npz", theta=0.0, per_image=50)
     again = mined(weights, heldout, tmp_path / "b.npz", theta=0.0, per_image=50)
@@ -352,9 +338,11 @@ def test_the_stream_holds_no_more_than_twice_what_is_kept(rng, monkeypatch):
 
 
 def test_the_published_hard_negatives_are_those_of_the_profile():
-    """They were mined before there was a limit for all of them."""
-    path = open_run("local", published.PUBLISHED, compute=False).mined("LSE1", "cat")
-    assert mining.read_meta(path)["mining"] == {"theta": 0.5, "per_image": 256, "images": 200, "keep": 0}
+    run = open_run("local", published.PUBLISHED, compute=False)
+    for network in run.last_networks():
+        found = mining.read_meta(run.mined(network[0], network[1], network[3]))
+        assert found["mining"] == {"theta": 0.5, "per_image": 256, "images": 200, "keep": 0}
+        assert (found["selection"], found["rule"]) == (mining.SPREAD, mining.RULE)
 
 
 def test_images_beyond_the_memory_are_decoded_as_they_are_drawn(weights, many, tmp_path, monkeypatch):

@@ -96,6 +96,10 @@ samples = 5
     ("[network.cat]\nrate = 'x'", ("network.cat.rate must be of type float",)),
     ("[network.LSE2-dog]\nrate = -1.0", ("training.rate must be in (0, 100)",)),
     ("network = 3", ("network must be a table",)),
+    ("[experiments]\nrate = 1.0", ("unknown key 'rate' in experiments",)),
+    ("[experiments]\nsamples = 'x'", ("experiments.samples must be of type int",)),
+    ("[experiments]\nsamples = 0", ("samples must be",)),
+    ("experiments = 3", ("experiments must be a table",)),
 ])
 def test_wrong_arguments_of_some_networks_are_refused(written, text, parts):
     with pytest.raises(LsegreproError) as error:

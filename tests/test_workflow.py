@@ -14,6 +14,7 @@ from conftest import ROOT, TINY, write_voc
 from PIL import Image
 
 from lsegrepro import cli, evidence, site
+from lsegrepro.profiles import load_profile
 from lsegrepro.run import DATA_VARIABLE
 from lsegrepro.site import NOTEBOOKS, ON_TRAINING
 
@@ -53,7 +54,7 @@ def test_experiments_are_planned_after_the_run_they_vary(snakemake):
     from lsegrepro.experiments import experiments
 
     jobs = planned(snakemake("experiments", "--dry-run", profile="full", device="cpu"))
-    assert jobs == {"experiments": 1, "experiment": len(experiments()), "regions": 2, "train": 4 * 2 * 2 * 3,
+    assert jobs == {"experiments": 1, "experiment": len(experiments(load_profile("full"))), "regions": 2, "train": 4 * 2 * 2 * 3,
                     "mine": 4 * 2 * 3}
 
 

@@ -170,7 +170,7 @@ def classification(run: Run) -> str:
 
 def _experiment(run: Run, name: str, said: str) -> str:
     """What an experiment adds, for the classes that it was done for."""
-    groups, _ = experiments.groups(run, experiments.experiments()[name].question)
+    groups, _ = experiments.groups(run, experiments.experiments(run.profile)[name].question)
     varied = [g for g in groups if g.name == name and g.counts is not None]
     if not varied:
         return " The experiment was not run."

@@ -78,6 +78,8 @@ class Profile:
     round2 : dict
         Those that differ in round 2.
     mining, scoring, superpixels
+    experiments : dict
+        ``samples``, where the networks that experiments train see another number of images than those of the run.
     network : dict
         Those that differ for some networks: a class, a model, or both (``"LSE1-dog"``) to a table like `training`.
     path : Path or None
@@ -97,6 +99,7 @@ class Profile:
     mining: Mining
     scoring: Scoring
     superpixels: Superpixels
+    experiments: dict[str, int] = dataclasses.field(default_factory=dict)
     network: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     path: Path | None = None
     rounds: tuple[int, ...] = (1, 2)
@@ -149,6 +152,8 @@ def _profile(name: str, values: dict[str, Any]) -> Profile:
     training, round2 = (_training(values, title) for title in ("training", "round2"))
     models = _choices(values.get("models", list(paper.MODELS)), "models", tuple(paper.MODELS))
     classes = _choices(values.get("classes", list(paper.CLASSES)), "classes", paper.CLASSES)
+    budget = _training(values, "experiments")
+    _known(budget, {"samples"}, "experiments")
     network = _table(values, "network")
     _known(network, {*models, *classes, *(f"{model}-{cls}" for model in models for cls in classes)}, "network")
     profile = Profile(
@@ -163,12 +168,14 @@ def _profile(name: str, values: dict[str, Any]) -> Profile:
         mining=_record(Mining, _table(values, "mining"), "mining"),
         scoring=_record(Scoring, _table(values, "scoring"), "scoring"),
         superpixels=_record(Superpixels, _table(values, "superpixels"), "superpixels"),
+        experiments=budget,
         network={key: _training(network, key, "network.") for key in network},
     )
     for round in (1, 2):
         for seed in profile.seeds:  # refuse bad values now, not hours later
             for model, cls in ((model, cls) for model in models for cls in classes):
                 profile.arguments(model, cls, round, seed)
+    Training(**budget)
     return profile
 
 
