@@ -171,11 +171,10 @@ def classification(run: Run) -> str:
 def _experiment(run: Run, name: str, said: str) -> str:
     """What an experiment adds, for the classes that it was done for."""
     groups, _ = experiments.groups(run, experiments.experiments(run.profile)[name].question)
-    varied = [g for g in groups if g.name == name and g.counts is not None]
+    own = {(g.model, g.cls): g for g in groups if not g.name and g.counts is not None}
+    varied = [g for g in groups if g.name == name and g.counts is not None and (g.model, g.cls) in own]
     if not varied:
         return " The experiment was not run."
-    own = {(g.model, g.cls): g for g in groups if not g.name and g.counts is not None}
     parts = [f"{between(evaluation.bootstrap_difference(g.counts, own[g.model, g.cls].counts))} points of AP "
-             f"({g.model}, {g.cls})"
-             for g in varied if (g.model, g.cls) in own]
+             f"({g.model}, {g.cls})" for g in varied]
     return f" {said}: {'; '.join(parts)}."
