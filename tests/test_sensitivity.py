@@ -264,10 +264,10 @@ def test_a_record_of_other_weights_is_refused(record_file):
     one_line(error, path, "networks", "delete it")
 
 
-def test_the_published_choice_is_the_profiles():
+def test_the_published_search_is_whole_and_knows_the_setting_of_the_profile():
     run = segment.published_run("cpu")
     record = kept(run)
     if record is None:
         pytest.skip("no record is published beside the package")
-    assert remaining(record) == [] and record.chosen.params == run.profile.superpixels
+    assert remaining(record) == [] and record.at(run.profile.superpixels) is not None
     assert record.header["data_digest"] == run.regions("train").data_digest
