@@ -128,7 +128,8 @@ def test_the_page_of_experiments_names_what_was_not_done(formula_folder):
 
     found = run_page(formula_folder, "10-experiments", KEPT)
     missing = [name for names in found["state"].values() for name in names]
-    assert sorted(missing) == sorted(experiments(load_profile("quick"))) and all(f"  {name} \\\n" in found["text"] for name in missing)
+    assert sorted(missing) == sorted(experiments(load_profile("quick")))
+    assert all(f"  {name} \\\n" in found["text"] for name in missing)
 
 
 def test_a_long_training_in_enough_seeds_settles_a_claim(formula_folder, tmp_path, monkeypatch):

@@ -54,8 +54,8 @@ def test_experiments_are_planned_after_the_run_they_vary(snakemake):
     from lsegrepro.experiments import experiments
 
     jobs = planned(snakemake("experiments", "--dry-run", profile="full", device="cpu"))
-    assert jobs == {"experiments": 1, "experiment": len(experiments(load_profile("full"))), "regions": 2, "train": 4 * 2 * 2 * 3,
-                    "mine": 4 * 2 * 3}
+    assert jobs == {"experiments": 1, "experiment": len(experiments(load_profile("full"))), "regions": 2,
+                    "train": 4 * 2 * 2 * 3, "mine": 4 * 2 * 3}
 
 
 @pytest.mark.parametrize("profile, networks", [
