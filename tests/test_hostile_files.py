@@ -449,8 +449,8 @@ def test_a_curve_of_anothers_making_is_passed_over(checkpoint):
 ])
 def test_forged_hard_negatives_are_refused(tmp_path, key, value):
     whole = {"meta": np.array('{"mining": {"keep": 0}}'), "names": np.array(["a", "b"]),
-             "counts": np.ones(2, np.uint32), "index": np.array([1], np.uint32), "centres": np.array([[0, 299]], np.uint16),
-             "codes": np.zeros(1, np.uint16)}
+             "counts": np.ones(2, np.uint32), "index": np.array([1], np.uint32),
+             "centres": np.array([[0, 299]], np.uint16), "codes": np.zeros(1, np.uint16)}
     path = tmp_path / "n.npz"
     np.savez(path, **whole)
     readers = read_everything(path)
