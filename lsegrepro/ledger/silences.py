@@ -116,10 +116,11 @@ def superpixels(run: Run) -> str:
     if record is None:
         raise LsegreproError("the search of superpixel parameters was not made for this run")
     aps = [100 * record.mean_ap(setting) for setting in record.settings]
-    chosen = record.chosen
+    chosen, used = record.chosen, record.at(run.profile.superpixels)
+    own = "" if used in (None, chosen) else f" The run has another setting, with {100 * record.mean_ap(used):.2f} %."
     return (f"{len(record.settings)} settings were tried on {coverage(run.regions('train'))}: mean AP {min(aps):.2f} "
             f"to {max(aps):.2f} %, {100 * record.mean_ap(chosen):.2f} % for the choice, which leaves an IoU of "
-            f"{percent(min(chosen.achievable.values()))} within reach.")
+            f"{percent(min(chosen.achievable.values()))} within reach.{own}")
 
 
 def borders(run: Run) -> str:
