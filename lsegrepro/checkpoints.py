@@ -58,14 +58,14 @@ class State:
             return
         tensors, metadata = load_tensors(path)
         try:
-            digest = metadata.pop("digest", None)
+            digest = metadata.pop("digest")
             found, step, seconds = json.loads(metadata["identity"]), int(metadata["step"]), float(metadata["seconds"])
-            since = int(metadata.get("since", step))
+            since = int(metadata["since"])
             if not (isinstance(found, dict) and 0 <= since <= step and 0 <= seconds < float("inf")):
                 raise ValueError("no training has come to that")
         except (KeyError, ValueError, RecursionError) as error:
             raise LsegreproError(f"{path} is not a checkpoint of this program; delete it and run again") from error
-        if digest is not None and digest != _digest(tensors, metadata):  # an earlier version wrote none
+        if digest != _digest(tensors, metadata):
             raise LsegreproError(f"{path} was altered or is damaged: delete it and run again")
         require_same(identity, found, path)
         self._check(tensors, path)
