@@ -42,7 +42,7 @@ def growth_curve(amounts: Sequence[int], aps: Sequence[Interval], laws: Sequence
     axes.errorbar(amounts, values[:, 0], yerr=np.abs(values[:, 1:] - values[:, :1]).T, fmt="o", color=VERMILLION,
                   ecolor=INK, elinewidth=1, label="measured, with interval", zorder=3)
     axes.set(xscale="log", xlabel=f"training photographs with a {cls}", title="AP (%)", ylim=(0, None))
-    axes.legend(loc="upper left")
+    figure.legend(loc="outside upper left", ncols=3)
     points = ", ".join(f"{v:.1f} % at {n:,}" for n, v in zip(amounts, values[:, 0], strict=True))
     figure.alt = f"AP for {cls} against the number of training photographs: {points}. " + "; ".join(said) + "."
     return figure
