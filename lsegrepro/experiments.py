@@ -48,7 +48,7 @@ class Experiment:
     seeds : tuple of int
         Of its own; empty where they are those of the run.
     changes : dict
-        Tables ``data``, ``training``, ``scoring`` of the values that differ from the run's profile.
+        Tables ``data``, ``training``, ``round2``, ``scoring`` of the values that differ from the run's profile.
     """
 
     name: str
@@ -70,11 +70,12 @@ class Experiment:
 
     def run(self, run: Run) -> Run:
         """The experiment as a run, beside the one it varies."""
-        changes = self.changes
-        if self.trains:
-            changes = changes | {"training": run.profile.experiments | changes.get("training", {})}
+        changes, shared = self.changes, ("regions", "weights", "negatives")
+        if self.trains and self.round == 1:
+            changes, shared = changes | {"training": run.profile.experiments | changes.get("training", {})}, ("regions",)
+        elif self.trains:  # from the run's own round 1
+            shared = ("regions", "round1", "negatives")
         profile = vary(run.profile, self.name, changes, self.models, (self.round,), self.seeds)
-        shared = ("regions",) if self.trains else ("regions", "weights", "negatives")
         return dataclasses.replace(run, profile=profile, folder=run.folder / "experiments" / self.name,
                                    parent=run.folder, shared=shared)
 
@@ -94,7 +95,7 @@ def experiments(profile: Profile) -> dict[str, Experiment]:
 def _listed() -> dict[str, Experiment]:
     found = {}
     for name, table in tomllib.loads(PATH.read_text(encoding="utf-8")).items():
-        changes = {key: table[key] for key in ("data", "training", "scoring") if key in table}
+        changes = {key: table[key] for key in ("data", "training", "round2", "scoring") if key in table}
         found[name] = Experiment(name, table["question"], tuple(table["models"]), table.get("round", 1), changes,
                                  tuple(table.get("seeds", ())))
     return found
@@ -106,7 +107,9 @@ class Found:
 
     Attributes
     ----------
-    samples, hours, device
+    samples : int
+        Images seen, in all rounds up to its own.
+    hours, device
         Of its training in the round named, from its card.
     photographs : int
         Training photographs that hold the class; 0 if unknown.
@@ -291,7 +294,9 @@ def _find(run: Run, name: str) -> Experiment:
 def _made_of(run: Run, experiment: Experiment) -> dict[str, Any]:
     """What identifies an experiment: its networks' arguments and scoring in full, and the images it is measured on."""
     varied = experiment.run(run)
-    arguments = [varied.profile.arguments(*network).record() for network in varied.networks()]
+    first = range(1, experiment.round + 1) if experiment.trains else [experiment.round]
+    arguments = [varied.profile.arguments(model, cls, round, seed).record()
+                 for model, cls, _, seed in varied.networks() for round in first]
     return {"arguments": arguments, "fraction": varied.profile.data.fraction,
             "scoring": dataclasses.asdict(varied.profile.scoring), "val": run.regions("val").data_digest}
 
@@ -306,7 +311,7 @@ def _record(
     rows = [{key: row[key] for key in keys} for row in run.curve(*network) if "heldout_accuracy" in row]
     rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(int))]
     record: dict[str, Any] = {
-        "sha256": card["sha256"], "samples": card["samples"], "hours": card["hours"], "device": card["device"],
+        "sha256": card["sha256"], "samples": run.images_seen(*network), "hours": card["hours"], "device": card["device"],
         "photographs": photographs, "final": {key: card["final"][key] for key in keys if key in card["final"]},
         "curve": rows, "theta": None, "positives": None,
     }

@@ -141,7 +141,7 @@ def result(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> Res
         classification=evaluation.classification_accuracy(
             scores.image_scores, evaluation.present(regions, cls)
         ),
-        samples=sum(run.card(model, cls, r, seed).get("samples", 0) for r in range(1, round + 1)),
+        samples=run.images_seen(model, cls, round, seed),
     )
 
 

@@ -62,8 +62,8 @@ class Run:
         Where reproduction begins: at the photographs; at the published weights and hard negatives, which are
         taken instead of made; or at the evidence, and then no photograph is looked at.
     parent, shared : Path or None, tuple of str
-        A run that varies another one: the folder of that one, and the kinds of results (regions, weights, negatives)
-        that are the same for both and lie there.
+        A run that varies another one: the folder of that one, and the kinds of results (regions, weights, negatives;
+        round1 for the weights of round 1 alone) that are the same for both and lie there.
     """
 
     profile: Profile
@@ -157,12 +157,16 @@ class Run:
 
     def path(self, kind: str, *parts: str, suffix: str) -> Path:
         """Where a result is kept."""
-        own = self.parent if self.parent and kind in self.shared else self.folder
-        return own / kind / ("-".join(parts) + suffix)
+        return self._place(kind) / kind / ("-".join(parts) + suffix)
+
+    def _place(self, *kinds: str) -> Path:
+        """The folder of results of any of these kinds: the other run's, where they are the same for both."""
+        return self.parent if self.parent and not set(kinds).isdisjoint(self.shared) else self.folder
 
     def weights_path(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
         """Where a trained network is kept."""
-        return self.path("weights", self.name(model, cls, round, seed), suffix=".safetensors")
+        own = self._place("weights", f"round{round}")
+        return own / "weights" / (self.name(model, cls, round, seed) + ".safetensors")
 
     def weights(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Weights:
         """A trained network, on the run's device; trained now if it is not there."""
@@ -233,6 +237,10 @@ class Run:
         path = self.weights_path(model, cls, round, seed).with_suffix(".json")
         return read_json(path) if path.is_file() else {}
 
+    def images_seen(self, model: str, cls: str, round: int = 1, seed: int = 0) -> int:
+        """Training images that a network has seen in all rounds up to its own, with repetition; 0 if unknown."""
+        return sum(self.card(model, cls, r, seed).get("samples", 0) for r in range(1, round + 1))
+
     def curve(self, model: str, cls: str, round: int = 1, seed: int = 0) -> list[dict]:
         """Rows of a training curve, as far as it goes: step, samples, loss, held-out accuracy."""
         path = self.weights_path(model, cls, round, seed).with_suffix(".jsonl")
@@ -277,8 +285,7 @@ class Run:
         """Where the regions of a split are kept."""
         if split not in SPLITS:
             raise LsegreproError(f"unknown split {split!r}: choose train or val")
-        own = self.parent if self.parent and "regions" in self.shared else self.folder
-        return own / "evidence" / f"regions-{split}.npz"
+        return self._place("regions") / "evidence" / f"regions-{split}.npz"
 
     @property
     def superpixels_path(self) -> Path:

@@ -31,7 +31,7 @@ def test_an_experiment_changes_what_it_names_and_nothing_else(tiny_run, name):
     assert varied.seeds == (experiment.seeds or base.seeds)
     model, cls = experiment.models[0], base.classes[0]
     ours, theirs = (dataclasses.asdict(p.arguments(model, cls, experiment.round)) for p in (varied, base))
-    assert differing(ours, theirs) <= set(experiment.changes.get("training", {}))
+    assert differing(ours, theirs) <= set().union(*(experiment.changes.get(key, {}) for key in ("training", "round2")))
     for table in ("data", "scoring"):
         ours, theirs = (dataclasses.asdict(getattr(p, table)) for p in (varied, base))
         assert differing(ours, theirs) == set(experiment.changes.get(table, {}))
@@ -57,6 +57,7 @@ def small(own_run, monkeypatch):
         "larger": Experiment("larger", "scale", ("LSE1",), 2, {"scoring": {"scale_to": 64}}),
         "fewer": Experiment("fewer", "photographs", ("LSE1",), 1, {"data": {"weak_train": 6}}),
         "again": Experiment("again", "seed", ("LSE1",), 1, {}, (7,)),
+        "easy": Experiment("easy", "hard", ("LSE1",), 2, {"round2": {"hard": 0.0}}),
         "unchanged": Experiment("unchanged", "length", ("LSE1",), 1, {}),
     }
     monkeypatch.setattr(experiments, "_listed", lambda: found)
@@ -95,6 +96,21 @@ def test_what_is_only_scored_otherwise_takes_the_weights_of_the_run(small):
     meta = experiments.experiments(small.profile)["larger"].run(small).scores("LSE1", "cat", 2).meta
     assert meta["arguments"]["scale_to"] == 64
     assert meta["weights_sha256"] == small.card("LSE1", "cat", 2)["sha256"]
+
+
+def test_a_second_round_begins_with_the_first_of_the_run(small):
+    before = {path: path.read_bytes() for path in small.folder.rglob("*.*")}
+    (found,) = experiments.perform(small, "easy").values()
+    folder = small.folder / "experiments" / "easy"
+    assert [path.name for path in folder.glob("weights/*.safetensors")] == ["LSE1-cat-round2-seed0.safetensors"]
+    assert not (folder / "negatives").exists()
+    card, own = (one.card("LSE1", "cat", 2) for one in (experiments.experiments(small.profile)["easy"].run(small), small))
+    assert card["start_sha256"] == own["start_sha256"] == small.card("LSE1", "cat")["sha256"]
+    assert (card["arguments"]["hard"], own["arguments"]["hard"]) == (0.0, 0.5) and card["sha256"] != own["sha256"]
+    assert found.samples == small.images_seen("LSE1", "cat", 2) == card["samples"] + small.card("LSE1", "cat")["samples"]
+    assert {path: path.read_bytes() for path in before} == before
+    rows, _ = experiments.groups(small, "hard")
+    assert [(g.name, g.found[0].samples) for g in rows] == [("", found.samples), ("easy", found.samples)]
 
 
 def test_training_alone_is_completed_by_scoring_later(small):
@@ -151,7 +167,7 @@ def test_experiments_of_fewer_images_stand_beside_a_network_of_as_many(small):
     assert (base.name, linear.name) == ("", "linear") and base.found[0].final == fewer.found[0].final
     experiments.perform(short, "larger")  # trains nothing, and stays beside the run itself
     (same, larger), _ = experiments.groups(short, "scale")
-    assert same.found[0].samples == larger.found[0].samples == small.card("LSE1", "cat", 2)["samples"]
+    assert same.found[0].samples == larger.found[0].samples == small.images_seen("LSE1", "cat", 2)
     with pytest.raises(LsegreproError) as error:  # of as many images as the run
         experiments.found(small, "linear")
     one_line(error, "facts-experiment-linear.json", "refused")

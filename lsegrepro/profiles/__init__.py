@@ -188,7 +188,7 @@ def vary(
     Parameters
     ----------
     changes : dict
-        Tables ``data``, ``training``, ``scoring`` of the values that differ, as in a TOML file.
+        Tables ``data``, ``training``, ``round2``, ``scoring`` of the values that differ, as in a TOML file.
     models : tuple of str
     rounds, seeds : tuple of int
         Of seeds none: those of the profile.
@@ -201,11 +201,11 @@ def vary(
     >>> vary(load_profile("quick"), "slow", {"training": {"rate": 0.001}}, ("LSE1",)).arguments("LSE1", "cat").rate
     0.001
     """
-    _known(changes, {"data", "training", "scoring"}, "the changes")
-    training = _training(changes, "training")
+    _known(changes, {"data", "training", "round2", "scoring"}, "the changes")
+    training, round2 = (_training(changes, title) for title in ("training", "round2"))
     varied = dataclasses.replace(
         profile, name=f"{profile.name}, {name}", models=models, rounds=rounds,
-        seeds=seeds or profile.seeds, training=profile.training | training,
+        seeds=seeds or profile.seeds, training=profile.training | training, round2=profile.round2 | round2,
         network={key: {k: v for k, v in own.items() if k not in training} for key, own in profile.network.items()},
         data=_record(Data, dataclasses.asdict(profile.data) | _table(changes, "data"), "data"),
         scoring=_record(Scoring, dataclasses.asdict(profile.scoring) | _table(changes, "scoring"), "scoring"),
