@@ -72,7 +72,8 @@ class Experiment:
         """The experiment as a run, beside the one it varies."""
         changes, shared = self.changes, ("regions", "weights", "negatives")
         if self.trains and self.round == 1:
-            changes, shared = changes | {"training": run.profile.experiments | changes.get("training", {})}, ("regions",)
+            changes = changes | {"training": run.profile.experiments | changes.get("training", {})}
+            shared = ("regions",)
         elif self.trains:  # from the run's own round 1
             shared = ("regions", "round1", "negatives")
         profile = vary(run.profile, self.name, changes, self.models, (self.round,), self.seeds)
@@ -311,9 +312,9 @@ def _record(
     rows = [{key: row[key] for key in keys} for row in run.curve(*network) if "heldout_accuracy" in row]
     rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(int))]
     record: dict[str, Any] = {
-        "sha256": card["sha256"], "samples": run.images_seen(*network), "hours": card["hours"], "device": card["device"],
-        "photographs": photographs, "final": {key: card["final"][key] for key in keys if key in card["final"]},
-        "curve": rows, "theta": None, "positives": None,
+        "sha256": card["sha256"], "samples": run.images_seen(*network), "hours": card["hours"],
+        "device": card["device"], "photographs": photographs,
+        "final": {key: card["final"][key] for key in keys if key in card["final"]}, "curve": rows, "theta": None, "positives": None,
     }
     if score:
         theta = choose_theta(run, *network)

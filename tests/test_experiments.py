@@ -104,10 +104,11 @@ def test_a_second_round_begins_with_the_first_of_the_run(small):
     folder = small.folder / "experiments" / "easy"
     assert [path.name for path in folder.glob("weights/*.safetensors")] == ["LSE1-cat-round2-seed0.safetensors"]
     assert not (folder / "negatives").exists()
-    card, own = (one.card("LSE1", "cat", 2) for one in (experiments.experiments(small.profile)["easy"].run(small), small))
-    assert card["start_sha256"] == own["start_sha256"] == small.card("LSE1", "cat")["sha256"]
+    varied = experiments.experiments(small.profile)["easy"].run(small)
+    card, own, first = varied.card("LSE1", "cat", 2), small.card("LSE1", "cat", 2), small.card("LSE1", "cat")
+    assert card["start_sha256"] == own["start_sha256"] == first["sha256"]
     assert (card["arguments"]["hard"], own["arguments"]["hard"]) == (0.0, 0.5) and card["sha256"] != own["sha256"]
-    assert found.samples == small.images_seen("LSE1", "cat", 2) == card["samples"] + small.card("LSE1", "cat")["samples"]
+    assert found.samples == small.images_seen("LSE1", "cat", 2) == card["samples"] + first["samples"]
     assert {path: path.read_bytes() for path in before} == before
     rows, _ = experiments.groups(small, "hard")
     assert [(g.name, g.found[0].samples) for g in rows] == [("", found.samples), ("easy", found.samples)]
