@@ -314,7 +314,8 @@ def _record(
     record: dict[str, Any] = {
         "sha256": card["sha256"], "samples": run.images_seen(*network), "hours": card["hours"],
         "device": card["device"], "photographs": photographs,
-        "final": {key: card["final"][key] for key in keys if key in card["final"]}, "curve": rows, "theta": None, "positives": None,
+        "final": {key: card["final"][key] for key in keys if key in card["final"]},
+        "curve": rows, "theta": None, "positives": None,
     }
     if score:
         theta = choose_theta(run, *network)
