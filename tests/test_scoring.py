@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import one_line
 
-from lsegrepro import dense, gallery, scoring
+from lsegrepro import dense, evidence, gallery, scoring
 from lsegrepro.arguments import Scoring
 from lsegrepro.data.images import prepare
 from lsegrepro.errors import LsegreproError
@@ -107,6 +107,14 @@ def test_image_scores_are_the_largest_of_the_central_patches(weights, regions):
         cuts = torch.stack([x[:, r : r + 95, c : c + 95] for r in (2, 102, 202) for c in (2, 102, 202)])
         with torch.no_grad():
             assert np.allclose(scores.image_scores[i], weights.net(cuts).amax(0), atol=1e-6)
+
+
+def test_scores_without_a_tanh_are_kept(weights, regions, tmp_path):
+    weights.net.output = "linear"
+    with torch.no_grad():
+        weights.net.full5.weight *= 40  # as a long training makes them
+    evidence.write_scores(tmp_path / "s.npz", scored(weights, regions))
+    assert np.abs(evidence.read_scores(tmp_path / "s.npz", regions).image_scores).max() > 1
 
 
 def test_scores_say_what_made_them(weights, regions):

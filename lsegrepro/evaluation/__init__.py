@@ -20,6 +20,7 @@ from .baselines import (
     three_way,
     trivial_classification,
 )
+from .choices import Choice, bootstrap_choices
 from .counts import (
     Counts,
     accuracy,
@@ -30,6 +31,7 @@ from .counts import (
     per_image_counts,
     present,
     raw_grid_counts,
+    smoothed_grid_counts,
     threshold,
 )
 from .curves import Curve, curve, raw_curve, smoothed_curve
@@ -37,9 +39,10 @@ from .intervals import Interval, Statistic, bootstrap, bootstrap_difference, boo
 from .trends import LAWS, Growth, growth
 
 __all__ = [
-    "Classification", "Counts", "Curve", "Growth", "Interval", "LAWS", "Statistic", "ThreeWay", "accuracy",
-    "ap", "background_accuracy", "balanced_accuracy", "bootstrap", "bootstrap_difference", "bootstrap_draws",
-    "centred_box_counts", "classification_accuracy", "classification_counts", "curve", "everything_foreground",
-    "foreground_accuracy", "growth", "nothing_foreground", "per_image_counts", "present", "raw_curve",
-    "raw_grid_counts", "smoothed_curve", "three_way", "threshold", "trivial_classification",
+    "Choice", "Classification", "Counts", "Curve", "Growth", "Interval", "LAWS", "Statistic", "ThreeWay",
+    "accuracy", "ap", "background_accuracy", "balanced_accuracy", "bootstrap", "bootstrap_choices",
+    "bootstrap_difference", "bootstrap_draws", "centred_box_counts", "classification_accuracy",
+    "classification_counts", "curve", "everything_foreground", "foreground_accuracy", "growth",
+    "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts", "smoothed_curve",
+    "smoothed_grid_counts", "three_way", "threshold", "trivial_classification",
 ]  # fmt: skip

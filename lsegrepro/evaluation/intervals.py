@@ -60,7 +60,7 @@ def bootstrap(
     """
     (runs,) = _as_runs(per_image)
     draws = _resample([runs], statistic, resamples, seed)[0]
-    return _interval(_mean_statistic(runs, statistic), draws, level)
+    return percentile_interval(_mean_statistic(runs, statistic), draws, level)
 
 
 def bootstrap_difference(
@@ -84,7 +84,7 @@ def bootstrap_difference(
     runs = _as_runs(a, b)
     first, second = _resample(runs, statistic, resamples, seed)
     value = _mean_statistic(runs[0], statistic) - _mean_statistic(runs[1], statistic)
-    return _interval(value, first - second, level)
+    return percentile_interval(value, first - second, level)
 
 
 def bootstrap_draws(
@@ -131,19 +131,23 @@ def _resample(
     """Resampled statistic of each group of runs (s, n, 4): a list of (resamples,)."""
     if resamples < 1:
         raise LsegreproError(f"resamples must be at least 1, got {resamples}")
-    weights = _weights(groups[0].shape[1], resamples, seed)
+    weights = image_draws(groups[0].shape[1], resamples, seed)
     rng = np.random.default_rng([seed, 1])  # for the runs; the images of a seed are the same with one run and several
     parts = []
     for runs in groups:
-        values = statistic(weights @ runs)  # (s, resamples)
-        if len(runs) > 1:
-            values = np.take_along_axis(values, rng.integers(0, len(runs), values.shape), axis=0)
-        parts.append(values.mean(axis=0))
+        parts.append(mean_of_drawn_runs(statistic(weights @ runs), rng))
     return parts
 
 
-@lru_cache(maxsize=2)
-def _weights(n: int, resamples: int, seed: int) -> np.ndarray:
+def mean_of_drawn_runs(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Mean over the runs of each resample (s, resamples), the runs drawn with replacement: (resamples,)."""
+    if len(values) > 1:
+        values = np.take_along_axis(values, rng.integers(0, len(values), values.shape), axis=0)
+    return values.mean(axis=0)
+
+
+@lru_cache(maxsize=3)
+def image_draws(n: int, resamples: int, seed: int | tuple[int, ...]) -> np.ndarray:
     """How often each resample draws each of n images: (resamples, n) float32, exact for BLAS.
 
     Kept, since a table asks for the same draws again and again.
@@ -159,7 +163,8 @@ def _weights(n: int, resamples: int, seed: int) -> np.ndarray:
     return weights
 
 
-def _interval(value: float, draws: np.ndarray, level: float) -> Interval:
+def percentile_interval(value: float, draws: np.ndarray, level: float) -> Interval:
+    """The interval that holds that part of the draws; those that are nan are left out."""
     if not 0 < level < 1:
         raise LsegreproError(f"level must lie in (0, 1), got {level}")
     draws = draws[~np.isnan(draws)]

@@ -151,7 +151,7 @@ class Scores:
         mask, void left out. Bin b holds the pixels whose code exceeds exactly b thetas of
         the grid, so the pixels above theta = b / GRID are those of the bins b + 1 and up.
     image_scores : ndarray
-        (n, 2) float32 in [-1, 1], largest foreground and background score of the N test patches.
+        (n, 2) float32, largest foreground and background score of the N test patches; in [-1, 1] after a tanh.
     foreground_codes, background_codes : ndarray or None
         (65536,) uint32, histograms of the codes themselves over all images, exact at every theta. Of train they are
         not kept: what is chosen there without superpixels is chosen on the grid.
@@ -179,8 +179,6 @@ class Scores:
                 _freeze(self, f"{name}_codes", np.uint32, (65536,))
         _freeze(self, "image_scores", np.float32, (n, 2))
         require(np.isfinite(self.image_scores).all(), "image_scores holds values that are not finite")
-        require((np.abs(self.image_scores) <= 1).all(),
-                "image_scores must lie in [-1, 1]: a tanh bounds them")
 
     @property
     def exact(self) -> bool:
