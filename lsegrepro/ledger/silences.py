@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 import numpy as np
 
 from .. import claims, evaluation, experiments, facts, paper, sensitivity
@@ -78,9 +81,18 @@ def jitter(run: Run) -> str:
             + _experiment(run, "no-jitter", "Without any of it"))
 
 
+def of_voc(names: Iterable[str]) -> int:
+    """How many photographs are Pascal VOC's, as far as their names say.
+
+    >>> of_voc(["background/voc_00001.jpg", "VOCdevkit/VOC2012/JPEGImages/2008_000001.jpg", "background/a.jpg"])
+    2
+    """
+    return sum(bool(re.search(r"(^|/)(voc_|VOCdevkit/|JPEGImages/)", name)) for name in names)
+
+
 def mining(run: Run) -> str:
     """What the negatives files say of where they come from."""
-    parts, sources = [], set()
+    parts, sources, every = [], set(), set()
     for m, c, r, s in run.networks():
         path = run.negatives_path(m, c, s)
         if r != 1 or not path.is_file():
@@ -88,11 +100,15 @@ def mining(run: Run) -> str:
         held = read_arrays(path, ("names", "counts"))
         names, found = held["names"].tolist(), held["counts"].astype(np.int64)
         sources |= {name.split("/")[0] for name in names}
+        every |= set(names)
         parts.append(f"{m}, {c}: {int(found.sum()):,} false pixels in {int((found > 0).sum())} of {len(names)} images")
     if not parts:
         raise LsegreproError("no hard negatives are at hand")
+    voc = of_voc(every)
     return (f"Every image mined is labelled {' or '.join(sorted(sources))}, at θ = {run.profile.mining.theta:g}: "
-            + "; ".join(parts) + ".")
+            + "; ".join(parts) + "."
+            + (f" {voc:,} of the {len(every):,} images are photographs of VOC outside its segmentation lists."
+               if voc else ""))
 
 
 def theta(run: Run) -> str:
