@@ -1,5 +1,6 @@
 """The ledger: every row of the page has evidence, and the evidence is what a slow count gives."""
 
+import itertools
 import re
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from conftest import ROOT, run_page
 
 from lsegrepro import ledger, paper
-from lsegrepro.ledger.contradictions import implied_share
+from lsegrepro.files import read_json
+from lsegrepro.ledger.contradictions import agreeing, implied_share
+from lsegrepro.npz import read_arrays
 from lsegrepro.run import open_run
 
 
@@ -32,7 +35,8 @@ def test_every_row_of_the_page_has_evidence_and_every_evidence_a_place():
 def test_what_this_run_cannot_say_it_says(said):
     assert list(said) == list(ledger.ROWS)
     missing = {key for key, text in said.items() if text.startswith("This cannot be measured here")}
-    assert missing == {"init", "balance", "negatives", "steps", "batch", "momentum", "mining", "superpixels"}
+    assert missing == {"init", "photographs", "rate", "hard", "balance", "negatives", "steps", "batch", "momentum",
+                       "precision", "mining", "superpixels"}
     assert all(text.endswith(".") and "nan" not in text and "None" not in text for text in said.values())
 
 
@@ -50,7 +54,36 @@ def test_the_share_that_a_row_implies_gives_its_ap_back(model, cls):
 
 def test_table_2_agrees_with_itself_for_cat_alone(said):
     cat, dog = said["table2"].split("For dog")
-    assert "agree to their rounding" in cat and "do not agree" in dog
+    assert "all 4 agree to their rounding" in cat and "no two of them agree" in dog and "at least 3 of the 4" in dog
+
+
+def test_the_largest_group_that_agrees_is_that_of_all_subsets():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        low = rng.integers(0, 10, 5)
+        shares = {str(i): (int(a), int(a + w)) for i, (a, w) in enumerate(zip(low, rng.integers(0, 5, 5), strict=True))}
+        largest = max(len(some) for size in range(1, 6) for some in itertools.combinations(shares.values(), size)
+                      if max(a for a, _ in some) <= min(b for _, b in some))
+        group = agreeing(shares)
+        assert len(group) == largest
+        assert max(shares[name][0] for name in group) <= min(shares[name][1] for name in group)
+
+
+def test_the_published_run_says_what_its_cards_say():
+    run = open_run("local", ROOT / "published", depth="evidence", progress=False)
+    cards = {r: [read_json(path)["arguments"] for path in (ROOT / "published" / "weights").glob(f"*-round{r}-*.json")]
+             for r in (1, 2)}
+    said = ledger.rows(run)
+    for rate in {a["rate"] for a in cards[1]}:
+        assert f"{rate:g}, {rate / 0.001:g} times" in said["rate"]
+    assert all(f"{a['hard']:g}" in said["hard"] for a in cards[2])
+    assert all(f"{a['precision']} for {a['cls']}" in said["precision"] for a in cards[1])
+    content = read_json(ROOT / "published" / "evidence" / "facts-weak-labels.json")["content"]["train"]
+    share = sum(content["sources"]["voc"].values()) / content["images"]
+    assert f"{100 * share:.0f} % come from VOC" in said["photographs"]
+    names = read_arrays(ROOT / "published" / "negatives" / "LSE1-cat-seed0.npz", ("names",))["names"]
+    voc = sum("voc" in name for name in names.tolist())
+    assert f"{voc} of the {len(names)} images are photographs of VOC" in said["mining"]
 
 
 def test_counts_of_pixels_are_those_of_the_masks(run, said):

@@ -1,6 +1,6 @@
 """Evidence for each row of the book's ledger, computed: from the paper's own numbers, or from a run's evidence.
 
-Each function of the three modules returns one or two sentences. Neither torch nor photographs are needed; what a run
+Each function of the four modules returns one or two sentences. Neither torch nor photographs are needed; what a run
 cannot say, it says.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ..errors import LsegreproError
 from ..run import Run
-from . import arithmetic, contradictions, silences
+from . import arithmetic, contradictions, silences, stated
 
 ROWS: dict[str, Callable[[Run], str]] = {
     "widths": contradictions.widths,
@@ -19,11 +19,15 @@ ROWS: dict[str, Callable[[Run], str]] = {
     "counts": contradictions.counts,
     "init": contradictions.initial,
     "table2": contradictions.table2,
+    "photographs": stated.photographs,
+    "rate": stated.rate,
+    "hard": stated.hard,
     "balance": silences.balance,
     "negatives": silences.negatives,
     "steps": silences.steps,
     "batch": silences.batch,
     "momentum": silences.momentum,
+    "precision": silences.precision,
     "jitter": silences.jitter,
     "mining": silences.mining,
     "theta": silences.theta,
@@ -44,8 +48,10 @@ ROWS: dict[str, Callable[[Run], str]] = {
 TITLES = {
     "widths": "width of LSE2", "stride": "stride of pooling", "max": "direction of the maximum",
     "counts": "cats and dogs in val", "init": "initial weights", "table2": "Table 2 against itself",
+    "photographs": "training images", "rate": "rate", "hard": "share of hard negatives",
     "balance": "balance of the classes", "negatives": "what is negative", "steps": "length of training",
-    "batch": "batch", "momentum": "optimiser", "jitter": "ranges of the jitter", "mining": "source of hard negatives",
+    "batch": "batch", "momentum": "optimiser", "precision": "arithmetic", "jitter": "ranges of the jitter",
+    "mining": "source of hard negatives",
     "theta": "choice of θ", "superpixels": "parameters of the superpixels", "borders": "borders",
     "scale": "scale of test images", "tie": "a tied vote", "void": "void pixels",
     "classification": "patches for classification", "ceiling": "largest probability", "floor": "lowest loss",

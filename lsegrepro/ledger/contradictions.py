@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from .. import evaluation, facts, paper
@@ -54,9 +56,10 @@ def initial(run: Run) -> str:
     found = facts.first_steps(run)["initial"]
     least, most = min(found["literal"]["saturated"].values()), max(found["torch7"]["saturated"].values())
     dead = sum(v < 1e-6 for v in found["literal"]["gradients"])
+    little = "none" if most == 0 else "less than 1 %" if most < 0.01 else f"at most {percent(most, 0)}"
     return (f"To the letter at least {percent(least, 0)} of every layer's outputs lie beyond ±0.99 before any "
             f"training, and {dead} of {len(found['literal']['gradients'])} images leave the first layer without a "
-            f"gradient; with Torch7's weights at most {percent(most, 0)}.")
+            f"gradient; with Torch7's weights {little} lie beyond it.")
 
 
 def implied_share(row: paper.Row) -> tuple[float, float]:
@@ -74,17 +77,29 @@ def implied_share(row: paper.Row) -> tuple[float, float]:
     return ends[0] / 100, ends[1] / 100
 
 
+def agreeing(shares: Mapping[str, tuple[float, float]]) -> list[str]:
+    """The largest group of rows whose ranges have a value in common; the first of equal ones.
+
+    >>> agreeing({"a": (1.0, 2.0), "b": (1.5, 3.0), "c": (4.0, 5.0)})
+    ['a', 'b']
+    """
+    groups = [[name for name, (low, high) in shares.items() if low <= start <= high] for start, _ in shares.values()]
+    return max(groups, key=len)
+
+
 def table2(run: Run) -> str:
-    """Whether the rows of Table 2 agree on how many pixels are foreground."""
+    """How many rows of Table 2 agree on how many pixels are foreground."""
     said = []
     for cls in paper.CLASSES:
         shares = {model: implied_share(row[cls]) for model, row in paper.TABLE_2.items()}
-        agree = max(low for low, _ in shares.values()) <= min(high for _, high in shares.values())
+        group = agreeing(shares)
         listed = ", ".join(f"{100 * (low + high) / 2:.2f} ({model})" for model, (low, high) in shares.items())
-        said.append(
-            f"For {cls} they imply this many foreground pixels in a hundred of background: {listed}; "
-            + ("the four agree to their rounding" if agree else
-               "the four do not agree, though the images are the same, so at least one row is misprinted or was "
-               "measured otherwise")
-        )
+        if len(group) == len(shares):
+            found = f"all {len(shares)} agree to their rounding"
+        else:
+            most = "no two of them" if len(group) == 1 else f"no more than {len(group)} of them ({', '.join(group)})"
+            found = (f"{most} agree, though the images are the same, so at least {len(shares) - len(group)} of the "
+                     f"{len(shares)} rows are misprinted or were measured otherwise")
+        said.append(f"For {cls} the rows of Table 2 imply this many foreground pixels in a hundred of background: "
+                    f"{listed}; {found}")
     return ". ".join(said) + "."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 import numpy as np
 
 from .. import claims, evaluation, experiments, facts, paper, sensitivity
@@ -34,7 +37,14 @@ def negatives(run: Run) -> str:
     return " and ".join(parts) + "."
 
 
-def _cards(run: Run, round: int = 1) -> list[dict]:
+def cards(run: Run, round: int = 1) -> list[dict]:
+    """The cards of the networks of a round.
+
+    Raises
+    ------
+    LsegreproError
+        If there is none.
+    """
     found = [run.card(*network) for network in run.networks() if network[2] == round]
     if not any(found):
         raise LsegreproError("no card of a trained network is at hand")
@@ -43,30 +53,41 @@ def _cards(run: Run, round: int = 1) -> list[dict]:
 
 def steps(run: Run) -> str:
     """Images seen, and how far the loss came."""
-    seen = sorted({card["samples"] for card in _cards(run)})
+    seen = sorted({card["samples"] for card in cards(run)})
     ways = [claims.way(run, m, c, s) for m, c, r, s in run.networks() if r == 1 and run.curve(m, c, 1, s)]
     if not ways:
         raise LsegreproError("no training curve is at hand")
     one = sum(paper.TRAINING_IMAGES.values())
     said = " or ".join(f"{n:,}" for n in seen)
     return (f"The networks of this run saw {said} images in round 1; one pass over the paper's photographs would be "
-            f"{one:,}. Their loss came {percent(min(ways), 0)} to {percent(max(ways), 0)} of the way from chance to "
-            "its floor.")
+            f"{one:,}. Their loss, in the mean over the last {percent(claims.END, 0)} of each curve, came "
+            f"{percent(min(ways), 0)} to {percent(max(ways), 0)} of the way from chance to its floor.")
 
 
 def batch(run: Run) -> str:
     """Whether one long step goes where many short ones go."""
     found = facts.first_steps(run)
     parts = ", ".join(f"{step['cosine']:.4f} at rate {rate}" for rate, step in found["steps"].items())
-    used = sorted({card["arguments"]["batch"] for card in _cards(run)})
+    used = sorted({card["arguments"]["batch"] for card in cards(run)})
     return (f"This run takes {' or '.join(map(str, used))} images a step. The cosine between one step of "
             f"{found['images']} images and {found['images']} single steps is {parts}.")
 
 
 def momentum(run: Run) -> str:
     """What the cards say."""
-    found = sorted({card["arguments"]["momentum"] for card in _cards(run)})
+    found = sorted({card["arguments"]["momentum"] for card in cards(run)})
     return f"The networks of this run were trained with momentum {' or '.join(f'{m:g}' for m in found)}."
+
+
+def precision(run: Run) -> str:
+    """The arithmetic of training and of scoring, as cards and evidence name it."""
+    found = {cls: sorted({card["arguments"].get("precision", "float32") for card in cards(run)
+                          if card["arguments"]["cls"] == cls}) for cls in run.profile.classes}
+    trained = " and ".join(f"{' or '.join(used)} for {cls}" for cls, used in found.items() if used)
+    scored = sorted({run.scores(*n).meta["arguments"].get("precision", "float32")
+                     for n in run.networks() if run.has_scores(*n)})
+    return (f"The networks of this run were trained in {trained}"
+            + (f", and scored val in {' or '.join(scored)}" if scored else "") + "; weights are kept in float32.")
 
 
 def jitter(run: Run) -> str:
@@ -78,9 +99,27 @@ def jitter(run: Run) -> str:
             + _experiment(run, "no-jitter", "Without any of it"))
 
 
+def of_source(source: str, name: str) -> bool:
+    """Whether a source, as a set of weak photographs calls it, is the one of this name.
+
+    >>> of_source("voc", "voc"), of_source("VOCdevkit/VOC2012", "voc"), of_source("pets", "voc")
+    (True, True, False)
+    """
+    return source.lower().startswith(name)
+
+
+def of_voc(names: Iterable[str]) -> int:
+    """How many photographs are Pascal VOC's, as far as their names say.
+
+    >>> of_voc(["background/voc_00001.jpg", "VOCdevkit/VOC2012/JPEGImages/2008_000001.jpg", "background/a.jpg"])
+    2
+    """
+    return sum(bool(re.search(r"(^|/)(voc_|VOCdevkit/|JPEGImages/)", name)) for name in names)
+
+
 def mining(run: Run) -> str:
     """What the negatives files say of where they come from."""
-    parts, sources = [], set()
+    parts, sources, every = [], set(), set()
     for m, c, r, s in run.networks():
         path = run.negatives_path(m, c, s)
         if r != 1 or not path.is_file():
@@ -88,11 +127,15 @@ def mining(run: Run) -> str:
         held = read_arrays(path, ("names", "counts"))
         names, found = held["names"].tolist(), held["counts"].astype(np.int64)
         sources |= {name.split("/")[0] for name in names}
+        every |= set(names)
         parts.append(f"{m}, {c}: {int(found.sum()):,} false pixels in {int((found > 0).sum())} of {len(names)} images")
     if not parts:
         raise LsegreproError("no hard negatives are at hand")
+    voc = of_voc(every)
     return (f"Every image mined is labelled {' or '.join(sorted(sources))}, at θ = {run.profile.mining.theta:g}: "
-            + "; ".join(parts) + ".")
+            + "; ".join(parts) + "."
+            + (f" {voc:,} of the {len(every):,} images are photographs of VOC outside its segmentation lists."
+               if voc else ""))
 
 
 def theta(run: Run) -> str:
@@ -116,11 +159,14 @@ def superpixels(run: Run) -> str:
     if record is None:
         raise LsegreproError("the search of superpixel parameters was not made for this run")
     aps = [100 * record.mean_ap(setting) for setting in record.settings]
+    asked = {cls: [each["name"].split("-")[0] for each in record.header["networks"] if each["class"] == cls]
+             for cls in record.totals}
+    who = " and ".join(f"{' and '.join(names)} for {cls}" for cls, names in asked.items() if names)
     chosen, used = record.chosen, record.at(run.profile.superpixels)
     own = "" if used in (None, chosen) else f" The run has another setting, with {100 * record.mean_ap(used):.2f} %."
-    return (f"{len(record.settings)} settings were tried on {coverage(run.regions('train'))}: mean AP {min(aps):.2f} "
-            f"to {max(aps):.2f} %, {100 * record.mean_ap(chosen):.2f} % for the choice, which leaves an IoU of "
-            f"{percent(min(chosen.achievable.values()))} within reach.{own}")
+    return (f"{len(record.settings)} settings were tried on {coverage(run.regions('train'))}, with {who}: mean AP "
+            f"{min(aps):.2f} to {max(aps):.2f} %, {100 * record.mean_ap(chosen):.2f} % for the choice, which leaves an "
+            f"IoU of {percent(min(chosen.achievable.values()))} within reach.{own}")
 
 
 def borders(run: Run) -> str:
