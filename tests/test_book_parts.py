@@ -1,9 +1,11 @@
 """The pieces the book is made with, without building it: captions, origins, the check of built pages."""
 
 import json
+import re
 import subprocess
 
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +13,20 @@ from lsegrepro.book import captions, check, origin
 
 FIGURE = '<figure class="lsegrepro" style="margin:0"><img alt="x"><figcaption>A &lt; b.</figcaption></figure>'
 TABLE = '<table class="lsegrepro" id="peaks"><caption style="x">Peaks.</caption><tbody></tbody></table>'
+
+
+# What ran
+
+
+def test_a_network_has_a_date_only_where_its_weights_are_published():
+    from lsegrepro.book.status import networks
+
+    rows = re.findall(r"<tr>(.*?)</tr>", networks(ROOT).html)[1:]
+    assert len(rows) == 16
+    for row in rows:
+        name, *_, weights, date = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)
+        there = (ROOT / "published" / "weights" / f"{name}.safetensors").is_file()
+        assert weights == ("published" if there else "not published") and (there or date == "–")
 
 
 # Captions

@@ -29,7 +29,7 @@ SHORT = 12
 
 
 def networks(_: Path) -> Html:
-    """Each published network: samples, hours, device, versions, digest, and when it was committed."""
+    """Each published network: samples, hours, device, versions, digest, and if published, when."""
     run, rows, hours, made = _run(), [], 0.0, {}
     for network in run.networks():
         card = run.card(*network)
@@ -38,12 +38,14 @@ def networks(_: Path) -> Html:
         hours += card["hours"]
         versions = ", ".join(f"{name} {version}" for name, version in sorted(card["versions"].items()))
         made[f"{card['device']}: {versions}"] = None
+        weights = run.weights_path(*network)
+        there = weights.is_file()
         rows.append([
             run.name(*network), card["samples"], f"{card['hours']:.2f}", card["data_digest"][:SHORT],
-            card["sha256"][:SHORT], _when(run.weights_path(*network), card),
+            card["sha256"][:SHORT], "published" if there else "not published", _when(weights, card) if there else "–",
         ])
     return table(
-        ["network", "images seen", "hours", "data", "SHA-256", "date"], rows,
+        ["network", "images seen", "hours", "data", "SHA-256", "weights", "date"], rows,
         f"Trained networks: {len(rows)} of the {len(run.networks())} that profile {run.profile.name} names, "
         f"{hours:.2f} hours in all. Trained on {'; '.join(made)}.",
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import claims, evaluation, experiments, facts, paper, sensitivity
 from ..comparison import seed_counts
+from ..data.index import LABELS
 from ..errors import LsegreproError
 from ..npz import read_arrays
 from ..pages import between, percent
@@ -119,20 +120,20 @@ def of_voc(names: Iterable[str]) -> int:
 
 def mining(run: Run) -> str:
     """What the negatives files say of where they come from."""
-    parts, sources, every = [], set(), set()
+    parts, every = [], set()
     for m, c, r, s in run.networks():
         path = run.negatives_path(m, c, s)
         if r != 1 or not path.is_file():
             continue
         held = read_arrays(path, ("names", "counts"))
         names, found = held["names"].tolist(), held["counts"].astype(np.int64)
-        sources |= {name.split("/")[0] for name in names}
         every |= set(names)
         parts.append(f"{m}, {c}: {int(found.sum()):,} false pixels in {int((found > 0).sum())} of {len(names)} images")
     if not parts:
         raise LsegreproError("no hard negatives are at hand")
-    voc = of_voc(every)
-    return (f"Every image mined is labelled {' or '.join(sorted(sources))}, at θ = {run.profile.mining.theta:g}: "
+    voc, labels = of_voc(every), {name.split("/")[0] for name in every} & set(LABELS)  # not every name begins with one
+    label = " or ".join(sorted(labels)) or "background"
+    return (f"Every image mined is labelled {label}, at θ = {run.profile.mining.theta:g}: "
             + "; ".join(parts) + "."
             + (f" {voc:,} of the {len(every):,} images are photographs of VOC outside its segmentation lists."
                if voc else ""))
