@@ -122,7 +122,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str,
     def cell(text: str, tag: str, attributes: str, number: bool) -> str:
         side = "right" if number else "left"
         style = f' style="text-align:{side}"' if number or tag == "th" else ""
-        return f"<{tag}{attributes}{style}>{html.escape(_unbroken(text))}</{tag}>"
+        return f"<{tag}{attributes}{style}>{html.escape(unbroken(text))}</{tag}>"
 
     head = "".join(cell(text, "th", ' scope="col"', number) for text, number in zip(header, numbers, strict=True))
     body = "".join(
@@ -150,13 +150,14 @@ def _numbers(column: Sequence[str]) -> bool:
     return bool(said) and all(text[0] in "0123456789+-−–[<" and not re.fullmatch("[0-9a-f]{8,}", text) for text in said)
 
 
-def _unbroken(text: str) -> str:
+def unbroken(text: str) -> str:
     """The same words, with no new line inside the brackets of an interval or before the unit of a number.
 
-    >>> _unbroken("1.4 [0.7, 2.2], 3 % [of all]").replace("\N{NO-BREAK SPACE}", "_")
-    '1.4 [0.7,_2.2], 3_% [of all]'
+    >>> unbroken("1.4 [0.7, 2.2] points, 3 % [of all]").replace("\N{NO-BREAK SPACE}", "_")
+    '1.4 [0.7,_2.2]_points, 3_% [of all]'
     """
-    return re.sub(r"\[[-+−\d., %]+\]|\d (?=%|points?\b)", lambda m: m[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    glued = r"\[[-+−\d., %]+\]|(?<=[\d\]]) (?=%|points?\b)"
+    return re.sub(glued, lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
 
 
 def provenance(run: Run, *splits: Regions, also: Sequence[str] = ()) -> Html:
