@@ -167,10 +167,13 @@ def iou_ranks(ious: Mapping[str, np.ndarray], marks: Sequence[Exemplar] = (), cl
                   markersize=4 if len(values) <= 40 else 2.5, label=model, linewidth=0.8)
         said.append(f"{model}: best {100 * values[0]:.0f} %, median {100 * np.median(values):.0f} %, "
                     f"{(values == 0).sum()} of {len(values)} at 0")
+        titles: dict[int, list[str]] = {}  # images of one IoU share a place and a label
         for mark in marks if k == 0 else ():
-            place = int(np.argmin(np.abs(values - mark.iou))) + 1
-            axes.annotate(mark.title, (place, 100 * mark.iou), (6, 12), textcoords="offset points",
-                          fontsize=8, arrowprops={"arrowstyle": "-", "linewidth": 0.8})
+            titles.setdefault(int(np.argmin(np.abs(values - mark.iou))), []).append(mark.title)
+        for place, named in titles.items():
+            axes.annotate(", ".join(named), (place + 1, 100 * values[place]), (6, 12), textcoords="offset points",
+                          fontsize=8, arrowprops={"arrowstyle": "-", "linewidth": 0.8}, zorder=4,
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85})
     axes.set(title=f"IoU of each image with a {cls} (%)", xlabel="rank of the image", ylim=(-2, 112),
              xlim=(0, max(len(values) for values in ious.values()) + 1))
     axes.set_yticks(range(0, 101, 20))

@@ -101,9 +101,10 @@ def between(interval: Interval, digits: int = 1) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str, name: str = "") -> Html:
-    """A table: the first column names the row, numbers stand to the right. Everything is escaped.
+    """A table: the first column names the row, columns of numbers stand to the right. Everything is escaped.
 
-    The book numbers it; `name` is what ``{ref}`` then finds it by.
+    A column is one of numbers if every cell of it is that says something. The book numbers the table; `name`
+    is what ``{ref}`` then finds it by.
 
     Raises
     ------
@@ -115,18 +116,19 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str,
     """
     if any(len(row) != len(header) for row in rows):
         raise LsegreproError(f"each row needs {len(header)} cells, one for each of {', '.join(header)}")
+    texts = [[f"{v:,}" if isinstance(v, (int, np.integer)) else str(v) for v in row] for row in rows]
+    numbers = [i > 0 and _numbers([row[i] for row in texts]) for i in range(len(header))]
 
-    def cell(value: object, tag: str, attributes: str = "") -> str:
-        text = f"{value:,}" if isinstance(value, (int, np.integer)) else str(value)
-        number = text[:1] in "0123456789+-−–[<" and not re.fullmatch("[0-9a-f]{8,}", text)  # a digest is none
-        right = ' style="text-align:right"' if number and not attributes else ""
-        return f"<{tag}{attributes or right}>{html.escape(text)}</{tag}>"
+    def cell(text: str, tag: str, attributes: str, number: bool) -> str:
+        side = "right" if number else "left"
+        style = f' style="text-align:{side}"' if number or tag == "th" else ""
+        return f"<{tag}{attributes}{style}>{html.escape(unbroken(text))}</{tag}>"
 
-    left = ' style="text-align:left"'
-    head = "".join(f'<th scope="col"{left}>{html.escape(name)}</th>' for name in header)
+    head = "".join(cell(text, "th", ' scope="col"', number) for text, number in zip(header, numbers, strict=True))
     body = "".join(
-        "<tr>" + cell(row[0], "th", f' scope="row"{left}') + "".join(cell(v, "td") for v in row[1:]) + "</tr>"
-        for row in rows
+        "<tr>" + cell(row[0], "th", ' scope="row"', False)
+        + "".join(cell(text, "td", "", number) for text, number in zip(row[1:], numbers[1:], strict=True)) + "</tr>"
+        for row in texts
     )
     said = "; ".join(", ".join(f"{n}: {v}" for n, v in zip(header, row, strict=True)) for row in rows)
     above = f'<caption style="caption-side:top;text-align:left">{html.escape(caption)}</caption>'
@@ -136,6 +138,26 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str,
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
         f"{caption} {said}.",
     )
+
+
+def _numbers(column: Sequence[str]) -> bool:
+    """Whether the cells of a column that say something are numbers, with what is written about them, and not digests.
+
+    >>> _numbers(["12.5 [9.1, 16.0]", "", "–"]), _numbers(["0.5 chance of it", "none"]), _numbers(["3cde0ffdf497"])
+    (True, False, False)
+    """
+    said = [text for text in column if text]
+    return bool(said) and all(text[0] in "0123456789+-−–[<" and not re.fullmatch("[0-9a-f]{8,}", text) for text in said)
+
+
+def unbroken(text: str) -> str:
+    """The same words, with no new line inside the brackets of an interval or before the unit of a number.
+
+    >>> unbroken("1.4 [0.7, 2.2] points, 3 % [of all]").replace("\N{NO-BREAK SPACE}", "_")
+    '1.4 [0.7,_2.2]_points, 3_% [of all]'
+    """
+    glued = r"\[[-+−\d., %]+\]|(?<=[\d\]]) (?=%|points?\b)"
+    return re.sub(glued, lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
 
 
 def provenance(run: Run, *splits: Regions, also: Sequence[str] = ()) -> Html:

@@ -9,6 +9,7 @@ marked where it stands for a fault::
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,9 @@ AREAS = {
     "supply": "Supply chain",
 }
 """The sections of the table, in its order."""
+
+_OPTION = re.compile(r"(?<![\w`-])(--[a-z][\w-]*)")
+"""An option of the command line: as code, or the page would make a dash of its two."""
 
 
 @dataclass
@@ -57,7 +61,8 @@ class Row:
     def cells(self) -> list[str]:
         """What the table says of it, but for the outcome."""
         module, _, name = self.test.partition("::")
-        return [self.tried, self.survived, f"`{Path(module).name}` `{name}`"]
+        said = [_OPTION.sub(r"`\1`", text) for text in (self.tried, self.survived)]
+        return [*said, f"`{Path(module).name}` `{name}`"]
 
 
 def rows(items: list[pytest.Item]) -> dict[tuple, Row]:

@@ -53,6 +53,11 @@ def test_the_order_of_the_tests_does_not_matter():
     assert len(re.findall(r"\| failed \|", text)) == 1
 
 
+def test_an_option_is_shown_as_code():
+    assert faults.Row("disk", "--out is a file", "refused -- at once", "t.py::test_a").cells()[:2] == [
+        "`--out` is a file", "refused -- at once"]
+
+
 @pytest.mark.parametrize("words", [("kills", "", "b"), ("kills", "a|b", "c"), ("kills", "a\nb", "c"),
                                    ("none", "a", "b"), ("kills", "a")])
 def test_a_mark_that_says_too_little_is_refused(words, request, monkeypatch):

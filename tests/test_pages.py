@@ -26,9 +26,22 @@ def test_a_table_escapes_and_keeps_its_shape():
         pages.table(["a", "b"], [["x"]], "")
 
 
-def test_numbers_stand_to_the_right_and_digests_do_not():
-    cells = pages.table(["", "b"], [["x", said] for said in ("12.5", "3 of 4", "3cde0ffdf497", "decades")], "").html
-    assert cells.count("text-align:right") == 2 and cells.index("3 of 4") < cells.index("<td>3cde0ffdf497")
+@pytest.mark.parametrize("column, right", [
+    (("12.5", "3 of 4", "–", ""), True),
+    (("3cde0ffdf497", "189c87314b591254"), False),
+    (("0.5 chance of a mirror image", "up to ±10 degrees"), False),
+    ((100_000, "not stated"), False),
+    (("", ""), False),
+])  # fmt: skip
+def test_columns_of_numbers_stand_to_the_right_and_all_others_do_not(column, right):
+    cells = pages.table(["", "b"], [["1", said] for said in column], "").html
+    assert cells.count("text-align:right") == (len(column) + 1 if right else 0)  # its heading too
+
+
+def test_an_interval_and_a_unit_stay_in_one_line_on_the_page_and_are_plain_in_words():
+    said = "+11.4 [-8.7, 14.2] and 5 % of all"
+    shown = pages.table(["a", "b"], [["x", said]], "")
+    assert "+11.4 [-8.7,\N{NO-BREAK SPACE}14.2] and 5\N{NO-BREAK SPACE}% of all" in shown.html and said in shown.text
 
 
 def test_numbers_that_are_not_there_are_dashes():

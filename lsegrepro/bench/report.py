@@ -122,7 +122,7 @@ def way_rows(dense: dict) -> Iterator[tuple[str, ...]]:
         about = ", estimated" if way["estimated_from"] else ""
         memory = "–" if way["peak_bytes"] is None else f"{way['peak_bytes'] / 2**20:,.0f}"
         yield (WAYS[name] + about, digits(way["seconds"]), digits(way["times_floor"]), digits(way["times_flops"]),
-               memory, f"{way['largest_difference']:.0e}")
+               memory, f"{way['largest_difference']:.0e}" if way["largest_difference"] else "0")
 
 
 def stage_rows(dense: dict) -> Iterator[tuple[str, ...]]:

@@ -17,7 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import lsegrepro
 
-from .. import site
+from .. import pages, site
 from ..errors import LsegreproError
 from . import captions, origin, status
 
@@ -42,6 +42,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", _modules)
     app.connect("doctree-read", _number, priority=400)
     app.connect("doctree-read", _lead_numbers_home, priority=401)
+    app.connect("html-page-context", _keep_numbers_whole)
     app.connect("html-page-context", _accessible)
     app.connect("autodoc-process-docstring", _keep_sentences, priority=400)  # napoleon's is 500
     app.connect("autodoc-process-docstring", _restore_sentences, priority=600)
@@ -162,6 +163,13 @@ def _glued(page: Path) -> dict[str, int]:
         for output in cell.get("outputs", [])
         if "scrapbook" in output.get("metadata", {})
     }
+
+
+def _keep_numbers_whole(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:
+    """Let no line end inside an interval that a page quotes, as in the tables of the chapters."""
+    if body := context.get("body"):
+        quoted = r'(?<=<span class="pasted-text">)[^<]+'
+        context["body"] = re.sub(quoted, lambda found: pages.unbroken(found[0]), body)
 
 
 def _accessible(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:

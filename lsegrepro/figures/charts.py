@@ -132,7 +132,7 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], log: bool
     log : bool
         A logarithmic axis of samples.
     """
-    figure = Figure(figsize=(WIDTH, 3.2))
+    figure = Figure(figsize=(WIDTH, 2.9 + 0.2 * (1 + len(runs) // 4)))  # a line of the legend holds four names
     left, right = figure.subplots(1, 2, sharex=True)
     said = []
     others = iter(("#E69F00", "#56B4E9", INK, MUTED))
@@ -142,19 +142,19 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], log: bool
             colour = next(others, INK)
         left.plot(*_columns(rows, "loss"), color=colour, label=label)
         samples, loss = _columns(rows, "heldout_loss")
-        left.plot(samples, loss, color=colour, linewidth=1, dashes=(2, 1.5), marker=marker, markersize=3)
+        left.plot(samples, loss, color=colour, linewidth=1, dashes=(4, 2), marker=marker, markersize=3)
         samples, accuracy = _columns(rows, "heldout_accuracy")
         right.plot(samples, 100 * accuracy, color=colour, marker=marker, markersize=4)
         said.append(
             f"{label} reaches a loss of {rows[-1]['loss']:.3f} after {rows[-1]['samples']:,.0f} samples"
             + (f" and a held-out accuracy of {100 * accuracy[-1]:.1f} %" if len(accuracy) else "")
         )
-    left.plot([], [], color=INK, linewidth=1, dashes=(2, 1.5), label="held out")
+    left.plot([], [], color=INK, linewidth=1, dashes=(4, 2), label="held out")
     for level, name in ((LOSS_START, "chance, ln 2"), (LOSS_FLOOR, f"floor, {LOSS_FLOOR:.4f}")):
-        left.axhline(level, color=INK, linewidth=1, dashes=(4, 2))
+        left.axhline(level, color=INK, linewidth=1, dashes=(1.5, 2))
         left.annotate(name, (1, level), (0, 3), xycoords=left.get_yaxis_transform(), ha="right",
                       textcoords="offset points", fontsize=8)
-    right.axhline(50, color=INK, linewidth=1, dashes=(4, 2))
+    right.axhline(50, color=INK, linewidth=1, dashes=(1.5, 2))
     right.annotate("chance", (1, 50), (0, 3), xycoords=right.get_yaxis_transform(), ha="right",
                    textcoords="offset points", fontsize=8)
     left.set(title="Loss (nats)", ylim=(0, max(0.78, left.get_ylim()[1])))
@@ -167,7 +167,8 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], log: bool
         else:
             axis.set_xlim(left=0)
         axis.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
-    left.legend(loc="lower left", bbox_to_anchor=(0, 0.17))
+    handles, names = left.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=4)
     limits = f"Chance is {LOSS_START:.3f}, the floor {LOSS_FLOOR:.4f}."
     figure.alt = f"Training curves. {'; '.join(said)}. {limits}"
     return figure
