@@ -57,7 +57,8 @@ def test_what_cannot_be_fitted_is_refused(rng, amounts, law, part):
     one_line(error, part)
 
 
-def test_an_ap_of_zero_has_no_logarithm_and_breaks_nothing(rng):
+def test_an_ap_of_zero_foretells_nothing_by_the_power_law(rng):
     groups = [counts(rng, v) for v in (0.0, 0.1, 0.2)]
-    found = growth([1, 2, 4], groups, "a power of the number", [8], resamples=20)
-    assert not np.isnan(found.at[8].value)
+    line, power = (growth([1, 2, 4], groups, law, [8], resamples=20) for law in LAWS)
+    assert np.isnan([power.slope.value, power.at[8].value, power.at[8].high]).all()
+    assert line.slope.value > 0 and not np.isnan(line.at[8].high)

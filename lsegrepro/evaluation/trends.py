@@ -58,7 +58,8 @@ def growth(
     -------
     Growth
         Intervals hold 95 % of what comes out when images (and seeds) are drawn again. They know nothing of whether the
-        law holds beyond the points; two laws that disagree there show how little is known.
+        law holds beyond the points; two laws that disagree there show how little is known. All nan where an AP of 0 has
+        no logarithm.
 
     Raises
     ------
@@ -78,9 +79,11 @@ def growth(
     values, draws = bootstrap_draws(groups, **options)
     with np.errstate(divide="ignore"):
         y = forth(np.concatenate([values[:, None], draws], axis=1))  # (g, 1 + r); an AP of 0 has no logarithm
-    y = y[:, np.isfinite(y).all(axis=0) | (np.arange(y.shape[1]) == 0)]
+    if not np.isfinite(y[:, 0]).all():
+        nothing = Interval(np.nan, np.nan, np.nan)
+        return Growth(law, nothing, dict.fromkeys(targets, nothing))
     x = np.log2(np.asarray(amounts, float))
-    line = np.linalg.lstsq(np.stack([np.ones_like(x), x], axis=1), np.nan_to_num(y, neginf=-1e9), rcond=None)[0]
+    line = np.linalg.lstsq(np.stack([np.ones_like(x), x], axis=1), y[:, np.isfinite(y).all(axis=0)], rcond=None)[0]
     return Growth(law, _interval(line[1]), {n: _interval(back(line[0] + line[1] * np.log2(n))) for n in targets})
 
 
