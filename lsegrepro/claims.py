@@ -13,10 +13,10 @@ import numpy as np
 
 from . import evaluation, paper
 from .comparison import LSE_OR_MAX, SMALL_OR_LARGE, centred_box, classification_counts, seed_counts
-from .evaluation import Interval
+from .evaluation import Choice, Interval, Statistic
 from .figures.style import LOSS_FLOOR, LOSS_START
-from .results import choose_theta, train_curve
-from .run import Run
+from .results import choose_theta, present_weights, train_curve
+from .run import SPLITS, Run
 from .verdicts import RULES, Comparison, Outcome, Rule, judge, overall
 
 END = 0.1
@@ -33,9 +33,17 @@ class Verdict:
     word: str
 
 
-def judge_all(run: Run) -> list[Verdict]:
-    """The verdict on every claim, in the order of `verdicts.RULES`, with whatever networks the run has."""
-    known, found = _Known(run), []
+def judge_all(run: Run, *, again: bool = False) -> list[Verdict]:
+    """The verdict on every claim, in the order of `verdicts.RULES`, with whatever networks the run has.
+
+    Parameters
+    ----------
+    again : bool
+        Choose θ, and the size of the box, again in each resample of train, and the best θ on val in each of val
+        (`evaluation.bootstrap_choices`). The rules take them as chosen; this asks what their intervals leave out. The
+        false positives at a matched θ, and what no θ is chosen for, stay as they are.
+    """
+    known, found = (_Again if again else _Known)(run), []
     for rule in RULES:
         comparisons = tuple(_MEASURES[rule.key](known))
         outcomes = tuple(judge(rule, comparison) for comparison in comparisons)
@@ -76,10 +84,22 @@ def matched_theta(run: Run, model: str, cls: str, seed: int = 0) -> float:
     return float(second.thetas[int(np.argmin(np.abs(second.counts[:, 0] - wanted)))])
 
 
+def matched_counts(run: Run, model: str, cls: str) -> tuple[np.ndarray, np.ndarray]:
+    """Counts on val (s, n, 4) of round 1 at its own theta, and of round 2 at `matched_theta`."""
+    val, found = run.regions("val"), {seed: matched_theta(run, model, cls, seed) for seed in run.seeds(model, cls, 2)}
+    after = [evaluation.per_image_counts(val, run.scores(model, cls, 2, seed), theta=theta)
+             for seed, theta in found.items()]
+    return seed_counts(run, model, cls, 1), np.stack(after)
+
+
 # The comparisons
 
 
 _BOTH = tuple((model, cls) for cls in paper.CLASSES for model in paper.MODELS)
+
+
+_Answer = tuple
+"""What an AP is of: ``("box", cls)``, or ``(model, cls, round, at, smoothed)`` with `at` as in `seed_counts`."""
 
 
 class _Known:
@@ -87,8 +107,22 @@ class _Known:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.counts = cache(partial(seed_counts, run))
-        self.sees = cache(partial(sees, run))
+        self.answers = cache(self._answers)
+        self.sees = cache(lambda model, cls: self.difference(network(model, cls), ("box", cls)))
+
+    def _answers(self, answer: _Answer) -> np.ndarray:
+        """Counts of each val image, (n, 4) or (s, n, 4)."""
+        if answer[0] == "box":
+            return centred_box(self.run, answer[1]).counts
+        return seed_counts(self.run, *answer)
+
+    def value(self, answer: _Answer, statistic: Statistic = evaluation.ap) -> Interval:
+        """A statistic of an answer."""
+        return evaluation.bootstrap(self.answers(answer), statistic)
+
+    def difference(self, first: _Answer, second: _Answer) -> Interval:
+        """AP of one answer less that of another, paired."""
+        return evaluation.bootstrap_difference(self.answers(first), self.answers(second))
 
     def comparison(
         self, name: str, cls: str, networks: Iterable[str], effect: Callable[[], Interval],
@@ -112,33 +146,54 @@ class _Known:
         return [self.comparison(name.format(m), c, [m], partial(effect, m, c), rounds=rounds) for m, c in _BOTH]
 
 
+class _Again(_Known):
+    """The same, with what was chosen chosen again in each resample."""
+
+    def _answers(self, answer: _Answer) -> list[Choice]:
+        if answer[0] == "box":
+            train, val = (evaluation.centred_box_counts(self.run.regions(split), answer[1]) for split in SPLITS)
+            return [Choice(self._weighted(train), val)]
+        model, cls, round, at, smoothed = answer
+        if at == "paper":
+            return [Choice(None, counts[None]) for counts in seed_counts(self.run, *answer)]
+        return [self._choice(model, cls, round, seed, at, smoothed) for seed in self.run.seeds(model, cls, round)]
+
+    def _choice(self, model: str, cls: str, round: int, seed: int, at: str, smoothed: bool) -> Choice:
+        counts = evaluation.smoothed_grid_counts if smoothed else evaluation.raw_grid_counts
+        train, val = (counts(self.run.regions(split), self.run.scores(model, cls, round, seed, split))
+                      for split in SPLITS)
+        return Choice(None if at == "oracle" else self._weighted(train), val)
+
+    def _weighted(self, counts: np.ndarray) -> np.ndarray:
+        return counts * present_weights(self.run.regions("train"))[:, None]
+
+    def value(self, answer: _Answer, statistic: Statistic = evaluation.ap) -> Interval:
+        return evaluation.bootstrap_choices(self.answers(answer), statistic=statistic)
+
+    def difference(self, first: _Answer, second: _Answer) -> Interval:
+        return evaluation.bootstrap_choices(self.answers(first), self.answers(second))
+
+
+def network(model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True) -> _Answer:
+    """The masks of a network, as `_Known` is asked for them."""
+    return model, cls, round, at, smoothed
+
+
 def _labels(known: _Known) -> list[Comparison]:
     return known.each("{} − centred box", known.sees)
 
 
 def _pairs(known: _Known, pairs: tuple[tuple[str, str], ...]) -> list[Comparison]:
-    def difference(first: str, second: str, cls: str) -> Interval:
-        return evaluation.bootstrap_difference(known.counts(first, cls), known.counts(second, cls))
-
     return [
-        known.comparison(f"{a} − {b}", c, [a, b], partial(difference, a, b, c),
+        known.comparison(f"{a} − {b}", c, [a, b], partial(known.difference, network(a, c), network(b, c)),
                          _printed(a, c, "ap") - _printed(b, c, "ap"))
         for c in paper.CLASSES for a, b in pairs
     ]  # fmt: skip
 
 
 def _superpixels(known: _Known) -> list[Comparison]:
-    run = known.run
-
-    def gain(model: str, cls: str) -> Interval:
-        raw = []
-        for seed in run.seeds(model, cls, 2):
-            theta = choose_theta(run, model, cls, 2, seed, smoothed=False)
-            raw.append(evaluation.per_image_counts(
-                run.regions("val"), run.scores(model, cls, 2, seed), theta=theta, smoothed=False))
-        return evaluation.bootstrap_difference(known.counts(model, cls), np.stack(raw))
-
-    return known.each("{}, smoothed − raw", gain)
+    return known.each("{}, smoothed − raw",
+                      lambda m, c: known.difference(network(m, c), network(m, c, smoothed=False)))
 
 
 def false_positive_rate(counts: np.ndarray) -> np.ndarray:
@@ -159,12 +214,7 @@ def _hard(known: _Known) -> list[Comparison]:
     run = known.run
 
     def fewer(model: str, cls: str) -> Interval:
-        after = np.stack([
-            evaluation.per_image_counts(run.regions("val"), run.scores(model, cls, 2, seed),
-                                        theta=matched_theta(run, model, cls, seed))
-            for seed in run.seeds(model, cls, 2)
-        ])  # fmt: skip
-        change = evaluation.bootstrap_difference(known.counts(model, cls, 1), after, _log_rate)
+        change = evaluation.bootstrap_difference(*matched_counts(run, model, cls), _log_rate)
         # log(before / after) grows with the part that is gone, 1 - after / before.
         return Interval(*(float(1 - np.exp(-value)) for value in (change.value, change.low, change.high)))
 
@@ -172,17 +222,13 @@ def _hard(known: _Known) -> list[Comparison]:
 
 
 def _hard_ap(known: _Known) -> list[Comparison]:
-    def gain(model: str, cls: str) -> Interval:
-        return evaluation.bootstrap_difference(known.counts(model, cls, 2), known.counts(model, cls, 1))
-
-    return known.each("{}, round 2 − round 1", gain, rounds=(1, 2))
+    return known.each("{}, round 2 − round 1", lambda m, c: known.difference(network(m, c), network(m, c, 1)),
+                      rounds=(1, 2))
 
 
 def _theta(known: _Known) -> list[Comparison]:
-    def lost(model: str, cls: str) -> Interval:
-        return evaluation.bootstrap_difference(*(known.counts(model, cls, 2, at) for at in ("oracle", "paper")))
-
-    return known.each("{}, best θ on val − the paper's θ", lost)
+    return known.each("{}, best θ on val − the paper's θ",
+                      lambda m, c: known.difference(network(m, c, at="oracle"), network(m, c, at="paper")))
 
 
 def trivial_accuracy(cls: str) -> float:
@@ -204,9 +250,9 @@ def _classification(known: _Known) -> list[Comparison]:
                              paper.CLASSIFICATION[c] / 100 - trivial_accuracy(c)) for c in paper.CLASSES]
 
 
-def _numbers(known: _Known, fields: dict[str, evaluation.Statistic]) -> list[Comparison]:
+def _numbers(known: _Known, fields: dict[str, Statistic]) -> list[Comparison]:
     def off(model: str, cls: str, field: str) -> Interval:
-        here, there = evaluation.bootstrap(known.counts(model, cls), fields[field]), _printed(model, cls, field)
+        here, there = known.value(network(model, cls), fields[field]), _printed(model, cls, field)
         return Interval(*(value - there for value in (here.value, here.low, here.high)))
 
     return [known.comparison(f"{m}, {field}", c, [m], partial(off, m, c, field)) for m, c in _BOTH for field in fields]

@@ -31,7 +31,9 @@ THETAS = {"train": "θ chosen on train", "paper": "the paper's θ", "oracle": "b
 """Where a theta comes from. The first is the headline; nobody may choose the last."""
 
 
-def seed_thetas(run: Run, model: str, cls: str, round: int = 2, at: str = "train") -> list[float]:
+def seed_thetas(
+    run: Run, model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True
+) -> list[float]:
     """The theta of each seed, from one of `THETAS`; the oracle's is on the grid of the choice on train."""
     if at not in THETAS:
         raise LsegreproError(f"theta comes from one of {', '.join(THETAS)}, not from {at!r}")
@@ -39,21 +41,25 @@ def seed_thetas(run: Run, model: str, cls: str, round: int = 2, at: str = "train
     if at == "paper":
         return [paper.THETA[cls] for _ in seeds]
     if at == "train":
-        return [choose_theta(run, model, cls, round, seed) for seed in seeds]
+        return [choose_theta(run, model, cls, round, seed, smoothed=smoothed) for seed in seeds]
     return [run.smoothed(model, cls, round, seed).best(step=GRID_STEP)[0] for seed in seeds]
 
 
-def seed_counts(run: Run, model: str, cls: str, round: int = 2, at: str = "train") -> np.ndarray:
-    """Counts of each val image for each seed of `Run.seeds`, smoothed, at the seed's own theta: (s, n, 4) int64.
+def seed_counts(
+    run: Run, model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True
+) -> np.ndarray:
+    """Counts of each val image for each seed of `Run.seeds`, at the seed's own theta: (s, n, 4) int64.
 
     Parameters
     ----------
     at : str
         One of `THETAS`.
+    smoothed : bool
+        After the vote of the superpixels, or the pixels themselves, at the theta chosen for them.
     """
-    regions, thetas = run.regions("val"), seed_thetas(run, model, cls, round, at)
+    regions, thetas = run.regions("val"), seed_thetas(run, model, cls, round, at, smoothed)
     return np.stack([
-        evaluation.per_image_counts(regions, run.scores(model, cls, round, seed), theta=theta)
+        evaluation.per_image_counts(regions, run.scores(model, cls, round, seed), theta=theta, smoothed=smoothed)
         for seed, theta in zip(run.seeds(model, cls, round), thetas, strict=True)
     ])  # fmt: skip
 

@@ -115,6 +115,24 @@ def test_a_run_that_lacks_a_seed_or_a_network_is_judged_by_what_it_has(formula_f
     assert comparison.three_way_counts(own, "LSE1")["cat"].shape == (1, 8, 4)
 
 
+def test_a_choice_made_again_moves_no_value_and_an_oracle_is_never_worse(run, judged):
+    again = {verdict.rule.key: verdict for verdict in claims.judge_all(run, again=True)}
+    moved = 0
+    for key, verdict in judged.items():
+        for one, other in zip(verdict.comparisons, again[key].comparisons, strict=True):
+            assert (one.name, one.cls, one.paper, one.seeds) == (other.name, other.cls, other.paper, other.seeds)
+            if one.effect is None:
+                assert other.effect is None
+                continue
+            assert other.effect.value == pytest.approx(one.effect.value, nan_ok=True)
+            moved += (one.effect.low, one.effect.high) != (other.effect.low, other.effect.high)
+            if key == "theta":
+                assert other.effect.low >= 0
+            if key in ("hard", "classification"):
+                assert one.effect == other.effect
+    assert moved > 10
+
+
 KEPT = '{key: value for key, value in spaces.items() if key in ("settle", "part", "state", "text", "said")}'
 
 
