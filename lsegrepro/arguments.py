@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from . import paper
 from .errors import LsegreproError
+from .files import read_json
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -194,6 +196,28 @@ class Training:
 
 LATER = {"output": "tanh"}
 """Arguments that the first cards do not have, and what those trainings used."""
+
+
+CARD = {"sha256": str, "samples": int, "hours": (int, float), "device": str, "data_digest": str, "final": dict}
+"""What a card may say of its network besides the arguments, and the type of each."""
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card of a network, which lies beside the weights.
+
+    Raises
+    ------
+    LsegreproError
+        If the file is absent or no card: it lacks model and class, or a value has another type than it should.
+    """
+    card = read_json(path)
+    arguments = card.get("arguments")
+    if not isinstance(arguments, dict) or not all(isinstance(arguments.get(key), str) for key in ("model", "cls")):
+        raise LsegreproError(f"{path} does not say of which model and class they are: fetch both again")
+    for key, kind in CARD.items():
+        if key in card and not isinstance(card[key], kind):
+            raise LsegreproError(f"{path} is no card of a network, for its {key} is {card[key]!r}: fetch it again")
+    return card
 
 
 @dataclass(frozen=True)

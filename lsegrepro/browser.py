@@ -14,9 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from . import paper, views
+from .arguments import read_card
 from .errors import LsegreproError
 from .figures.style import data_uri
-from .files import atomic, read_json, sha256
+from .files import atomic, sha256
 from .published import PROFILE, PUBLISHED
 from .results import last_network
 from .run import Run, open_run
@@ -46,7 +47,7 @@ def networks(run: Run) -> list[dict]:
                 continue
             round, theta = last
             path = run.weights_path(model, cls, round)
-            card = read_json(path.with_suffix(".json"))
+            card = read_card(path.with_suffix(".json"))
             digest = sha256(path)
             if card.get("sha256") != digest or card.get("architecture") not in paper.ARCHITECTURES:
                 raise LsegreproError(f"{path} and its card do not belong together: one of them was changed")

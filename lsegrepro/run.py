@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import evaluation, evidence, paper
-from .arguments import DEPTHS, LATER
+from .arguments import DEPTHS, LATER, read_card
 from .errors import LsegreproError
 from .evaluation import Curve
 from .evidence import Regions, Scores
-from .files import digest, read_json, read_jsonl, remove_leftovers
+from .files import digest, read_jsonl, remove_leftovers
 from .profiles import Profile, load_profile
 from .published import adopt_weights
 
@@ -111,7 +111,8 @@ class Run:
         if data.kind == "drawn":
             from .data.drawn import DrawnWeak
 
-            return DrawnWeak(split, data.weak_train if split == "train" else data.weak_heldout, data.seed)
+            count = max(1, round(data.weak_train * data.fraction)) if split == "train" else data.weak_heldout
+            return DrawnWeak(split, count, data.seed)
         from .data.joined import open_weak
         from .data.tolerant import Tolerant
 
@@ -153,6 +154,8 @@ class Run:
             raise LsegreproError(f"unknown class {cls!r}: choose one of {', '.join(paper.CLASSES)}")
         if round not in (1, 2):
             raise LsegreproError(f"round must be 1 or 2, got {round}")
+        if seed < 0:
+            raise LsegreproError(f"seed must be at least 0, got {seed}")
         return f"{model}-{cls}-round{round}-seed{seed}"
 
     def path(self, kind: str, *parts: str, suffix: str) -> Path:
@@ -217,11 +220,13 @@ class Run:
         """Refuse weights of other arguments, and of other images where those of this run are at hand."""
         card = self.card(model, cls, round, seed)
         if not card:
-            return  # `load_weights` says so
+            raise LsegreproError(f"{path} has no card {path.stem}.json beside it: keep the two files together")
         found = {"data_digest": card.get("data_digest"), **LATER, **card.get("arguments", {})}
         wanted = dataclasses.asdict(self.profile.arguments(model, cls, round, seed))
         if self.compute and not card.get("published") and self._weak_digest:
             wanted["data_digest"] = self._weak_digest
+        if round == 2 and (first := self.card(model, cls, 1, seed)):
+            found["start_sha256"], wanted["start_sha256"] = card.get("start_sha256"), first.get("sha256")
         self._as_wanted(path, wanted, found)
 
     @cached_property
@@ -235,7 +240,7 @@ class Run:
     def card(self, model: str, cls: str, round: int = 1, seed: int = 0) -> dict:
         """The card of a trained network, or {} if it is not trained."""
         path = self.weights_path(model, cls, round, seed).with_suffix(".json")
-        return read_json(path) if path.is_file() else {}
+        return read_card(path) if path.is_file() else {}
 
     def images_seen(self, model: str, cls: str, round: int = 1, seed: int = 0) -> int:
         """Training images that a network has seen in all rounds up to its own, with repetition; 0 if unknown."""

@@ -11,8 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from . import paper
+from .arguments import read_card
 from .errors import LsegreproError, one_line
-from .files import atomic, is_file, open_plain, read_json, sha256, write_json
+from .files import atomic, is_file, open_plain, sha256, write_json
 from .model import PatchNet
 
 
@@ -70,15 +71,13 @@ def load_weights(path: str | Path, *, model: str | None = None, cls: str | None 
     """
     path = Path(path)
     tensors, metadata = load_tensors(path)
-    card = read_json(card_path(path)) if is_file(card_path(path)) else None
-    if card is None:
+    if not is_file(card_path(path)):
         raise LsegreproError(f"{path} has no card {card_path(path).name} beside it: keep the two files together")
+    card = read_card(card_path(path))
     digest = sha256(path)
     if card.get("sha256") != digest:
         raise LsegreproError(f"{path} and its card disagree on the digest: one of them was changed or is incomplete")
-    arguments = card.get("arguments")
-    if not isinstance(arguments, dict) or not {"model", "cls"} <= arguments.keys():
-        raise LsegreproError(f"{card_path(path)} does not say of which model and class they are: fetch both again")
+    arguments = card["arguments"]
     name = metadata.get("architecture", "")
     if name not in paper.ARCHITECTURES:
         raise LsegreproError(f"{path} names the architecture {name!r}, which this version does not know")

@@ -389,6 +389,17 @@ def test_where_results_go(tmp_path):
 def test_a_card_that_names_no_arguments_is_no_card(own_run):
     path = own_run.weights_path("LSE1", "cat")
     card = read_json(path.with_suffix(".json"))
-    del card["arguments"]
-    write_json(path.with_suffix(".json"), card)
-    refused(lambda: own_run.weights("LSE1", "cat"), path)
+    write_json(path.with_suffix(".json"), {key: value for key, value in card.items() if key != "arguments"})
+    refused(lambda: own_run.weights("LSE1", "cat"), path.with_suffix(".json"))
+    for key, value in (("samples", "many"), ("hours", None), ("sha256", 3), ("final", [])):
+        write_json(path.with_suffix(".json"), card | {key: value})
+        refused(lambda: own_run.card("LSE1", "cat"), path.with_suffix(".json"), key)
+    path.with_suffix(".json").unlink()
+    refused(lambda: own_run.trained("LSE1", "cat"), path, "no card")
+
+
+def test_a_second_round_belongs_to_the_first_that_lies_beside_it(own_run):
+    path = own_run.weights_path("LSE1", "cat")
+    card = read_json(path.with_suffix(".json"))
+    write_json(path.with_suffix(".json"), card | {"sha256": "0" * 64})
+    refused(lambda: own_run.trained("LSE1", "cat", 2), own_run.weights_path("LSE1", "cat", 2), "start_sha256")

@@ -52,7 +52,7 @@ def _scratch(run: Run) -> Depth:
     why = _no_torch() or _no_images(
         lambda: [*map(run.segmentation, ("train", "val")), *map(run.weak, ("train", "heldout"))])
     cards = [card for card in (run.card(*n) for n in run.networks()) if card]
-    hours = sum(card["hours"] for card in cards)
+    hours = sum(card.get("hours", 0) for card in cards)
     took = f"; the published trainings took {hours:.1f} hours on {cards[0]['device']}" if cards else ""
     return Depth("scratch", not why, why or f"only when asked for, as it trains everything again{took}")
 
