@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .arguments import read_card
 from .errors import LsegreproError
-from .files import atomic, read_json, sha256, write_json
+from .files import atomic, sha256, write_json
 from .locks import locked
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def adopt_weights(path: Path) -> None:
         If there is no such network, or it is not the one of its card.
     """
     source = _source(path)
-    card = read_json(source.with_suffix(".json"))
+    card = read_card(source.with_suffix(".json"))
     if card.get("sha256") != sha256(source):
         raise LsegreproError(f"{source} and its card disagree on the digest: one of them was changed or is incomplete")
     _copy(source.with_suffix(".jsonl"), path.with_suffix(".jsonl"))
@@ -70,22 +71,53 @@ def publish(run: Run) -> None:
     Raises
     ------
     LsegreproError
-        If the run is of another profile or lacks a result, or the photographs are not at hand.
+        If the run is of another profile or lacks a result, or the photographs are not at hand. What was published
+        before is then as it was.
     """
     from . import facts
+    from .profiles import load_profile
     from .verify import write_record
 
-    if run.profile.name != PROFILE:
-        raise LsegreproError(f"the published run is of profile {PROFILE}, this one is of {run.profile.name}")
+    if run.profile != load_profile(PROFILE):
+        raise LsegreproError(f"the published run is of profile {PROFILE} as it is built in, with both rounds; this one "
+                             f"is of {run.profile.spec}, with rounds {', '.join(map(str, run.profile.rounds))}")
+    elsewhere = run.folder.resolve() != PUBLISHED.resolve()
+    _require_whole(run, with_weights=elsewhere)
     facts.count_all(run)
-    if run.folder.resolve() != PUBLISHED.resolve():
+    if elsewhere:
         with locked(PUBLISHED / "results.json"):
-            for kind, left in LEFT_OUT.items():
-                # Beside it first: a copy that is cut short leaves the results that were published before.
-                copy = PUBLISHED / f".{kind}.new"
-                shutil.rmtree(copy, ignore_errors=True)
-                shutil.copytree(run.folder / kind, copy, ignore=shutil.ignore_patterns(*left, "*.parts", ".*"))
-            for kind in LEFT_OUT:
-                shutil.rmtree(PUBLISHED / kind, ignore_errors=True)
-                (PUBLISHED / f".{kind}.new").rename(PUBLISHED / kind)
+            _replace(run.folder)
     write_record(dataclasses.replace(run, folder=PUBLISHED, compute=False))
+
+
+def _require_whole(run: Run, *, with_weights: bool) -> None:
+    """Refuse a run that lacks a result, before anything is computed or replaced."""
+    from .run import SPLITS
+
+    whole = dataclasses.replace(run, compute=False)
+    for network in whole.networks():
+        whole.trained_card(*network)
+        for split in SPLITS:
+            whole.scores(*network, split)
+    for model, cls, round, seed in whole.last_networks():
+        weights = [whole.weights_path(model, cls, round, seed)] if with_weights else []
+        for path in (whole.negatives_path(model, cls, seed), *weights):
+            if not path.is_file():
+                whole.needs(path)
+
+
+def _replace(folder: Path) -> None:
+    """Put the results of a run folder in the place of those published before."""
+    try:
+        for kind, left in LEFT_OUT.items():
+            # Beside it first: a copy that is cut short leaves the results that were published before.
+            copy = PUBLISHED / f".{kind}.new"
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(folder / kind, copy, ignore=shutil.ignore_patterns(*left, "*.parts", ".*"))
+    except OSError:
+        for kind in LEFT_OUT:
+            shutil.rmtree(PUBLISHED / f".{kind}.new", ignore_errors=True)
+        raise
+    for kind in LEFT_OUT:
+        shutil.rmtree(PUBLISHED / kind, ignore_errors=True)
+        (PUBLISHED / f".{kind}.new").rename(PUBLISHED / kind)

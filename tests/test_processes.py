@@ -89,7 +89,7 @@ def test_no_lock_of_snakemake(tiny, monkeypatch):
 def test_a_publication_that_does_not_finish(own_run, tmp_path, monkeypatch):
     folder = tmp_path / "published"
     monkeypatch.setattr(published, "PUBLISHED", folder)
-    monkeypatch.setattr(published, "PROFILE", "tiny")
+    monkeypatch.setattr(published, "PROFILE", str(own_run.profile.path))
     for kind in ("weights", "negatives", "evidence"):
         (folder / kind).mkdir(parents=True)
         (folder / kind / "of-before.npz").write_text("old")

@@ -101,9 +101,9 @@ def test_a_finished_run_is_published_whole(own_run, tmp_path, monkeypatch):
     monkeypatch.setattr(published, "PUBLISHED", folder)
     with pytest.raises(LsegreproError) as error:
         published.publish(own_run)
-    one_line(error, "the published run is of profile local, this one is of tiny")
+    one_line(error, "the published run is of profile local", own_run.profile.path)
     assert not folder.exists()
-    monkeypatch.setattr(published, "PROFILE", "tiny")
+    monkeypatch.setattr(published, "PROFILE", str(own_run.profile.path))
     (own_run.folder / "weights" / "LSE1-cat-round1-seed0.checkpoint").write_text("half")
     (folder / "evidence").mkdir(parents=True)
     (folder / "evidence" / "of-before.npz").write_text("old")
@@ -129,6 +129,24 @@ def test_a_finished_run_is_published_whole(own_run, tmp_path, monkeypatch):
     with pytest.raises(LsegreproError) as error:
         only.trained_card("max1", "cat")
     one_line(error, "max1-cat-round1-seed0.json is not there")
+
+
+@pytest.mark.parametrize("lacks", ["evidence/max1-cat-round1-seed0-val.npz", "negatives/LSE1-cat-seed0.npz",
+                                   "weights/LSE1-cat-round2-seed0.safetensors"])
+def test_a_run_that_lacks_a_result_replaces_nothing(own_run, tmp_path, monkeypatch, lacks):
+    folder = tmp_path / "published"
+    monkeypatch.setattr(published, "PUBLISHED", folder)
+    monkeypatch.setattr(published, "PROFILE", str(own_run.profile.path))
+    (folder / "evidence").mkdir(parents=True)
+    (folder / "evidence" / "of-before.npz").write_text("old")
+    (own_run.folder / lacks).unlink()
+    with pytest.raises(LsegreproError) as error:
+        published.publish(own_run)
+    one_line(error, own_run.folder / lacks, "is not there")
+    assert [path.name for path in folder.rglob("*")] == ["evidence", "of-before.npz"]
+    with pytest.raises(LsegreproError) as error:
+        published.publish(dataclasses.replace(own_run, profile=dataclasses.replace(own_run.profile, rounds=(2,))))
+    one_line(error, "with rounds 2")
 
 
 def test_the_committed_run_can_be_read():
