@@ -21,6 +21,7 @@ from . import evaluation, facts
 from .data.index import LABELS, label_codes
 from .errors import LsegreproError
 from .evaluation.counts import class_totals, complete
+from .locks import locked
 from .profiles import Profile, vary
 from .results import choose_theta
 from .run import Run
@@ -32,6 +33,9 @@ LENGTH = "length"
 
 ROWS = 60
 """Rows of a training curve that a record keeps, at most."""
+
+PATIENCE = 60.0
+"""Seconds to wait for another process that writes into the same record."""
 
 
 @dataclass(frozen=True)
@@ -176,8 +180,11 @@ def perform(run: Run, name: str, *, classes: tuple[str, ...] = (), score: bool =
             if score:
                 for split in ("train", "val"):
                     varied.scores(*network, split)
-            records[varied.name(*network)] = _record(varied, network, score)
-            facts.keep_fact(run, f"experiment-{name}", made_of, records)
+            record = _record(varied, network, score)
+            with locked(path, patience=PATIENCE):  # another process may have done another class meanwhile
+                records = facts.read_fact(path, f"experiment-{name}", made_of) if path.is_file() else {}
+                records[varied.name(*network)] = record
+                facts.keep_fact(run, f"experiment-{name}", made_of, records)
     return _read(run, experiment)
 
 

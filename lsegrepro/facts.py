@@ -18,6 +18,7 @@ from .data.index import LABELS, label_codes
 from .errors import LsegreproError
 from .files import digest, read_json, write_json
 from .measures import beginning, class_shares, prepare_mask, saturation, source_shortcut, walk, within_sources
+from .npz import read_arrays
 from .published import adopt
 from .run import Run
 
@@ -124,6 +125,8 @@ def bags(run: Run) -> dict[str, dict[str, dict[str, float]]]:
 def sources(run: Run) -> dict[str, Any]:
     """How well the networks of the last round know held-out labels, over all sources and inside each.
 
+    Images that hard negatives were mined from are left out: those networks were trained on parts of them.
+
     Returns
     -------
     dict
@@ -144,14 +147,16 @@ def sources(run: Run) -> dict[str, Any]:
         if len(set(origin)) < 2:
             return {"images": 0, "networks": {}}
         kinds = np.array([f"{label}/{source}" for label, source in zip(_labels(held), origin, strict=True)])
+        mined = np.isin(held.names, sorted(_mined(run)))
         index = np.sort(np.concatenate([
-            rng.permutation(np.flatnonzero(kinds == kind))[:PER_SOURCE] for kind in np.unique(kinds)
+            rng.permutation(np.flatnonzero((kinds == kind) & ~mined))[:PER_SOURCE] for kind in np.unique(kinds)
         ]))
         pixels = torch.from_numpy(np.stack([held.image(int(i)) for i in index])).to(run.torch_device)
         labels, where, found = _labels(held)[index], origin[index].tolist(), {}
         for network in last:
-            said = weak_scores(run.weights(*network).net, pixels, paper.MODELS[network[0]][1],
-                               precision=run.profile.arguments(*network).precision)
+            arguments = run.profile.arguments(*network)
+            said = weak_scores(run.weights(*network).net, pixels, arguments.aggregation_name,
+                               precision=arguments.precision)
             present = labels == network[1]
             correct = (said.argmax(1).cpu().numpy() == 0) == present
             found[run.name(*network)] = {
@@ -221,6 +226,12 @@ def count_all(run: Run) -> None:
     """Count every fact that is missing; before a run is published, where the photographs are."""
     for fact in (weak_labels, crop, bags, sources, first_steps):
         fact(run)
+
+
+def _mined(run: Run) -> set[str]:
+    """Names of the held-out images that the run's hard negatives come from."""
+    paths = {run.negatives_path(model, cls, seed) for model, cls, _, seed in run.last_networks()}
+    return {str(name) for path in paths if path.is_file() for name in read_arrays(path, ("names",))["names"]}
 
 
 def _labels(weak: WeakSet) -> np.ndarray:

@@ -135,6 +135,9 @@ def _go_on(
     net, checkpoint, curve = state.net, _checkpoint(out), _curve(out)
     rows = read_jsonl(curve) if state.step and curve.is_file() else []
     rows = [row for row in rows if isinstance(row.get("step"), int) and row["step"] <= state.step]
+    if state.since and (not rows or rows[-1]["step"] < state.since):
+        raise LsegreproError(f"{curve} is absent or cut short, and {checkpoint} goes on from it: delete both and run "
+                             "again")
     label = f"{args.model} {args.cls} round {args.round}"
 
     def save_curve() -> None:

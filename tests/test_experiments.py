@@ -234,7 +234,11 @@ def test_the_page_sets_what_was_done_beside_what_chance_does(own_run):
     assert found["done"] == ["another-seed", "no-jitter"]
     assert found["text"].startswith(f"2 of the {len(NAMES)} experiments were done, for this run. The rest waits")
     base = experiments.beside(dataclasses.replace(own_run, compute=False), "LSE1", "cat", 1, 0)
-    for (question, change, gap), name, seed in zip(found["gaps"], found["done"], (3, 0), strict=True):
+    *gaps, (question, change, gap) = found["gaps"]  # the last needs no experiment
+    assert (question, change) == ("temperature", "max1, this run, r → ∞")
+    assert gap == pytest.approx(
+        experiments.beside(dataclasses.replace(own_run, compute=False), "max1", "cat", 1, 0).ap - base.ap)
+    for (question, change, gap), name, seed in zip(gaps, found["done"], (3, 0), strict=True):
         one = experiments.found(own_run, name)[f"LSE1-cat-round1-seed{seed}"]
         assert (question, change) == (LISTED[name].question, f"LSE1, {name.replace('-', ' ')}")
         assert gap == pytest.approx(one.ap - base.ap)

@@ -147,12 +147,15 @@ def test_masks_of_other_images_are_refused(own_run, monkeypatch):
 
 
 def test_sources_are_measured_apart(own_run, two_sources):
-    found = facts.sources(own_run)
-    assert found["images"] == 12 and set(found["networks"]) == {"LSE1-cat-round2-seed0", "max1-cat-round2-seed0"}
-    held = own_run.weak("heldout")
+    found, held = facts.sources(own_run), own_run.weak("heldout")
+    mined = {str(name) for model in ("max1", "LSE1") for name in np.load(own_run.negatives_path(model, "cat"))["names"]}
+    kept = [i for i, name in enumerate(held.names) if name not in mined]  # no image that round 2 was trained on
+    assert found["images"] == len(kept) < len(held.names) == 12
+    assert set(found["networks"]) == {"LSE1-cat-round2-seed0", "max1-cat-round2-seed0"}
+    labels, sources = ([values[i] for i in kept] for values in (held.labels, held.sources))
     for network in found["networks"].values():
         assert 0 <= network["whole"] <= 1 and network["inside"] == {}  # too few of each kind
-        assert network["shortcut"] == measures.source_shortcut(held.labels, held.sources, "cat")
+        assert network["shortcut"] == measures.source_shortcut(labels, sources, "cat")
 
 
 def test_the_first_steps_are_those_of_gradient_descent(own_run):
