@@ -46,7 +46,8 @@ class Rule:
     kind : {"more", "near"}
         ``more``: the effect is above 0. ``near``: it lies within `margin` on both sides of 0.
     margin : float
-        Smallest effect that counts, in the unit of the effect: a fraction.
+        The effect that an interval must rule out to speak against the claim (``more``), or stay within to speak for it
+        (``near``), in the unit of the effect: a fraction.
     unit : str
         Of the effect times 100.
     must_see : bool
@@ -63,17 +64,26 @@ class Rule:
     must_see: bool = True
 
     @property
+    def size(self) -> str:
+        """The margin in words.
+
+        >>> Rule("a", "", "", "").size, Rule("a", "", "", "", margin=0.05).size
+        ('1 point of AP', '5 points of AP')
+        """
+        text = f"{100 * self.margin:g} {self.unit}"
+        return text.replace("points", "point") if text.startswith("1 ") else text
+
+    @property
     def condition(self) -> str:
         """When a comparison speaks for the claim, and when against it (`says`), in words.
 
         >>> Rule("a", "", "", "").condition
-        'for: the 95 % interval lies above 0; against: it does not, and lies below 1 point of AP'
+        'for: the 95 % interval lies above 0; against: it reaches down to 0 or below, and ends below 1 point of AP'
         """
-        size = f"{100 * self.margin:g} {self.unit}"
-        size = size.replace("points", "point") if size.startswith("1 ") else size
         if self.kind == "more":
-            return f"for: the 95 % interval lies above 0; against: it does not, and lies below {size}"
-        return f"for: the 95 % interval lies within {size} on both sides of 0; against: it lies outside"
+            return ("for: the 95 % interval lies above 0; against: it reaches down to 0 or below, and ends below "
+                    f"{self.size}")
+        return f"for: the 95 % interval lies within {self.size} on both sides of 0; against: it lies outside"
 
 
 RULES = (
@@ -86,8 +96,8 @@ RULES = (
     Rule("superpixels", "Smoothing by superpixels makes the segmentation better.", "Section 3.3",
          "AP after the vote of the superpixels, less the AP of the single pixels, each at its own θ chosen on train"),
     Rule("hard", "Retraining on hard negatives makes fewer false positives.", "Section 3.2",
-         "Part of the false positive pixels of round 1 that round 2 no longer makes, where θ of round 2 finds as many "
-         "true foreground pixels on train as round 1 does", margin=0.1, unit="% of the false positives"),
+         "By what part the false positive pixels of round 2 are fewer than those of round 1, where θ of round 2 finds "
+         "as many true foreground pixels on train as round 1 does", margin=0.1, unit="% of the false positives"),
     Rule("hard-ap", "Retraining on hard negatives makes the segmentation better.", "implied by Section 3.2, no number",
          "AP after round 2, less the AP after round 1, each at its own θ chosen on train"),
     Rule("theta", "θ = 0.6 for cat and 0.8 for dog are the best thresholds.", "Section 4, Figure 5",
