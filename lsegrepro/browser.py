@@ -16,8 +16,7 @@ from pathlib import Path
 from . import paper, views
 from .arguments import read_card
 from .errors import LsegreproError
-from .figures.style import data_uri
-from .files import atomic, sha256
+from .files import atomic, data_uri, sha256
 from .published import PROFILE, PUBLISHED
 from .results import last_network
 from .run import Run, open_run

@@ -121,7 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     segment = command("segment", _segment, "Segment photographs: probability map, mask and overlay.")
     segment.add_argument("photos", nargs="+", metavar="PHOTO", help="photographs, or folders of them")
     segment.add_argument("--class", dest="cls", required=True, metavar="{cat,dog}")
-    segment.add_argument("--theta", type=float, help="threshold in [0, 1); default the one chosen on VOC train")
+    segment.add_argument("--theta", type=float, help="threshold in [0, 1); default the one chosen on "
+                         "VOC train, with --weights the paper's")
     segment.add_argument("--out", type=Path, default=Path("segmented"), help="folder (default: %(default)s)")
     segment.add_argument("--model", metavar="{max1,LSE1,max2,LSE2}", help="default LSE1, or what --weights is")
     segment.add_argument("--weights", type=Path, help="a .safetensors file; default the published network")

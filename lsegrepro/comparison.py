@@ -9,15 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from . import evaluation, paper
 from .errors import LsegreproError
 from .evaluation import Interval
 from .evidence import BOX_FRACTIONS
 from .failures import without_false_alarms
-from .figures.style import INK, MUTED, VERMILLION, WIDTH, styled
-from .figures.tables import Row
 from .results import GRID_STEP, choose_theta, present_weights
 from .run import Run
 
@@ -29,6 +26,30 @@ SMALL_OR_LARGE = (("LSE1", "LSE2"), ("max1", "max2"))
 
 THETAS = {"train": "θ chosen on train", "paper": "the paper's θ", "oracle": "best θ on val (an oracle)"}
 """Where a theta comes from. The first is the headline; nobody may choose the last."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One class of one row of our Table 2, in fractions.
+
+    Attributes
+    ----------
+    model : str
+        A model of the paper's table, or any other name (a baseline).
+    cls : str
+    foreground, background, ap : Interval or None
+        Pixel accuracies and AP; None if there is no such number. An interval whose ends are nan
+        is left out, for a number that has none.
+    theta : float, optional
+        What the numbers were measured at.
+    """
+
+    model: str
+    cls: str
+    foreground: Interval | None
+    background: Interval | None
+    ap: Interval | None
+    theta: float | None = None
 
 
 def seed_thetas(
@@ -148,35 +169,6 @@ def round_differences(run: Run) -> list[Difference]:
         for cls in run.profile.classes for model in run.profile.models
         if all(run.holds(model, cls, round) for round in (1, 2))
     ]  # fmt: skip
-
-
-@styled
-def forest(differences: Sequence[Difference]) -> Figure:
-    """Differences of AP as dots with their intervals; the paper's are hollow."""
-    if not differences:
-        raise LsegreproError("a chart of differences needs at least one")
-    figure = Figure(figsize=(WIDTH, 0.9 + 0.38 * len(differences)))
-    axes = figure.subplots()
-    said = []
-    for y, one in enumerate(differences):
-        value, low, high = (100 * number for number in
-                            (one.interval.value, one.interval.low, one.interval.high))
-        axes.plot([low, high], [y, y], color=VERMILLION, linewidth=2.2, solid_capstyle="round")
-        axes.plot(value, y, "o", color=VERMILLION, markersize=7,
-                  label=None if y else "this run, with interval")
-        text = f"{one.name}, {one.cls}: {value:+.1f} points [{low:+.1f}, {high:+.1f}]"
-        if one.paper is not None:
-            axes.plot(100 * one.paper, y, "o", color=INK, markerfacecolor="white", markersize=7,
-                      label=None if y else "paper")
-            text += f", paper {100 * one.paper:+.1f}"
-        said.append(text)
-    axes.axvline(0, color=MUTED, linewidth=1)
-    axes.set(yticks=range(len(differences)), yticklabels=[f"{d.name}, {d.cls}" for d in differences],
-             ylim=(len(differences) - 0.5, -0.5), xlabel="difference of AP (percentage points)")
-    axes.grid(axis="y", visible=False)
-    figure.legend(loc="outside upper left", ncols=2)
-    figure.alt = "Differences of AP. " + "; ".join(said) + "."
-    return figure
 
 
 @dataclass(frozen=True, eq=False)

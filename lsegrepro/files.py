@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import fcntl
@@ -223,6 +224,11 @@ def read_jsonl(path: str | Path) -> list[dict]:
             break
         rows.append(row)
     return rows
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Bytes as an address that needs no file: ``data:image/png;base64,...``."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def sha256(path: str | Path) -> str:

@@ -8,6 +8,7 @@ from literal import counted
 
 from lsegrepro import comparison, evaluation, evidence, figures, paper
 from lsegrepro.errors import LsegreproError
+from lsegrepro.figures.effects import forest
 from lsegrepro.results import choose_theta, present_weights
 from lsegrepro.run import open_run
 
@@ -57,9 +58,9 @@ def test_differences_know_which_is_better(run):
         comparison.seed_counts(run, "LSE1", "cat"), comparison.seed_counts(run, "max1", "cat"))
     assert comparison.model_differences(run, comparison.SMALL_OR_LARGE) == []
     assert len(comparison.round_differences(run)) == 4
-    assert "LSE1 − max1, cat" in comparison.forest([cat]).alt
+    assert "LSE1 − max1, cat" in forest([cat]).alt
     with pytest.raises(LsegreproError, match="at least one"):
-        comparison.forest([])
+        forest([])
 
 
 @pytest.mark.parametrize("cls, index", paper.VOC_INDEX.items())

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from lsegrepro import evaluation, failures
 from lsegrepro.errors import LsegreproError
+from lsegrepro.figures import mistakes
 
 pixels = arrays(np.int64, st.tuples(st.integers(1, 12), st.just(4)), elements=st.integers(0, 1000))
 
@@ -54,7 +55,7 @@ def test_charts_say_what_they_show():
     counts = np.array([[3, 1, 0, 9], [1, 3, 0, 9], [0, 4, 0, 9]])
     holds = np.array([True, True, False])
     marks = [e for e in failures.exemplars(counts, holds) if holds[e.index]]
-    assert "best 75 %" in failures.iou_ranks({"LSE1": evaluation.ap(counts[holds])}, marks).alt
-    assert "found 33 %" in failures.division_bars({"LSE1, cat": failures.divide(counts, holds)}).alt
+    assert "best 75 %" in mistakes.iou_ranks({"LSE1": evaluation.ap(counts[holds])}, marks).alt
+    assert "found 33 %" in mistakes.division_bars({"LSE1, cat": failures.divide(counts, holds)}).alt
     with pytest.raises(LsegreproError, match="nothing to rank"):
-        failures.iou_ranks({"LSE1": np.array([])})
+        mistakes.iou_ranks({"LSE1": np.array([])})

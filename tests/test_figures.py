@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lsegrepro import LsegreproError, evaluation, figures, paper, views
+from lsegrepro.comparison import Row
 from lsegrepro.evaluation import Interval
 from lsegrepro.figures import charts, sweep, tables
 from lsegrepro.figures import style as display
 from lsegrepro.figures.effects import effects
-from lsegrepro.figures.tables import Row
 
 
 @pytest.fixture(autouse=True)

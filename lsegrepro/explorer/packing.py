@@ -14,7 +14,8 @@ from PIL import Image
 from .. import paper, views
 from ..evaluation import Curve, ap, threshold
 from ..evidence import VOID
-from ..figures.style import data_uri, model_style
+from ..figures.style import model_style
+from ..files import data_uri
 from .scene import Network, Picture, Scene
 
 STEPS = 882

@@ -1,11 +1,12 @@
 """Figures 2 to 6, Table 2, and the charts of the chapters, in one style (numpy and matplotlib, never torch)."""
 
+from ..comparison import Row
 from ..views import heat, overlay
 from .charts import gradient_weights, tempered_family, training_curves
 from .pictures import Result, figure_2, figure_4, figure_6
 from .style import show
 from .sweep import Sweep, ThetaLine, ThetaMark, figure_5, sweeps
-from .tables import Row, table_2_dots, table_2_html
+from .tables import table_2_dots, table_2_html
 
 __all__ = [
     "Result", "Row", "Sweep", "ThetaLine", "ThetaMark", "figure_2", "figure_4", "figure_5", "figure_6",

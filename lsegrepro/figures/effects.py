@@ -1,4 +1,4 @@
-"""What each change of one thing does to a number: differences with their intervals, beside what chance does."""
+"""Differences with their intervals: between networks, and by a change of one thing beside what chance does."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..comparison import Difference
 from ..errors import LsegreproError
 from ..evaluation import Interval
-from .style import BLUE, INK, MUTED, WIDTH, styled
+from .style import BLUE, INK, MUTED, VERMILLION, WIDTH, styled
 
 
 @styled
@@ -50,4 +51,33 @@ def effects(rows: Sequence[tuple[str, str, Interval]], chance: Mapping[str, floa
                  ylim=(len(changes) - 0.5, -0.5))
         axis.tick_params(axis="y", length=0)
     figure.alt = f"AP with one thing changed, minus AP without. {'. '.join(said)}."
+    return figure
+
+
+@styled
+def forest(differences: Sequence[Difference]) -> Figure:
+    """Differences of AP as dots with their intervals; the paper's are hollow."""
+    if not differences:
+        raise LsegreproError("a chart of differences needs at least one")
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.38 * len(differences)))
+    axes = figure.subplots()
+    said = []
+    for y, one in enumerate(differences):
+        value, low, high = (100 * number for number in
+                            (one.interval.value, one.interval.low, one.interval.high))
+        axes.plot([low, high], [y, y], color=VERMILLION, linewidth=2.2, solid_capstyle="round")
+        axes.plot(value, y, "o", color=VERMILLION, markersize=7,
+                  label=None if y else "this run, with interval")
+        text = f"{one.name}, {one.cls}: {value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+        if one.paper is not None:
+            axes.plot(100 * one.paper, y, "o", color=INK, markerfacecolor="white", markersize=7,
+                      label=None if y else "paper")
+            text += f", paper {100 * one.paper:+.1f}"
+        said.append(text)
+    axes.axvline(0, color=MUTED, linewidth=1)
+    axes.set(yticks=range(len(differences)), yticklabels=[f"{d.name}, {d.cls}" for d in differences],
+             ylim=(len(differences) - 0.5, -0.5), xlabel="difference of AP (percentage points)")
+    axes.grid(axis="y", visible=False)
+    figure.legend(loc="outside upper left", ncols=2)
+    figure.alt = "Differences of AP. " + "; ".join(said) + "."
     return figure

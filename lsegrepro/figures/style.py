@@ -6,7 +6,6 @@ state is kept between figures.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import html
@@ -23,6 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ..errors import LsegreproError
+from ..files import data_uri
 from ..views import CEILING
 
 LOSS_FLOOR = -math.log(CEILING)
@@ -44,9 +44,6 @@ MODEL_STYLE = {
     "max1": (VERMILLION, "s"), "LSE1": (BLUE, "o"), "max2": (PURPLE, "D"), "LSE2": (GREEN, "^"),
 }
 """Colour and marker of each model of Table 2; use `model_style` for a name that may be another."""
-
-TINT = (0, 200, 83)
-"""The green of the paper's overlays, RGB."""
 
 _STYLE = {
     # Text stays text in SVG. Verdana is as wide as DejaVu, for readers who lack it.
@@ -139,11 +136,6 @@ class Html:
 
     def __repr__(self) -> str:
         return self.text
-
-
-def data_uri(kind: str, content: bytes) -> str:
-    """Bytes as an address that needs no file: ``data:image/png;base64,...``."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def show(figure: Figure, alt: str | None = None, caption: str | None = None, name: str = "") -> Html:

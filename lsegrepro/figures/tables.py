@@ -4,45 +4,20 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .. import paper
+from ..comparison import Row
 from ..errors import LsegreproError
-from ..evaluation import Interval
 from .style import INK, RULE, WIDTH, Html, model_style, styled
 
 METRICS = {"foreground": "foreground", "background": "background", "ap": "AP"}
-"""Columns of Table 2: field of `Row` (and of `paper.Row`) to heading."""
+"""Columns of Table 2: field of `comparison.Row` (and of `paper.Row`) to heading."""
 
 NOT_RUN = "not run in this profile"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One class of one row of our Table 2, in fractions.
-
-    Attributes
-    ----------
-    model : str
-        A model of the paper's table, or any other name (a baseline).
-    cls : str
-    foreground, background, ap : Interval or None
-        Pixel accuracies and AP; None if there is no such number. An interval whose ends are nan
-        is left out, for a number that has none.
-    theta : float, optional
-        What the numbers were measured at.
-    """
-
-    model: str
-    cls: str
-    foreground: Interval | None
-    background: Interval | None
-    ap: Interval | None
-    theta: float | None = None
 
 
 def _by_place(rows: Sequence[Row]) -> dict[tuple[str, str], Row]:

@@ -17,6 +17,7 @@ from ..comparison import (
     LSE_OR_MAX,
     SMALL_OR_LARGE,
     Difference,
+    Row,
     baseline_differences,
     baselines,
     centred_box,
@@ -27,7 +28,6 @@ from ..comparison import (
     three_way_counts,
 )
 from ..evaluation import Interval
-from ..figures.tables import Row
 from ..results import Cell, coverage, estimate_all, result
 from ..run import Run
 
