@@ -230,7 +230,8 @@ def test_evidence_needs_neither_torch_nor_the_books_packages(theirs):
     """The whole command, with everything hidden but numpy, matplotlib and what they need."""
     code = """
 import sys
-for name in ("torch", "matplotlib", "papermill", "nbclient", "snakemake", "jupyter_book", "IPython", "skimage", "safetensors"):
+for name in ("torch", "matplotlib", "papermill", "nbclient", "snakemake", "jupyter_book", "IPython", "skimage",
+             "safetensors"):
     sys.modules[name] = None
 from lsegrepro.cli import main
 sys.exit(main(["verify", "--depth", "evidence", "--profile", "tiny.toml", "--run", "run"]))
