@@ -155,7 +155,7 @@ class Run:
         if round not in (1, 2):
             raise LsegreproError(f"round must be 1 or 2, got {round}")
         if seed < 0:
-            raise LsegreproError(f"seed must be at least 0, got {seed}")
+            raise LsegreproError(f"training.seed must be in [0, 2^63), got {seed}")
         return f"{model}-{cls}-round{round}-seed{seed}"
 
     def path(self, kind: str, *parts: str, suffix: str) -> Path:

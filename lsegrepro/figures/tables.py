@@ -68,6 +68,7 @@ def table_2_html(rows: Sequence[Row], caption: str, level: float = 0.95) -> Html
 
     Examples
     --------
+    >>> from lsegrepro.evaluation import Interval
     >>> table_2_html([Row("LSE1", "cat", None, None, Interval(0.3, 0.25, 0.35))], "Ours.").text
     'Ours. LSE1 cat AP: paper 34.36 %, here 30.0 %.'
     """
