@@ -70,7 +70,7 @@ def way(run: Run, model: str, cls: str, seed: int = 0) -> float:
 
 def sees(run: Run, model: str, cls: str, round: int = 2) -> Interval:
     """AP of a network less that of the centred box, the best answer that looks at no picture, paired."""
-    return evaluation.bootstrap_difference(seed_counts(run, model, cls, round), centred_box(run, cls).counts)
+    return _Known(run).difference(_network(model, cls, round), ("box", cls))
 
 
 def matched_theta(run: Run, model: str, cls: str, seed: int = 0) -> float:
@@ -108,7 +108,7 @@ class _Known:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.answers = cache(self._answers)
-        self.sees = cache(lambda model, cls: self.difference(network(model, cls), ("box", cls)))
+        self.sees = cache(lambda model, cls: self.difference(_network(model, cls), ("box", cls)))
 
     def _answers(self, answer: _Answer) -> np.ndarray:
         """Counts of each val image, (n, 4) or (s, n, 4)."""
@@ -174,7 +174,7 @@ class _Again(_Known):
         return evaluation.bootstrap_choices(self.answers(first), self.answers(second))
 
 
-def network(model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True) -> _Answer:
+def _network(model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True) -> _Answer:
     """The masks of a network, as `_Known` is asked for them."""
     return model, cls, round, at, smoothed
 
@@ -185,7 +185,7 @@ def _labels(known: _Known) -> list[Comparison]:
 
 def _pairs(known: _Known, pairs: tuple[tuple[str, str], ...]) -> list[Comparison]:
     return [
-        known.comparison(f"{a} − {b}", c, [a, b], partial(known.difference, network(a, c), network(b, c)),
+        known.comparison(f"{a} − {b}", c, [a, b], partial(known.difference, _network(a, c), _network(b, c)),
                          _printed(a, c, "ap") - _printed(b, c, "ap"))
         for c in paper.CLASSES for a, b in pairs
     ]  # fmt: skip
@@ -193,7 +193,7 @@ def _pairs(known: _Known, pairs: tuple[tuple[str, str], ...]) -> list[Comparison
 
 def _superpixels(known: _Known) -> list[Comparison]:
     return known.each("{}, smoothed − raw",
-                      lambda m, c: known.difference(network(m, c), network(m, c, smoothed=False)))
+                      lambda m, c: known.difference(_network(m, c), _network(m, c, smoothed=False)))
 
 
 def false_positive_rate(counts: np.ndarray) -> np.ndarray:
@@ -222,13 +222,13 @@ def _hard(known: _Known) -> list[Comparison]:
 
 
 def _hard_ap(known: _Known) -> list[Comparison]:
-    return known.each("{}, round 2 − round 1", lambda m, c: known.difference(network(m, c), network(m, c, 1)),
+    return known.each("{}, round 2 − round 1", lambda m, c: known.difference(_network(m, c), _network(m, c, 1)),
                       rounds=(1, 2))
 
 
 def _theta(known: _Known) -> list[Comparison]:
     return known.each("{}, best θ on val − the paper's θ",
-                      lambda m, c: known.difference(network(m, c, at="oracle"), network(m, c, at="paper")))
+                      lambda m, c: known.difference(_network(m, c, at="oracle"), _network(m, c, at="paper")))
 
 
 def trivial_accuracy(cls: str) -> float:
@@ -252,7 +252,7 @@ def _classification(known: _Known) -> list[Comparison]:
 
 def _numbers(known: _Known, fields: dict[str, Statistic]) -> list[Comparison]:
     def off(model: str, cls: str, field: str) -> Interval:
-        here, there = known.value(network(model, cls), fields[field]), _printed(model, cls, field)
+        here, there = known.value(_network(model, cls), fields[field]), _printed(model, cls, field)
         return Interval(*(value - there for value in (here.value, here.low, here.high)))
 
     return [known.comparison(f"{m}, {field}", c, [m], partial(off, m, c, field)) for m, c in _BOTH for field in fields]
