@@ -88,6 +88,9 @@ def begin(name: str, folder: Path) -> int:
 
         training.LOG_EVERY, training.CHECKPOINT_SECONDS, mining.BLOCK = 8, -1, 1  # as often as can be
         code = cli.main(words(name))
+    except KeyboardInterrupt:  # before the command began, or after it: Python itself would end by the signal
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     finally:
         os._exit(code)
 
