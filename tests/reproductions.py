@@ -72,12 +72,7 @@ def start(folder: Path, run: str = "run", *words: str, output=None) -> subproces
 
 def living(folder: Path) -> list[int]:
     """Processes that work for a reproduction in `folder`."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):  # it ended meanwhile, or is not ours
-            if f"{MARK}={folder}\0".encode() in entry.read_bytes():
-                found.append(int(entry.parent.name))
-    return found
+    return kills.processes_of(f"{MARK}={folder}\0")
 
 
 def results(folder: Path, run: str = "run") -> dict[str, bytes]:

@@ -1,6 +1,5 @@
 """Prepared shards: what is in the tars, against tarfile and the set they were made of; kills, defects, refusals."""
 
-import contextlib
 import io
 import json
 import os
@@ -18,6 +17,7 @@ import pytest
 from conftest import ROOT, SyntheticWeak, file_size_limit, one_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kills import processes_of
 from PIL import Image
 
 from lsegrepro import LsegreproError, cli, paper
@@ -244,16 +244,6 @@ class Slow(SyntheticWeak):
         return np.asarray(smooth(index, 300, 300))
 
 
-def processes_of(script: Path) -> list[int]:
-    """Processes that have the script's name in their environment; on Linux alone."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):  # it ended meanwhile, or is not ours
-            if str(script).encode() in entry.read_bytes():
-                found.append(int(entry.parent.name))
-    return found
-
-
 @pytest.mark.fault("kills", tried="SIGKILL of data prepare, alone and with two workers",
                    survived="whole shards are kept, no worker stays, the same bytes")
 @pytest.mark.parametrize("workers, kills", [(1, 2), (2, 1)])
@@ -279,7 +269,7 @@ def test_a_killed_preparation_goes_on(tmp_path, workers, kills):
         shards.open_indexed(out)
     one_line(error, out, "not finished")
     give_up = time.monotonic() + 20
-    while processes_of(script):
+    while processes_of(str(script)):
         assert time.monotonic() < give_up, "a worker outlived its parent"
         time.sleep(0.05)
     kept = {tar: tar.stat().st_mtime_ns for tar in out.glob("0*.tar") if tar.with_suffix(".json").is_file()}

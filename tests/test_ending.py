@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, TINY
+from kills import processes_of
 
 from lsegrepro import cli, ending
 from lsegrepro.run import Run
@@ -49,18 +50,6 @@ run_group([sys.executable, "-c", inner])
 """
 
 
-def of_group(mark: str) -> list[int]:
-    """Processes whose environment holds `mark`."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if mark.encode() in entry.read_bytes():
-                found.append(int(entry.parent.name))
-        except OSError:  # it ended meanwhile, or is not ours
-            pass
-    return found
-
-
 def until(true: Callable[[], bool], otherwise: str) -> None:
     give_up = time.monotonic() + 30
     while not true():
@@ -77,10 +66,10 @@ def test_a_group_ends_with_the_process_that_started_it(tmp_path, number):
     first = subprocess.Popen([sys.executable, "-c", GROUP], cwd=ROOT, stdout=subprocess.PIPE, text=True,
                              stderr=subprocess.PIPE, env=os.environ | dict([mark.split("=")]))
     assert first.stdout.readline() == "up\n"
-    until(lambda: len(of_group(mark)) >= 4, "the group was never whole")  # a new program shows its environment late
+    until(lambda: len(processes_of(mark)) >= 4, "the group was never whole")  # a new program shows its environment late
     first.send_signal(number)
     first.wait(60)
-    until(lambda: not of_group(mark), "a process outlived the one it worked for")
+    until(lambda: not processes_of(mark), "a process outlived the one it worked for")
 
 
 def test_a_group_gives_the_exit_code_of_its_command():
