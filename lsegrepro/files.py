@@ -193,11 +193,13 @@ def remove_leftovers(folder: str | Path, name: str = "") -> None:
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write `value` as indented JSON with a final newline, atomically."""
+    """Write `value` as indented JSON with a final newline, atomically; a list of plain values takes one line."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # No string of JSON holds a line's end, so these brackets are lists, and their spaces are indentation.
+    text = re.sub(r"\[\n *([^][{}]*?)\n *\]", lambda found: "[" + re.sub(r"\n *", " ", found[1]) + "]", text)
     with atomic(path) as temporary:
         # A file's name may be no UTF-8; written with a backslash it is what JSON writes, and reads, for it.
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8",
-                             errors="backslashreplace")
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def read_json(path: str | Path) -> dict:

@@ -89,6 +89,14 @@ def test_json_round_trip(tmp_path_factory, value):
     assert path.read_text(encoding="utf-8").endswith("}\n")
 
 
+def test_a_list_of_plain_values_takes_one_line(tmp_path):
+    value = {"rows": [[1, 2], [3, 4]], "none": [], "names": ["a, [", "b\n  ]"], "curve": [{"x": [0.5, None]}]}
+    files.write_json(tmp_path / "a.json", value)
+    assert files.read_json(tmp_path / "a.json") == value
+    lines = [line.strip() for line in (tmp_path / "a.json").read_text().splitlines()]
+    assert "[1, 2]," in lines and '"x": [0.5, null]' in lines and '"none": [],' in lines
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"3", b"\xff\xfe", b"{'a': 1}"])
 def test_json_that_is_no_object_is_refused(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
