@@ -61,6 +61,26 @@ def percent(value: float, digits: int = 1) -> str:
     return "–" if np.isnan(value) else f"{100 * value:.{digits}f} %"
 
 
+def bounded(share: float) -> str:
+    """A part that may be none, as a sentence names it.
+
+    >>> bounded(0.0), bounded(0.004), bounded(0.12)
+    ('none', 'less than 1 %', 'at most 12 %')
+    """
+    return "none" if share == 0 else "less than 1 %" if share < 0.01 else f"at most {percent(share, 0)}"
+
+
+def power(value: float, digits: int = 0) -> str:
+    """A number of whatever size by its power of ten.
+
+    >>> power(3.2e-8), power(0.0), power(12.5, 1)
+    ('3·10⁻⁸', '0', '1.2·10¹')
+    """
+    figures, exponent = f"{value:.{digits}e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{figures}·10{raised}" if value else "0"
+
+
 def span(values: Sequence[float], said: Callable[[float], str] = percent) -> str:
     """The least and the largest of some numbers, each as `said` spells it; one where both read alike.
 

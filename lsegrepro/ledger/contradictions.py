@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .. import evaluation, facts, paper
-from ..pages import percent
+from ..pages import bounded, percent
 from ..results import coverage
 from ..run import Run
 
@@ -56,10 +56,9 @@ def initial(run: Run) -> str:
     found = facts.first_steps(run)["initial"]
     least, most = min(found["literal"]["saturated"].values()), max(found["torch7"]["saturated"].values())
     dead = sum(v < 1e-6 for v in found["literal"]["gradients"])
-    little = "none" if most == 0 else "less than 1 %" if most < 0.01 else f"at most {percent(most, 0)}"
     return (f"To the letter at least {percent(least, 0)} of every layer's outputs lie beyond ±0.99 before any "
             f"training, and {dead} of {len(found['literal']['gradients'])} images leave the first layer without a "
-            f"gradient; with Torch7's weights {little} lie beyond it.")
+            f"gradient; with Torch7's weights {bounded(most)} lie beyond it.")
 
 
 def implied_share(row: paper.Row) -> tuple[float, float]:
