@@ -161,13 +161,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str,
 
 
 def _numbers(column: Sequence[str]) -> bool:
-    """Whether the cells of a column that say something are numbers, with what is written about them, and not digests.
+    """Whether the cells of a column that say something are numbers, with what is written about them, no digests or lists.
 
     >>> _numbers(["12.5 [9.1, 16.0]", "", "–"]), _numbers(["0.5 chance of it", "none"]), _numbers(["3cde0ffdf497"])
     (True, False, False)
+    >>> _numbers(["2 of 4 for, 1 against"])
+    False
     """
+    other = re.compile(r"[0-9a-f]{8,}|.*, .*")
     said = [text for text in column if text]
-    return bool(said) and all(text[0] in "0123456789+-−–[<" and not re.fullmatch("[0-9a-f]{8,}", text) for text in said)
+    return bool(said) and all(
+        text[0] in "0123456789+-−–[<" and not other.fullmatch(re.sub(r"\[.*?\]", "", text)) for text in said)
 
 
 def unbroken(text: str) -> str:
