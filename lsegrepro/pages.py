@@ -161,12 +161,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str,
 
 
 def _numbers(column: Sequence[str]) -> bool:
-    """Whether the cells of a column that say something are numbers, with what is written about them, no digests or lists.
+    """Whether the cells of a column that say something are numbers, with what is written about them.
 
-    >>> _numbers(["12.5 [9.1, 16.0]", "", "–"]), _numbers(["0.5 chance of it", "none"]), _numbers(["3cde0ffdf497"])
-    (True, False, False)
-    >>> _numbers(["2 of 4 for, 1 against"])
-    False
+    Digests are none, and neither are lists.
+
+    >>> _numbers(["12.5 [9.1, 16.0]", "", "–"]), _numbers(["0.5 chance of it", "none"])
+    (True, False)
+    >>> _numbers(["3cde0ffdf497"]), _numbers(["2 of 4 for, 1 against"])
+    (False, False)
     """
     other = re.compile(r"[0-9a-f]{8,}|.*, .*")
     said = [text for text in column if text]
