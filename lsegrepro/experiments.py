@@ -9,6 +9,7 @@ alone, which a page reads without torch, photographs or the weights.
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import evaluation, facts
+from .arguments import parse_aggregation
 from .data.index import LABELS, label_codes
 from .errors import LsegreproError
 from .evaluation.counts import class_totals, complete
@@ -243,13 +245,25 @@ class Group:
         return float(np.mean([one.final.get(key, np.nan) for one in self.found]))
 
 
+def temperature(group: Group) -> float:
+    """The r of a network's aggregation: 0 for the mean, 1 for the paper's log-sum-exp, infinity for the maximum.
+
+    >>> [temperature(Group(name, "LSE1", "cat", ())) for name in ("mean", "tempered-4", "")]
+    [0.0, 4.0, 1.0]
+    """
+    changes = _listed()[group.name].changes.get("training", {}) if group.name else {}
+    kind, r = parse_aggregation(changes.get("aggregation", "max" if group.model.startswith("max") else "lse"))
+    return {"mean": 0.0, "lse": 1.0, "max": math.inf}.get(kind, r)
+
+
 def groups(run: Run, question: str) -> tuple[list[Group], list[str]]:
     """Everything that is known of one question.
 
     Returns
     -------
     list of Group
-        First the networks that nothing was changed in, then those of each experiment that was done.
+        First the networks that nothing was changed in, then those of each experiment that was done; of the
+        question of temperature, in the order of r.
     list of str
         Experiments of the question that were not done, or not for every class.
     """
@@ -274,6 +288,8 @@ def groups(run: Run, question: str) -> tuple[list[Group], list[str]]:
                 names = [run.name(model, cls, each.round, seed) for seed in varied.seeds]
                 if all(name in done for name in names):
                     rows.append(Group(each.name, model, cls, tuple(done[name] for name in names)))
+    if question == "temperature":
+        rows.sort(key=temperature)
     return rows, missing
 
 

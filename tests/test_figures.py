@@ -20,6 +20,7 @@ from lsegrepro.evaluation import Interval
 from lsegrepro.figures import charts, sweep, tables
 from lsegrepro.figures import style as display
 from lsegrepro.figures.effects import effects
+from lsegrepro.figures.temperature import temperature_curve
 
 
 @pytest.fixture(autouse=True)
@@ -417,6 +418,21 @@ def test_no_torch_behind_a_figure():
         "assert 'matplotlib.pyplot' not in sys.modules and 'ipywidgets' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_curve_over_r_goes_from_the_mean_to_the_maximum():
+    points = {np.inf: Interval(0.08, 0.07, 0.1), 0.0: Interval(0.12, 0.11, 0.13), 1.0: Interval(0.13, 0.12, 0.15)}
+    figure = temperature_curve({"cat": points, "dog": {0.25: Interval(0.1, 0.1, 0.1)}}, {"cat": -0.01, "dog": 0.01})
+    cat, dog = figure.axes
+    assert [label.get_text() for label in cat.get_xticklabels()] == ["0\nmean", "1\nLSE", "∞\nmax"]
+    assert [label.get_text() for label in dog.get_xticklabels()] == ["1/4"]
+    assert cat.lines[0].get_ydata() == pytest.approx([12, 13, 8])
+    (band,), none = cat.patches, dog.patches  # of dogs there is nothing to lay it about
+    assert not none and band.get_extents().transformed(cat.transData.inverted()).intervaly == pytest.approx([12, 14])
+    assert "13.0 [12.0, 15.0] at 1 (LSE), 8.0 [7.0, 10.0] at ∞ (max). dog:" in figure.alt
+    for none in ({}, {"cat": {}}):
+        with pytest.raises(LsegreproError, match="for each class"):
+            temperature_curve(none, {})
 
 
 def test_effects_stand_in_a_panel_of_their_class_beside_what_chance_does():
