@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, run_page
 
-from lsegrepro import ledger, paper
+from lsegrepro import experiments, ledger, paper
 from lsegrepro.files import read_json
 from lsegrepro.ledger.contradictions import agreeing, implied_share
 from lsegrepro.npz import read_arrays
@@ -84,6 +84,10 @@ def test_the_published_run_says_what_its_cards_say():
     names = read_arrays(ROOT / "published" / "negatives" / "LSE1-cat-seed0.npz", ("names",))["names"]
     voc = sum("voc" in name for name in names.tolist())
     assert f"{voc} of the {len(names)} images are photographs of VOC" in said["mining"]
+    name = run.name("LSE1", "cat", 1, 0)
+    for key, experiment in (("rate", "literal-settings"), ("init", "literal-initialisation"), ("jitter", "no-jitter")):
+        less = experiments.found(run, experiment)[name].ap - experiments.found(run, "unchanged")[name].ap
+        assert f": {100 * less:.1f} [" in said[key] and "points of AP (LSE1, cat)" in said[key]
 
 
 def test_counts_of_pixels_are_those_of_the_masks(run, said):

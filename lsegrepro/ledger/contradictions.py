@@ -10,14 +10,16 @@ from .. import evaluation, facts, paper
 from ..pages import bounded, percent
 from ..results import coverage
 from ..run import Run
+from .silences import experiment
 
 
 def widths(run: Run) -> str:
-    """Parameters of the widths that Table 1 prints, and of those that give its count."""
+    """Parameters of the widths that Table 1 prints, and of those that give its count, and what the printed ones do."""
     printed, other = paper.ARCHITECTURES["LSE2-40-80"], paper.ARCHITECTURES["LSE2"]
     lse1 = paper.ARCHITECTURES["LSE1"]
     return (f"40-80 has {printed.parameters:,} parameters and 50-100 has {other.parameters:,}; "
-            f"{other.printed_parameters:,} are printed. For LSE1 the count, {lse1.parameters:,}, is the one printed.")
+            f"{other.printed_parameters:,} are printed. For LSE1 the count, {lse1.parameters:,}, is the one printed."
+            + experiment(run, "width-40-80", "With 40-80"))
 
 
 def stride(run: Run) -> str:
@@ -52,13 +54,14 @@ def counts(run: Run) -> str:
 
 
 def initial(run: Run) -> str:
-    """Saturation before any training."""
+    """Saturation before any training, and what comes of it."""
     found = facts.first_steps(run)["initial"]
     least, most = min(found["literal"]["saturated"].values()), max(found["torch7"]["saturated"].values())
     dead = sum(v < 1e-6 for v in found["literal"]["gradients"])
     return (f"To the letter at least {percent(least, 0)} of every layer's outputs lie beyond ±0.99 before any "
             f"training, and {dead} of {len(found['literal']['gradients'])} images leave the first layer without a "
-            f"gradient; with Torch7's weights {bounded(most)} lie beyond it.")
+            f"gradient; with Torch7's weights {bounded(most)} lie beyond it."
+            + experiment(run, "literal-initialisation", "Trained from the letter"))
 
 
 def implied_share(row: paper.Row) -> tuple[float, float]:

@@ -97,7 +97,7 @@ def jitter(run: Run) -> str:
     return (f"This run flips with a chance of {a.flip:g}, turns by up to {a.rotation:g}°, scales by up to "
             f"{a.scaling:g}, shifts brightness by up to {a.brightness:g} of the range [−1, 1], and changes contrast "
             f"by up to {a.contrast:g}."
-            + _experiment(run, "no-jitter", "Without any of it"))
+            + experiment(run, "no-jitter", "Without any of it"))
 
 
 def of_source(source: str, name: str) -> bool:
@@ -189,7 +189,7 @@ def scale(run: Run) -> str:
     short = run.regions("val").sizes.min(axis=1)
     return (f"The short side of the val images is {np.median(short):.0f} pixels in the median, "
             f"{np.median(short) / 300:.2f} times that "
-            "of training." + _experiment(run, "native-scale", "At their own size"))
+            "of training." + experiment(run, "native-scale", "At their own size"))
 
 
 def tie(run: Run) -> str:
@@ -216,7 +216,7 @@ def classification(run: Run) -> str:
             + "; ".join(f"{between(c.effect)} points of accuracy ({c.cls})" for c in found) + ".")
 
 
-def _experiment(run: Run, name: str, said: str) -> str:
+def experiment(run: Run, name: str, said: str) -> str:
     """What an experiment adds, for the classes that it was done for."""
     groups, _ = experiments.groups(run, experiments.experiments(run.profile)[name].question)
     own = {(g.model, g.cls): g for g in groups if not g.name and g.counts is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import facts, paper
 from ..pages import percent
 from ..run import Run
-from .silences import cards, of_source
+from .silences import cards, experiment, of_source
 
 
 def photographs(run: Run) -> str:
@@ -23,11 +23,12 @@ def photographs(run: Run) -> str:
 
 
 def rate(run: Run) -> str:
-    """The rates in the cards, beside the paper's."""
+    """The rates in the cards, beside the paper's, and what the paper's does."""
     found = sorted({card["arguments"]["rate"] for card in cards(run)})
     return ("The networks of this run were trained at "
             + " or ".join("the paper's" if rate == paper.LEARNING_RATE else
-                          f"{rate:g}, {rate / paper.LEARNING_RATE:g} times the paper's" for rate in found) + ".")
+                          f"{rate:g}, {rate / paper.LEARNING_RATE:g} times the paper's" for rate in found) + "."
+            + experiment(run, "literal-settings", f"At {paper.LEARNING_RATE:g}, one image a step"))
 
 
 def hard(run: Run) -> str:
