@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from . import evaluation, facts
+from . import evaluation, facts, paper
 from .arguments import parse_aggregation
 from .data.index import LABELS, label_codes
 from .errors import LsegreproError
@@ -252,7 +252,7 @@ def temperature(group: Group) -> float:
     [0.0, 4.0, 1.0]
     """
     changes = _listed()[group.name].changes.get("training", {}) if group.name else {}
-    kind, r = parse_aggregation(changes.get("aggregation", "max" if group.model.startswith("max") else "lse"))
+    kind, r = parse_aggregation(changes.get("aggregation", paper.MODELS[group.model][1]))
     return {"mean": 0.0, "lse": 1.0, "max": math.inf}.get(kind, r)
 
 
