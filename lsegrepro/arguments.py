@@ -104,6 +104,14 @@ class Training:
     rate : float
         The paper's lambda, the step taken for one image. A step on the mean loss of a
         batch uses rate * batch (linear scaling rule).
+    decay_after : int
+        From so many images on the rate falls as 1/sqrt(images seen); 0, as in the paper, never.
+    cooldown : int
+        Over so many images at the end the rate falls linearly to 0; 0 in the paper. Until it begins, a training
+        is the same whatever its length, so that several can branch off one checkpoint.
+    average : float
+        The network is the mean of the weights over about this share of the images seen so far, in [0, 1): averaging
+        with polynomial decay (Shamir and Zhang, 2013), which leaves SGD itself as it is. 0 takes the last weights.
     momentum : float
         0 in the paper; anything else is a departure.
     seed : int
@@ -115,9 +123,13 @@ class Training:
     initialisation : {"torch7", "literal"}
     output : {"tanh", "linear"}
         Whether a tanh bounds the scores of the last layer, as in equation (2).
-    negatives : {"others", "background"}
-        Which images hold y = 2: every image without the class (one-vs-all, Section 3.2),
-        or those with neither class (Section 3.1).
+    negatives : {"paper", "others", "background"}
+        Which images hold y = 2. ``"paper"``: the other class as often as in the paper's pool, `paper.other_class_share`,
+        and backgrounds else. ``"others"``: uniform over every image without the class, however many of each kind
+        there are. ``"background"``: those with neither class (Section 3.1).
+    sources : {"uniform", "balanced"}
+        Inside a label, every photograph has the same chance, or every source (of ``index.csv``) as nearly as no
+        photograph comes more than twice as often as with the same chance for all.
     precision : {"float32", "bfloat16"}
         Arithmetic of the forward and backward passes; float32 on a device that has no bfloat16, and the card says
         so. Weights are always float32.
@@ -133,13 +145,17 @@ class Training:
     samples: int = 100_000
     batch: int = 16
     rate: float = paper.LEARNING_RATE
+    decay_after: int = 0
+    cooldown: int = 0
+    average: float = 0.0
     momentum: float = 0.0
     seed: int = 0
     aggregation: str | None = None
     architecture: str | None = None
     initialisation: str = "torch7"
     output: str = "tanh"
-    negatives: str = "others"
+    negatives: str = "paper"
+    sources: str = "uniform"
     precision: str = "float32"
     round: int = 1
     hard: float = 0.5
@@ -155,13 +171,17 @@ class Training:
         check("samples", self.samples >= 1, "at least 1")
         check("batch", 1 <= self.batch <= 65_536, "in [1, 65536]")
         check("rate", 0 < self.rate < 100, "in (0, 100)")
+        check("decay_after", self.decay_after >= 0, "at least 1, or 0 for never")
+        check("cooldown", 0 <= self.cooldown <= self.samples, "in [0, samples]")
+        check("average", 0 <= self.average < 1, "in [0, 1)")
         check("momentum", 0 <= self.momentum < 1, "in [0, 1)")
         check("seed", 0 <= self.seed < 2**63, "in [0, 2^63)")
         check("architecture", self.architecture in (None, *paper.ARCHITECTURES),
               f"one of {', '.join(paper.ARCHITECTURES)}")
         check("initialisation", self.initialisation in ("torch7", "literal"), "torch7 or literal")
         check("output", self.output in OUTPUTS, " or ".join(OUTPUTS))
-        check("negatives", self.negatives in ("others", "background"), "others or background")
+        check("negatives", self.negatives in ("paper", "others", "background"), "paper, others or background")
+        check("sources", self.sources in ("uniform", "balanced"), "uniform or balanced")
         check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         check("round", self.round in (1, 2), "1 or 2")
         check("hard", 0 <= self.hard <= 1, "in [0, 1]")
@@ -193,8 +213,27 @@ class Training:
         """SGD steps: samples / batch, rounded up."""
         return -(-self.samples // self.batch)
 
+    @property
+    def constant_steps(self) -> int:
+        """Steps before the cooldown begins."""
+        return self.steps - -(-self.cooldown // self.batch)
 
-LATER = {"output": "tanh"}
+    def rate_at(self, step: int) -> float:
+        """The rate for one image at a step, counted from 0.
+
+        >>> args = Training(samples=8, batch=1, rate=0.1, cooldown=4)
+        >>> [round(args.rate_at(step), 3) for step in range(8)]
+        [0.1, 0.1, 0.1, 0.1, 0.1, 0.075, 0.05, 0.025]
+        """
+        rate, seen = self.rate, step * self.batch
+        if self.decay_after and seen > self.decay_after:
+            rate *= math.sqrt(self.decay_after / seen)
+        if step >= self.constant_steps:
+            rate *= (self.steps - step) / (self.steps - self.constant_steps)
+        return rate
+
+
+LATER = {"output": "tanh", "sources": "uniform", "decay_after": 0, "cooldown": 0, "average": 0.0}
 """Arguments that the first cards do not have, and what those trainings used."""
 
 

@@ -32,14 +32,29 @@ class State:
         Step of the last row of the curve.
     seconds : float
         Time spent before this process.
+    average : PatchNet or None
+        The mean of the weights, where the training takes one.
     """
 
     net: model.PatchNet
     optimiser: torch.optim.SGD
     running: torch.Tensor
+    average: model.PatchNet | None = None
     step: int = 0
     since: int = 0
     seconds: float = 0.0
+
+    @property
+    def network(self) -> model.PatchNet:
+        """The network that this training stands for: the averaged weights, or the last ones."""
+        return self.average or self.net
+
+    @torch.no_grad()
+    def update_average(self, share: float) -> None:
+        """Take the weights of this step into the mean, which reaches over a share of the steps so far."""
+        if self.average is not None:
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()),
+                                 min(1.0, 1 / (share * self.step)))
 
     def save(self, path: Path, identity: dict, seconds: float) -> None:
         """Write a checkpoint, atomically."""
@@ -48,6 +63,8 @@ class State:
             buffer = self.optimiser.state[parameter].get("momentum_buffer")
             if buffer is not None:
                 tensors[f"momentum.{name}"] = buffer
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         said = {"identity": to_json(identity), "step": str(self.step), "since": str(self.since),
                 "seconds": f"{seconds:.3f}"}
         save_tensors(path, tensors, said | {"digest": _digest(tensors, said)})
@@ -67,11 +84,13 @@ class State:
             raise LsegreproError(f"{path} is not a checkpoint of this program; delete it and run again") from error
         if digest != _digest(tensors, metadata):
             raise LsegreproError(f"{path} was altered or is damaged: delete it and run again")
-        require_same(identity, found, path)
+        require_same(*_trajectories(identity, found, step), path)
         self._check(tensors, path)
         with torch.no_grad():
             for name, parameter in self.net.named_parameters():
                 parameter.copy_(tensors[name])
+                if self.average is not None:
+                    self.average.get_parameter(name).copy_(tensors[f"average.{name}"])
                 buffer = tensors.get(f"momentum.{name}")
                 if buffer is not None:
                     # The buffer takes the parameter's memory layout, as in an uninterrupted run.
@@ -83,13 +102,29 @@ class State:
     def _check(self, tensors: dict[str, torch.Tensor], path: Path) -> None:
         """Refuse tensors that are not those of this network, or not all finite numbers."""
         wanted = {name: tuple(parameter.shape) for name, parameter in self.net.named_parameters()}
-        optional = {"running": (), **{f"momentum.{name}": shape for name, shape in wanted.items()}}
+        if self.average is not None:
+            wanted |= {f"average.{name}": shape for name, shape in wanted.items()}
+        optional = {"running": (), **{f"momentum.{name}": tuple(parameter.shape)
+                                      for name, parameter in self.net.named_parameters()}}
         for name, shape in {**wanted, **{key: optional[key] for key in optional.keys() & tensors.keys()}}.items():
             tensor = tensors.get(name)
             if tensor is None or tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
                 raise LsegreproError(f"{path} is not a checkpoint of this network ({name}); delete it and run again")
             if not tensor.isfinite().all():
                 raise LsegreproError(f"{path}: {name} holds values that are not finite; delete it and run again")
+
+
+def _trajectories(wanted: dict, found: dict, step: int) -> tuple[dict, dict]:
+    """What two trainings must share so that one goes on from the other's checkpoint.
+
+    Up to the cooldown a training does not depend on its length: then that and the cooldown may differ.
+    """
+    def without_end(identity: dict) -> dict:
+        arguments = dict(identity["arguments"])
+        samples, cooldown = arguments.pop("samples"), arguments.pop("cooldown", 0)
+        return {**identity, "arguments": arguments} if step * arguments["batch"] <= samples - cooldown else identity
+
+    return without_end(wanted), without_end(found)
 
 
 def _digest(tensors: dict[str, torch.Tensor], said: dict[str, str]) -> str:

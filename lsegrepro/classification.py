@@ -70,12 +70,3 @@ def weak_scores(
     return torch.cat(
         [aggregate(patch_scores(net, images[i : i + batch], precision)) for i in range(0, len(images), batch)]
     )
-
-
-def balanced_accuracy(correct: np.ndarray, present: np.ndarray) -> float:
-    """Mean of the accuracies on images with and without the class.
-
-    >>> balanced_accuracy(np.array([True, False, True, True]), np.array([True, True, False, False]))
-    0.75
-    """
-    return float((correct[present].mean() + correct[~present].mean()) / 2)

@@ -152,6 +152,18 @@ SUPERVISED = {"cat": (53.5, 49.0), "dog": (42.2, 47.4)}
 TRAINING_IMAGES = {"cat": 37_345, "dog": 187_775, "background": 1_200_000}
 """ImageNet photographs (Section 3.1); the background count is "around 1.2M"."""
 
+
+
+def other_class_share(cls: str) -> float:
+    """Share of the images without a class that show the other class, in the paper's pool used whole.
+
+    >>> [round(other_class_share(cls), 3) for cls in CLASSES]
+    [0.135, 0.03]
+    """
+    others = sum(count for name, count in TRAINING_IMAGES.items() if name not in (cls, "background"))
+    return others / (others + TRAINING_IMAGES["background"])
+
+
 SUBCLASSES = {"cat": 30, "dog": 164}
 """Sub-classes of ImageNet below each class (Section 3.1)."""
 

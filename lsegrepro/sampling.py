@@ -104,7 +104,7 @@ class Decoded:
         self.digest = weak.digest
         self.description = weak.description
         self.resident = fits(len(self))
-        self._sides = lru_cache(lambda cls, negatives: sides(self.codes, cls, negatives))
+        self._sides = lru_cache(self._find_sides)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -119,9 +119,14 @@ class Decoded:
         """(n,) str: the label of each image, made anew at each call."""
         return np.array(LABELS)[self.codes]
 
-    def sides(self, cls: str, negatives: str) -> Sides:
+    def sides(self, cls: str, negatives: str, sources: str = "uniform") -> Sides:
         """Which images show the class and which do not, looked for once."""
-        return self._sides(cls, negatives)
+        return self._sides(cls, negatives, sources)
+
+    def _find_sides(self, cls: str, negatives: str, sources: str) -> Sides:
+        if sources == "uniform":
+            return sides(self.codes, cls, negatives)
+        return sides(self.codes, cls, negatives, np.asarray(getattr(self.weak, "sources", np.zeros(len(self)))))
 
     def batch(self, index: np.ndarray) -> Tensor:
         """Images by number: (B,) -> (B, 300, 300, 3) uint8 on the device."""
@@ -176,37 +181,75 @@ class Sides:
         (P,) int32, rising: images with the class.
     absent : ndarray
         (A,) int32, rising: images without it.
+    present_chance, absent_chance : ndarray, optional
+        (P,) and (A,) float64: chance that a draw of this kind is this image or one before it; without, all images
+        of the kind are as likely.
     """
 
     present: np.ndarray
     absent: np.ndarray
+    present_chance: np.ndarray | None = None
+    absent_chance: np.ndarray | None = None
 
 
-def sides(codes: np.ndarray, cls: str, negatives: str) -> Sides:
-    """Find the images with a class and without it.
+MOST_OFTEN = 2.0
+"""With balanced sources, how many times its uniform chance a photograph has at most."""
+
+
+def sides(codes: np.ndarray, cls: str, negatives: str, sources: np.ndarray | None = None) -> Sides:
+    """Find the images with a class and without it, and how often each is drawn.
 
     Parameters
     ----------
     codes : ndarray
         (n,) uint8, positions in `data.index.LABELS`.
-    negatives : {"others", "background"}
+    negatives : {"paper", "others", "background"}
         As in `arguments.Training`.
+    sources : ndarray, optional
+        (n,) source of each image: they are balanced inside each label.
 
     Raises
     ------
     LsegreproError
         If there is none of one kind.
 
-    >>> sides(np.array([0, 1, 2, 0], np.uint8), "cat", "background")
-    Sides(present=array([0, 3], dtype=int32), absent=array([2], dtype=int32))
+    >>> sides(np.array([0, 1, 2, 0], np.uint8), "cat", "background").present
+    array([0, 3], dtype=int32)
+    >>> sides(np.array([0, 1, 2, 2], np.uint8), "cat", "paper").absent_chance.round(3)
+    array([0.135, 0.568, 1.   ])
     """
-    code = LABELS.index(cls)
-    absent = codes == LABELS.index("background") if negatives == "background" else codes != code
-    found = Sides(*(np.flatnonzero(side).astype(np.int32) for side in (codes == code, absent)))
-    if not len(found.present) or not len(found.absent):
-        raise LsegreproError(f"training {cls} needs images with and without it: {len(found.present)} with, "
-                             f"{len(found.absent)} without")
-    return found
+    code, background = LABELS.index(cls), LABELS.index("background")
+    absent = codes == background if negatives == "background" else codes != code
+    present, absent = (np.flatnonzero(side).astype(np.int32) for side in (codes == code, absent))
+    if not len(present) or not len(absent):
+        raise LsegreproError(f"training {cls} needs images with and without it: {len(present)} with, "
+                             f"{len(absent)} without")
+    other = codes[absent] != background
+    if negatives == "paper" and (other.all() or not other.any()):
+        raise LsegreproError(f"training {cls} with negatives = 'paper' needs images of the other class and of the "
+                             "background: there are none of one kind; take negatives = 'others'")
+    if negatives != "paper" and sources is None:
+        return Sides(present, absent)
+    share = paper.other_class_share(cls) if negatives == "paper" else other.mean()
+    groups = [(present, 1.0), (absent[other], share), (absent[~other], 1 - share)]
+    chance = np.zeros(len(codes))
+    for group, total in groups:
+        chance[group] = total * _chances(len(group), None if sources is None else sources[group])
+    return Sides(present, absent, np.cumsum(chance[present]), np.cumsum(chance[absent]))
+
+
+def _chances(number: int, sources: np.ndarray | None) -> np.ndarray:
+    """Chance of each image of one label, (number,): uniform, or balanced over sources up to `MOST_OFTEN`."""
+    if sources is None or not number:
+        return np.full(number, 1 / max(number, 1))
+    _, source, count = np.unique(sources, return_inverse=True, return_counts=True)
+    share, most = np.zeros(len(count)), MOST_OFTEN * count / number
+    for _ in count:  # what a capped source cannot take goes to the others
+        open_ = share < most
+        share[open_] = np.minimum(most[open_], share[open_] + (1 - share.sum()) / open_.sum())
+        if share.sum() > 1 - 1e-12:
+            break
+    return (share / count)[source]
 
 
 def step_rng(seed: int, round: int, step: int) -> np.random.Generator:
@@ -246,12 +289,16 @@ def draw(rng: np.random.Generator, sides: Sides, batch: int) -> tuple[np.ndarray
     """
     target = rng.integers(0, 2, batch)
     pick = rng.random(batch)
-    index = np.where(
-        target == 0,
-        sides.present[(pick * len(sides.present)).astype(np.int64)],
-        sides.absent[(pick * len(sides.absent)).astype(np.int64)],
-    )
+    index = np.where(target == 0, _pick(sides.present, sides.present_chance, pick),
+                     _pick(sides.absent, sides.absent_chance, pick))
     return index, target
+
+
+def _pick(images: np.ndarray, chance: np.ndarray | None, pick: np.ndarray) -> np.ndarray:
+    """The images that uniform numbers in [0, 1) stand for."""
+    if chance is None:
+        return images[(pick * len(images)).astype(np.int64)]
+    return images[np.searchsorted(chance[:-1], pick * chance[-1], side="right")]
 
 
 def batches(
@@ -302,7 +349,7 @@ def batch_patches(
 def _draw_step(args: Training, step: int, data: Decoded) -> tuple[np.random.Generator, np.ndarray, np.ndarray]:
     """The first draws of a step, which images it sees, and the generator that goes on from there."""
     rng = step_rng(args.seed, args.round, step)
-    return rng, *draw(rng, data.sides(args.cls, args.negatives), args.batch)
+    return rng, *draw(rng, data.sides(args.cls, args.negatives, args.sources), args.batch)
 
 
 def _cut(

@@ -15,6 +15,7 @@ What is the same when a training is repeated:
 
 from __future__ import annotations
 
+import copy
 import json
 import platform
 import time
@@ -25,10 +26,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from . import __version__, model
+from . import __version__, model, paper
 from .arguments import Training
 from .checkpoints import State, require_same
-from .classification import autocast, balanced_accuracy, has_bfloat16, weak_scores
+from .classification import autocast, has_bfloat16, weak_scores
+from .data.index import LABELS
 from .distributed import Team, join
 from .errors import LsegreproError
 from .files import atomic, read_json, read_jsonl, remove_leftovers
@@ -62,6 +64,7 @@ def train(
     device: str | torch.device = "cpu",
     progress: bool = True,
     stop_after: int | None = None,
+    keep_checkpoint: bool = False,
 ) -> Path:
     """Train one network, or go on with it, or find it finished.
 
@@ -79,11 +82,13 @@ def train(
     heldout : Decoded, optional
         Images for the held-out rows of the curve; they never influence the weights.
     start : Weights, optional
-        Round 2 starts from these.
+        Where the training starts; round 2 needs those of round 1.
     hard : HardNegatives, optional
         Needed by round 2.
     stop_after : int, optional
         Stop (resumably) after this many steps of this call; for tests and time slices.
+    keep_checkpoint : bool
+        Leave the checkpoint of the end beside the weights, for a longer training to go on from.
 
     Returns
     -------
@@ -99,8 +104,8 @@ def train(
     out, device = Path(out), torch.device(device)
     if out.suffix != ".safetensors":
         raise LsegreproError(f"weights are written to a .safetensors file, not {out}")
-    if not (args.round == 2) == (hard is not None) == (start is not None):
-        raise LsegreproError("round 2 needs the weights of round 1 and hard negatives; round 1 takes neither")
+    if (args.round == 2) != (hard is not None) or (args.round == 2 and start is None):
+        raise LsegreproError("round 2 needs the weights of round 1 and hard negatives; round 1 takes no hard negatives")
     identity = identify(args, data, start, hard)
     if _finished(out, identity):
         return out
@@ -119,10 +124,12 @@ def train(
         net.to(device, memory_format=torch.channels_last)
         if device.type == "cpu":
             keep_freed_memory()
-        state = State(net, sgd(net, args), torch.zeros((), device=device))
+        state = State(net, sgd(net, args), torch.zeros((), device=device), copy.deepcopy(net) if args.average else None)
         state.restore(_checkpoint(out), identity)
         team.agree(state.step, device)
         done = _go_on(args, data, out, state, identity, team, heldout, hard, progress, stop_after)
+        if team.first and done == out and not keep_checkpoint:
+            _checkpoint(out).unlink(missing_ok=True)
         team.wait()  # for what the first writes
         return done
 
@@ -171,8 +178,9 @@ def _go_on(
     with tqdm(total=args.steps * args.batch, initial=first * args.batch, desc=label, unit="image",
               disable=not (progress and team.first), mininterval=1) as bar, closing(stream):
         for x, target in stream:  # (B*N, 3, sz, sz), (B,)
-            state.running += update(joint, state.optimiser, x, target, args)
+            state.running += update(joint, state.optimiser, x, target, args, state.step)
             state.step += 1
+            state.update_average(args.average)
             step = state.step
             bar.update(args.batch)
             if step % log_steps == 0 or step == args.steps:
@@ -183,7 +191,7 @@ def _go_on(
                 row = {"step": step, "samples": step * args.batch, "loss": mean,
                        "images_per_second": (step - max(state.since, first)) * args.batch / max(now - logged, 1e-9)}
                 if heldout is not None and (step % evaluate_steps < log_steps or step == args.steps) and team.first:
-                    row |= evaluate_weak(net, heldout, args)
+                    row |= evaluate_weak(state.network, heldout, args)
                 rows.append(row)
                 state.running.zero_()
                 state.since, logged = step, time.monotonic()
@@ -200,7 +208,7 @@ def _go_on(
     if team.first:
         device = device_name(state.running.device, args.precision)
         unreadable = data.unreadable | (heldout.unreadable if heldout is not None else {})
-        save_weights(out, net, {
+        save_weights(out, state.network, {
             **identity,
             "data": data.description,
             **({"unreadable": dict(sorted(unreadable.items()))} if unreadable else {}),
@@ -211,7 +219,6 @@ def _go_on(
             "versions": versions(),
             "final": rows[-1],
         })
-        checkpoint.unlink(missing_ok=True)
     return out
 
 
@@ -239,13 +246,14 @@ def arithmetic(device: torch.device) -> AbstractContextManager:
 
 
 def sgd(net: model.PatchNet, args: Training) -> torch.optim.SGD:
-    """The optimiser: plain SGD at a fixed rate, unless the arguments name a momentum."""
+    """The optimiser: plain SGD, unless the arguments name a momentum; `update` sets the rate of each step."""
     # One step on the mean loss of a batch at rate * batch moves as far as `batch` steps at rate.
     return torch.optim.SGD(net.parameters(), lr=args.rate * args.batch, momentum=args.momentum)
 
 
 def update(
-    net: torch.nn.Module, optimiser: torch.optim.SGD, x: torch.Tensor, target: torch.Tensor, args: Training
+    net: torch.nn.Module, optimiser: torch.optim.SGD, x: torch.Tensor, target: torch.Tensor, args: Training,
+    step: int = 0,
 ) -> torch.Tensor:
     """One step of SGD on a batch of `sampling.batch_patches`: equation (4) and its gradient.
 
@@ -257,12 +265,16 @@ def update(
         (B*N, 3, sz, sz) float32, the patches.
     target : Tensor
         (B,) int64: 0 class, 1 not.
+    step : int
+        Which step it is, counted from 0: the rate may depend on it.
 
     Returns
     -------
     Tensor
         The mean loss of the batch before the step, a scalar on the device.
     """
+    for group in optimiser.param_groups:
+        group["lr"] = args.rate_at(step) * args.batch
     with autocast(x.device, args.precision):
         scores = net(x)  # (B*N, 2)
     loss = model.loss(model.aggregation(args.aggregation_name)(scores.float().view(len(target), -1, 2)), target)
@@ -272,19 +284,44 @@ def update(
     return loss.detach()
 
 
-def evaluate_weak(net: model.PatchNet, heldout: Decoded, args: Training, limit: int = 256) -> dict[str, float]:
-    """Loss and balanced accuracy on at most `limit` held-out images of each label (with, without)."""
+def evaluate_weak(net: model.PatchNet, heldout: Decoded, args: Training, limit: int = 512) -> dict[str, float]:
+    """How well a network tells held-out images, at most `limit` of each label.
+
+    Returns
+    -------
+    dict
+        ``heldout_loss`` and ``heldout_accuracy`` (balanced) under the draw of the training; ``heldout_auc_background``
+        and ``heldout_auc_other``, the chance that an image of the class has a higher score than one of the background
+        or of the other class.
+    """
     sides = heldout.sides(args.cls, args.negatives)
-    present, absent = sides.present[:limit], sides.absent
-    absent = absent[np.linspace(0, len(absent) - 1, min(limit, len(absent))).astype(int)]  # of every kind
-    index = np.concatenate([present, absent])
-    scores = weak_scores(net, heldout.batch(index), args.aggregation_name, precision=args.precision)
-    target = torch.as_tensor((np.arange(len(index)) >= len(present)).astype(np.int64), device=scores.device)
-    correct = (scores.argmax(1) == target).cpu().numpy()
-    return {
-        "heldout_loss": model.loss(scores, target).item(),
-        "heldout_accuracy": balanced_accuracy(correct, np.arange(len(index)) < len(present)),
-    }
+    other = heldout.codes[sides.absent] != LABELS.index("background")
+    groups = [sides.present, sides.absent[other], sides.absent[~other]]
+    share = paper.other_class_share(args.cls) if args.negatives == "paper" else other.mean()
+    loss, right, margins = [], [], []
+    for group, present in zip(groups, (True, False, False), strict=True):
+        some = group[np.linspace(0, len(group) - 1, min(limit, len(group))).astype(int)]  # of every source
+        scores = (weak_scores(net, heldout.batch(some), args.aggregation_name, precision=args.precision)
+                  if len(some) else torch.zeros(0, 2)).cpu()
+        target = torch.full((len(some),), int(not present))
+        margins.append((scores[:, 0] - scores[:, 1]).double().numpy())
+        loss.append(model.loss(scores, target).item() if len(some) else 0.0)
+        right.append((scores.argmax(1) == target).double().mean().item() if len(some) else 0.0)
+    weights = np.array([1, share, 1 - share]) / 2
+    row = {"heldout_loss": float(weights @ loss), "heldout_accuracy": float(weights @ right)}
+    for name, negative in (("other", margins[1]), ("background", margins[2])):
+        if len(negative):
+            row[f"heldout_auc_{name}"] = auc(margins[0], negative)
+    return row
+
+
+def auc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that a positive's score is the higher; equal ones count half.
+
+    >>> auc(np.array([0.9, 0.5]), np.array([0.5, 0.1]))
+    0.875
+    """
+    return float((np.sign(positive[:, None] - negative).mean() + 1) / 2)
 
 
 def identify(args: Training, data: Decoded, start: Weights | None, hard: HardNegatives | None) -> dict:
