@@ -124,9 +124,9 @@ class Training:
     output : {"tanh", "linear"}
         Whether a tanh bounds the scores of the last layer, as in equation (2).
     negatives : {"paper", "others", "background"}
-        Which images hold y = 2. ``"paper"``: the other class as often as in the paper's pool, `paper.other_class_share`,
-        and backgrounds else. ``"others"``: uniform over every image without the class, however many of each kind
-        there are. ``"background"``: those with neither class (Section 3.1).
+        Which images hold y = 2. ``"paper"``: the other class as often as in the paper's pool
+        (`paper.other_class_share`), else backgrounds. ``"others"``: uniform over every image without
+        the class, however many of each kind there are. ``"background"``: those with neither class (Section 3.1).
     sources : {"uniform", "balanced"}
         Inside a label, every photograph has the same chance, or every source (of ``index.csv``) as nearly as no
         photograph comes more than twice as often as with the same chance for all.

@@ -60,14 +60,3 @@ def test_a_processor_without_bfloat16_computes_in_float32(tiny_net, decoded, mon
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     exact, asked = (classification.patch_scores(tiny_net, images, p) for p in ("float32", "bfloat16"))
     assert torch.equal(exact, asked)
-
-
-@pytest.mark.parametrize("correct, present, expected", [
-    ([1, 1, 1, 0], [1, 1, 1, 0], 0.5),  # all right where present, all wrong where not
-    ([1, 0, 1, 1], [1, 1, 0, 0], 0.75),
-    ([1] * 9 + [0], [0] * 9 + [1], 0.5),  # "no cat anywhere" is worth no more than chance
-    ([0, 0], [1, 0], 0.0),
-])
-def test_balanced_accuracy(correct, present, expected):
-    found = classification.balanced_accuracy(np.array(correct, bool), np.array(present, bool))
-    assert isinstance(found, float) and found == pytest.approx(expected)

@@ -139,9 +139,9 @@ def test_a_damaged_photograph_is_named_when_it_is_read(root):
 
 def test_real_folders(real_data):
     everything = WeakFolder(real_data / "weak", "all")
-    assert [everything.labels.count(label) for label in LABELS] == [2600, 2500, 2700]
-    assert set(everything.sources) == {"voc", "pets", "imagenet"}
+    assert [everything.labels.count(label) for label in LABELS] == [3254, 3102, 5838]
+    assert set(everything.sources) == {"voc", "voc07", "pets", "breeds", "animalpose", "imagenet", "houses", "clothes"}
     train, heldout = WeakFolder(real_data / "weak"), WeakFolder(real_data / "weak", "heldout")
-    assert len(train) + len(heldout) == 7800 and 1000 < len(heldout) < 1340
+    assert len(train) + len(heldout) == 12_194 and 1700 < len(heldout) < 1960
     for i in (0, len(train) // 2, len(train) - 1):
         assert train.image(i).shape == (300, 300, 3) and train.image(i).dtype == np.uint8

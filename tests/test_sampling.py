@@ -129,6 +129,35 @@ def test_draw_is_its_definition(codes, cls, negatives, seed, batch):
     assert found[1].dtype == np.int64
 
 
+@pytest.mark.parametrize("cls, other", [("cat", 1), ("dog", 0)])
+def test_the_other_class_is_drawn_as_often_as_in_the_papers_pool(cls, other):
+    sides = sampling.sides(CODES, cls, "paper")
+    index, target = sampling.draw(np.random.default_rng(0), sides, 40_000)
+    share = paper.other_class_share(cls)
+    assert abs((CODES[index[target == 1]] == other).mean() - share) < 5 * np.sqrt(share * (1 - share) / 20_000)
+    for kind in (index[target == 0], index[CODES[index] == other], index[CODES[index] == 2]):
+        assert abs(chi_square(np.unique(kind, return_counts=True)[1])) < 6  # uniform inside each
+
+
+def test_balanced_sources_are_drawn_equally_often_up_to_a_limit():
+    """Of 100 cats, sources of 60, 35 and 5: a third each, but no photograph more than twice as often as uniformly."""
+    codes = np.repeat(np.array([0, 1, 2], np.uint8), [100, 10, 10])
+    sources = np.repeat(["a", "b", "c", "a"], [60, 35, 5, 20])
+    index, target = sampling.draw(np.random.default_rng(0), sampling.sides(codes, "cat", "others", sources), 40_000)
+    share = [(sources[index[target == 0]] == name).mean() for name in "abc"]
+    assert share == pytest.approx([0.45, 0.45, 0.1], abs=0.02)
+    assert abs(chi_square(np.bincount(index[target == 1])[100:])) < 6  # one source: uniform
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=60))
+def test_chances_of_balanced_sources(sources):
+    chances = sampling._chances(len(sources), np.array(sources))
+    assert chances.sum() == pytest.approx(1) and chances.max() * len(sources) <= sampling.MOST_OFTEN + 1e-9
+    totals = {name: chances[np.array(sources) == name].sum() for name in set(sources)}
+    open_ = [t for name, t in totals.items() if t / sources.count(name) * len(sources) < sampling.MOST_OFTEN - 1e-9]
+    assert not open_ or max(open_) - min(open_) < 1e-9  # those that are not at the limit come equally often
+
+
 @pytest.mark.fault("numbers", "training images all with the class, all without it, or none", "refused with one line")
 @pytest.mark.parametrize("codes, negatives", [([1, 2], "others"), ([0], "others"), ([0, 1], "background"),
                                               ([], "others")])

@@ -200,15 +200,25 @@ def test_heldout_images_never_change_the_weights(decoded, tmp_path):
     assert a.read_bytes() == b.read_bytes()
 
 
-def test_heldout_row_is_loss_and_balanced_accuracy(decoded, tiny_net):
-    for negatives, others in (("others", range(4, 12)), ("background", range(8, 12))):
-        found = training.evaluate_weak(tiny_net, decoded, short(negatives=negatives))
-        index = np.array([*range(4), *others])
-        f = training.weak_scores(tiny_net, decoded.batch(index), "lse").double()
-        nll = f.exp().sum(1).log() - torch.where(torch.arange(len(index)) < 4, f[:, 0], f[:, 1])
-        right = (f[:, 0] >= f[:, 1]).numpy() == (np.arange(len(index)) < 4)
-        assert found["heldout_loss"] == pytest.approx(nll.mean().item(), abs=1e-6)
-        assert found["heldout_accuracy"] == pytest.approx((right[:4].mean() + right[4:].mean()) / 2)
+@pytest.mark.parametrize("negatives, other", [
+    ("others", 0.5), ("paper", paper.other_class_share("cat")), ("background", 0.0),
+])
+def test_heldout_row_is_measured_under_the_draw_of_the_training(decoded, tiny_net, negatives, other):
+    """Four images of each label: half of the draws show a cat, and `other` of the rest a dog."""
+    found = training.evaluate_weak(tiny_net, decoded, short(negatives=negatives))
+    f = training.weak_scores(tiny_net, decoded.batch(np.arange(12)), "lse").double()
+    weight = np.repeat([1, other, 1 - other], 4) / 8
+    nll = f.exp().sum(1).log() - torch.where(torch.arange(12) < 4, f[:, 0], f[:, 1])
+    right = (f[:, 0] >= f[:, 1]).numpy() == (np.arange(12) < 4)
+    assert found["heldout_loss"] == pytest.approx(weight @ nll.numpy(), abs=1e-6)
+    assert found["heldout_accuracy"] == pytest.approx(weight @ right)
+    margin = (f[:, 0] - f[:, 1]).numpy()
+    for name, negative in (("other", margin[4:8]), ("background", margin[8:])):
+        pairs = [0.5 + 0.5 * np.sign(a - b) for a in margin[:4] for b in negative]
+        if name == "background" or negatives != "background":
+            assert found[f"heldout_auc_{name}"] == pytest.approx(np.mean(pairs))
+        else:
+            assert f"heldout_auc_{name}" not in found
 
 
 def test_seeds_differ(decoded, tmp_path):
@@ -364,7 +374,6 @@ def test_a_finished_training_is_found(decoded, tmp_path, monkeypatch):
 @pytest.mark.parametrize("finished", [False, True])
 @pytest.mark.parametrize("values, parts", [
     ({"rate": 0.01}, ("rate = 0.02", "asked for 0.01")),
-    ({"samples": 26}, ("samples = 24", "asked for 26")),
     ({"seed": 1}, ("seed = 0", "asked for 1")),
     ({"model": "max1"}, ("model = 'LSE1'", "asked for 'max1'")),
     ({"jitter": Jitter(rotation=5)}, ("jitter", "'rotation': 10.0", "'rotation': 5")),
@@ -377,6 +386,67 @@ def test_other_arguments_are_refused(decoded, tmp_path, finished, values, parts)
         go(short(**values), decoded, out)
     one_line(error, path, "delete it or choose another run folder", *parts)
     assert path.read_bytes() == before
+
+
+def test_a_finished_training_of_another_length_is_refused(decoded, tmp_path):
+    out = go(short(), decoded, tmp_path / "w.safetensors")
+    with pytest.raises(LsegreproError) as error:
+        go(short(samples=26), decoded, out)
+    one_line(error, out, "samples = 24, asked for 26", "delete it or choose another run folder")
+
+
+# The rate and the averaged weights
+
+
+@pytest.mark.parametrize("changes, expected", [
+    ({}, [0.02] * 12),
+    ({"cooldown": 8}, [0.02] * 8 + [0.02, 0.015, 0.01, 0.005]),
+    ({"cooldown": 24}, [0.02 * (12 - step) / 12 for step in range(12)]),
+    ({"decay_after": 4}, [0.02] * 3 + [0.02 * (4 / (2 * step)) ** 0.5 for step in range(3, 12)]),
+])
+def test_the_rate_of_each_step(decoded, tmp_path, monkeypatch, changes, expected):
+    used = []
+    step = torch.optim.SGD.step
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self: (used.append(self.param_groups[0]["lr"]), step(self))[1])
+    go(short(**changes), decoded, tmp_path / "w.safetensors")
+    assert used == pytest.approx([rate * 2 for rate in expected])  # times the batch
+
+
+def test_averaged_weights_are_a_mean_with_polynomial_decay(decoded, tmp_path):
+    """Shamir and Zhang: after step t the mean moves by 1 / (share t) towards the weights; SGD is not touched."""
+    paths = [go(short(samples=2 * steps), decoded, tmp_path / f"{steps}.safetensors") for steps in range(1, 6)]
+    expected = load_weights(paths[0]).net
+    for t, path in enumerate(paths[1:], 2):
+        for mean, last in zip(expected.parameters(), load_weights(path).net.parameters(), strict=True):
+            mean.data += (last.data - mean.data) * min(1, 1 / (0.4 * t))
+    out = go(short(samples=10, average=0.4), decoded, tmp_path / "w.safetensors", keep_checkpoint=True)
+    assert close(load_weights(out).net, expected) and not close(load_weights(paths[-1]).net, expected)
+    checkpoint = load_tensors(out.with_suffix(".checkpoint"))[0]
+    assert all(torch.equal(checkpoint[k], v) for k, v in load_tensors(paths[-1])[0].items())
+
+
+@pytest.mark.parametrize("cooldown", [0, 6])
+def test_a_longer_training_branches_off_a_checkpoint_bit_for_bit(decoded, tmp_path, cooldown):
+    """Averaged weights and a cooldown included: as if it had been trained in one piece."""
+    trunk = go(short(samples=18, average=0.4), decoded, tmp_path / "trunk.safetensors", keep_checkpoint=True)
+    args = short(samples=24, average=0.4, cooldown=cooldown)
+    for suffix in (".checkpoint", ".jsonl"):
+        shutil.copy(trunk.with_suffix(suffix), tmp_path / f"branch{suffix}")
+    branch = go(args, decoded, tmp_path / "branch.safetensors")
+    same_result(branch, go(args, decoded, tmp_path / "whole.safetensors"))
+
+
+@pytest.mark.parametrize("old, new, differing", [
+    ({}, {"cooldown": 8}, "samples = 20"),  # the cooldown would have begun before the checkpoint
+    ({"cooldown": 8}, {}, "samples = 20"),  # it has begun
+    ({}, {"average": 0.4}, "average = 0.0"),
+])
+def test_a_checkpoint_of_another_trajectory_is_refused(decoded, tmp_path, old, new, differing):
+    out = tmp_path / "w.safetensors"
+    go(short(samples=20, **old), decoded, out, stop_after=9)
+    with pytest.raises(LsegreproError) as error:
+        go(short(**new), decoded, out)
+    one_line(error, out.with_suffix(".checkpoint"), differing)
 
 
 @pytest.mark.parametrize("finished", [False, True])

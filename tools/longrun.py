@@ -12,7 +12,6 @@ Everything lies in FOLDER and goes on where it was; run it from a clone of its o
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import fcntl
 import os
 import shutil
@@ -54,7 +53,6 @@ def work(folder: Path, slot: int) -> None:
 
     torch.set_num_threads(1)
     from lsegrepro.arguments import Training
-    from lsegrepro.profiles import load_profile
     from lsegrepro.run import open_run
     from lsegrepro.sampling import Decoded
     from lsegrepro.training import train
