@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import ROOT, one_line
 
-from lsegrepro import LsegreproError, arguments, model, paper, sampling, training
+from lsegrepro import LsegreproError, arguments, classification, model, paper, sampling, training
 from lsegrepro.arguments import NO_JITTER, Jitter, Training
 from lsegrepro.files import read_json
 from lsegrepro.weights import load_tensors, load_weights
@@ -150,7 +150,7 @@ def test_bfloat16_keeps_weights_in_float32(decoded, tmp_path):
 
 
 def test_a_processor_without_bfloat16_trains_in_float32_and_says_so(decoded, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(classification, "_cpu_has_bfloat16", lambda: False)
     paths = [go(short(precision=p), decoded, tmp_path / f"{p}.safetensors") for p in ("float32", "bfloat16")]
     (a, exact), (b, asked) = map(load_tensors, paths)
     assert all(torch.equal(a[k], b[k]) for k in a)

@@ -164,7 +164,9 @@ def start_workers(folder: Path) -> None:
 def status(folder: Path) -> None:
     """Print how far each training is."""
     for path in sorted(folder.glob("*/weights/*.jsonl"), key=lambda path: path.stat().st_mtime):
-        row = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+        if not (rows := path.read_text(encoding="utf-8").splitlines()):
+            continue
+        row = json.loads(rows[-1])
         state = "finished" if path.with_suffix(".safetensors").is_file() else "unfinished"
         numbers = "  ".join(f"{key} {row[key]:.3f}" for key in row if key.startswith(("loss", "heldout")))
         print(f"{path.parent.parent.name:25} {path.stem:24} {state:10} {row['samples']:>9,} images  {numbers}")
