@@ -33,6 +33,15 @@ COMMON = {"rate": 0.006, "average": 0.1, "negatives": "paper"}
 COOLDOWN = 0.2
 """Share of a finished network's images over which its rate falls."""
 
+RECIPE: dict | None = None
+"""What the comparison chose for the trunk, beyond `COMMON`."""
+
+MILESTONES = {"LSE1": [50_000 * 2**i for i in range(8)], "LSE2": [50_000, 100_000, 200_000]}
+"""Images after which networks of an architecture are finished."""
+
+SCORED = [("LSE1", "cat"), ("max1", "cat")]
+"""Networks whose every milestone is scored on VOC, for the curve of AP against images seen."""
+
 NETWORKS = [(model, cls) for model in ("LSE1", "max1", "LSE2", "max2") for cls in ("cat", "dog")]
 
 
@@ -83,6 +92,18 @@ def jobs() -> Iterator[Job]:
         for cls in ("cat", "dog"):
             yield Job(f"variant-{name}", "LSE1", cls, {**change, "samples": 10_000, "cooldown": 10_000},
                       start="recipe-constant-40000", splits=("train",))
+
+
+    for milestone in () if RECIPE is None else MILESTONES["LSE1"]:
+        for model, cls in NETWORKS:
+            reached = MILESTONES["LSE1" if model.endswith("1") else "LSE2"]
+            if milestone in reached:
+                constant = round((1 - COOLDOWN) * milestone)
+                before = f"trunk-{round((1 - COOLDOWN) * milestone / 2)}" if milestone > reached[0] else ""
+                yield Job(f"trunk-{constant}", model, cls, {**RECIPE, "samples": constant}, before)
+                yield Job(f"finished-{milestone}", model, cls,
+                          {**RECIPE, "samples": milestone, "cooldown": milestone - constant}, f"trunk-{constant}",
+                          splits=("train", "val") if (model, cls) in SCORED else ())
 
 
 def run_of(folder: Path, job: Job):
