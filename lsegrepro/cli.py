@@ -17,7 +17,7 @@ from .cli_data import add_commands as add_data_commands
 from .ending import Terminated, flush_output, open_streams, terminable
 from .errors import LsegreproError, printable
 from .profiles import BUILT_IN
-from .published import PROFILE, PUBLISHED
+from .runs.publish import PROFILE, PUBLISHED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -189,7 +189,7 @@ def _network_options(parser: argparse.ArgumentParser, round: bool = True) -> Non
 
 
 def _open(args: argparse.Namespace, **options):
-    from .run import open_run
+    from .runs.run import open_run
 
     return open_run(args.profile, args.run, data=args.data, device=args.device, depth=args.depth, **options)
 
@@ -203,8 +203,8 @@ def _info(args: argparse.Namespace) -> None:
     import numpy
     import torch
 
-    from .classification import has_bfloat16
-    from .training import device_name, versions
+    from .network.classify import has_bfloat16
+    from .training.loop import device_name, versions
 
     networks = {
         name: {"parameters": a.parameters, "printed": a.printed_parameters, "hidden": a.hidden, "patch": a.patch,
@@ -243,7 +243,7 @@ def _regions(args: argparse.Namespace) -> None:
 
 
 def _superpixels(args: argparse.Namespace) -> None:
-    from .sensitivity import record_path, search
+    from .runs.sensitivity import record_path, search
 
     run = _open(args)
     record = search(run)
@@ -263,8 +263,8 @@ def _score(args: argparse.Namespace) -> None:
 
 
 def _experiment(args: argparse.Namespace) -> None:
-    from . import experiments
-    from .facts import fact_path
+    from .runs import experiments
+    from .runs.facts import fact_path
 
     run = _open(args)
     if args.name is None:
@@ -282,7 +282,7 @@ def _experiment(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from .results import coverage, result
+    from .runs.results import coverage, result
 
     run = _open(args, compute=False)
     rows = [result(run, *n) for n in run.networks() if run.has_scores(*n) and run.has_scores(*n, "train")]
@@ -310,7 +310,7 @@ def _without_nan(value):
 
 
 def _segment(args: argparse.Namespace) -> None:
-    from .segment import segment_files
+    from .runs.segment import segment_files
 
     failures = segment_files(args.photos, args.cls, out=args.out, theta=args.theta, model=args.model,
                              weights=args.weights, device=args.device)
@@ -321,7 +321,7 @@ def _segment(args: argparse.Namespace) -> None:
 def _bench(args: argparse.Namespace) -> None:
     from .bench.report import as_text
     from .bench.suite import bench, parse_plan
-    from .run import open_run
+    from .runs.run import open_run
 
     plan = parse_plan(args.model, args.size, args.only, args.quick)
     record = bench(plan, open_run(device=args.device).torch_device, threads=args.threads)
@@ -329,7 +329,7 @@ def _bench(args: argparse.Namespace) -> None:
 
 
 def _reproduce(args: argparse.Namespace) -> None:
-    from .site import reproduce
+    from .book.site import reproduce
 
     _at_least_1(args.cores, "--cores")
     args.profile = args.profile or ("quick" if args.depth == "scratch" else PROFILE)
@@ -342,8 +342,8 @@ def _reproduce(args: argparse.Namespace) -> None:
 
 
 def _verify(args: argparse.Namespace) -> None:
-    from .run import open_run
-    from .verify import verify
+    from .runs.run import open_run
+    from .runs.verify import verify
 
     run = open_run(args.profile, args.run or PUBLISHED, data=args.data, device=args.device, compute=False)
     check = verify(run, args.depth, images=args.images, work=args.work)
@@ -368,20 +368,20 @@ def _verify(args: argparse.Namespace) -> None:
 
 
 def _publish(args: argparse.Namespace) -> None:
-    from .site import publish_pages
+    from .book.site import publish_pages
 
     for page in publish_pages(_open(args)):
         print(page)
 
 
 def _notebook(args: argparse.Namespace) -> None:
-    from .site import execute
+    from .book.site import execute
 
     print(execute(_open(args), args.name, stand_in=args.stand_in))
 
 
 def _site(args: argparse.Namespace) -> None:
-    from .site import build
+    from .book.site import build
 
     print(build(_open(args)))
 

@@ -95,7 +95,7 @@ def weak_set() -> SyntheticWeak:
 @pytest.fixture(scope="session")
 def decoded(weak_set):
     """The same set, held as a tensor."""
-    from lsegrepro.sampling import Decoded
+    from lsegrepro.training.batches import Decoded
 
     return Decoded(weak_set, progress=False)
 
@@ -115,7 +115,7 @@ def tiny_net(tiny):
     """A seeded network of the tiny architecture."""
     import torch
 
-    from lsegrepro.model import PatchNet
+    from lsegrepro.network.model import PatchNet
 
     return PatchNet(tiny, generator=torch.Generator().manual_seed(0)).eval()
 
@@ -123,9 +123,10 @@ def tiny_net(tiny):
 @pytest.fixture
 def bfloat16(monkeypatch) -> None:
     """A processor that multiplies in bfloat16, as far as the library knows."""
-    from lsegrepro import classification, training
+    from lsegrepro.network import classify
+    from lsegrepro.training import loop
 
-    for module in (classification, training):
+    for module in (classify, loop):
         monkeypatch.setattr(module, "has_bfloat16", lambda device: True)
 
 
@@ -216,7 +217,7 @@ scale_to = 48
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     """A folder with ``tiny.toml`` and its finished run ``run``; treat it as read-only, or copy it."""
-    from lsegrepro.run import SPLITS, open_run
+    from lsegrepro.runs.run import SPLITS, open_run
 
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
@@ -246,7 +247,7 @@ def formula_folder(tmp_path_factory):
 
     from lsegrepro import evidence, paper
     from lsegrepro.evidence import RegionsBuilder, ScoresBuilder
-    from lsegrepro.run import open_run
+    from lsegrepro.runs.run import open_run
 
     folder = tmp_path_factory.mktemp("formula")
     (folder / "tiny.toml").write_text(FORMULA)
@@ -278,7 +279,7 @@ def formula_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_run(tiny_folder):
     """The finished run, opened so that nothing more is computed in it."""
-    from lsegrepro.run import open_run
+    from lsegrepro.runs.run import open_run
 
     return open_run(tiny_folder / "tiny.toml", tiny_folder / "run", device="cpu", progress=False, compute=False)
 
@@ -288,7 +289,7 @@ def own_run(tiny_folder, tmp_path):
     """A copy of the finished run that a test may spoil; whatever is missing in it is computed."""
     import shutil
 
-    from lsegrepro.run import open_run
+    from lsegrepro.runs.run import open_run
 
     shutil.copytree(tiny_folder, tmp_path / "tiny")
     return open_run(tmp_path / "tiny" / "tiny.toml", tmp_path / "tiny" / "run", device="cpu", progress=False)
@@ -306,7 +307,7 @@ def executed(tiny_folder, tmp_path_factory):
     import sys
     from concurrent.futures import ThreadPoolExecutor
 
-    from lsegrepro.site import NOTEBOOKS
+    from lsegrepro.book.site import NOTEBOOKS
 
     pytest.importorskip("papermill", reason="the book's packages are not installed")
     folder = tmp_path_factory.mktemp("notebooks")
@@ -337,7 +338,7 @@ def live(tmp_path_factory):
     import sys
     from concurrent.futures import ThreadPoolExecutor
 
-    from lsegrepro.site import NOTEBOOKS
+    from lsegrepro.book.site import NOTEBOOKS
 
     pytest.importorskip("papermill", reason="the book's packages are not installed")
     folder = tmp_path_factory.mktemp("clone")

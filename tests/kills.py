@@ -85,9 +85,10 @@ def begin(name: str, folder: Path) -> int:
         said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(said, 1)
         os.dup2(said, 2)
-        from lsegrepro import cli, mining, training
+        from lsegrepro import cli
+        from lsegrepro.training import loop, mining
 
-        training.LOG_EVERY, training.CHECKPOINT_SECONDS, mining.BLOCK = 8, -1, 1  # as often as can be
+        loop.LOG_EVERY, loop.CHECKPOINT_SECONDS, mining.BLOCK = 8, -1, 1  # as often as can be
         code = cli.main(words(name))
     except KeyboardInterrupt:  # before the command began, or after it: Python itself would end by the signal
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -241,11 +242,11 @@ def warm() -> None:
     """Import, once for all the forks, what the commands do, and draw the pictures."""
     from functools import cache
 
+    import lsegrepro.training.mining
+    import lsegrepro.evidence.scoring  # noqa: F401
     import skimage.segmentation  # noqa: F401
     import torch._dynamo  # noqa: F401  (an optimiser's)
 
-    import lsegrepro.mining
-    import lsegrepro.scoring  # noqa: F401
     from lsegrepro.data import drawn, joined, preparation  # noqa: F401
 
     for kind, sets in ((drawn.DrawnWeak, (("train", 12), ("heldout", 12))),

@@ -47,7 +47,7 @@ def clone(folder: Path) -> Path:
     shutil.copytree(ROOT / "workflow", folder / "workflow")
     for name in ("_config.yml", "book/_static", "book/_vendor", "book/_scripts", "book/references.bib"):
         (folder / name).symlink_to(ROOT / name)
-    site = folder / "lsegrepro/site.py"
+    site = folder / "lsegrepro/book/site.py"
     every = site.read_text("utf-8")
     site.write_text(re.sub(r"NOTEBOOKS = \(.*?\n\)", 'NOTEBOOKS = ("01-data",)', every, flags=re.DOTALL), "utf-8")
     (folder / "notebooks").mkdir()

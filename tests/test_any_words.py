@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lsegrepro import cli
 from lsegrepro.errors import LsegreproError
-from lsegrepro.run import DATA_VARIABLE
+from lsegrepro.runs.run import DATA_VARIABLE
 
 NAMES = st.sampled_from([
     "", ".", "..", "-", "--", "-h", "nowhere", "folder", "text.jpg", "pipe", "link", "text.jpg/below", 5000 * "a",

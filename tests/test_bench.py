@@ -10,16 +10,17 @@ import torch
 from conftest import one_line
 from torch.profiler import record_function
 
-from lsegrepro import cli, training
+from lsegrepro import cli
 from lsegrepro.bench import clock, inference, memory, photographs, rates, report, suite
-from lsegrepro.classification import has_bfloat16
 from lsegrepro.cores import cores
 from lsegrepro.data.images import load_image, prepare
 from lsegrepro.errors import LsegreproError
 from lsegrepro.figures.speed import ways_chart
 from lsegrepro.figures.style import show
+from lsegrepro.network.classify import has_bfloat16
 from lsegrepro.paper import ARCHITECTURES
-from lsegrepro.sampling import Decoded
+from lsegrepro.training import loop as training
+from lsegrepro.training.batches import Decoded
 
 CPU = torch.device("cpu")
 

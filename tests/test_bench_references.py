@@ -6,7 +6,7 @@ import torch
 
 from lsegrepro import paper
 from lsegrepro.bench import inference, references, work
-from lsegrepro.dense import score_map
+from lsegrepro.network.dense import score_map
 
 CPU = torch.device("cpu")
 SIZES = [(3, 19), (18, 2), (1, 51)]  # beyond a stride of 16 either way; reflected and repeated borders

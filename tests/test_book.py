@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from lsegrepro import site
-from lsegrepro.book import check
-from lsegrepro.run import open_run
+from lsegrepro.book import check, site
+from lsegrepro.runs.run import open_run
 
 WIDTHS = (1280, 768, 360)
 LOOK = """() => ({

@@ -63,10 +63,10 @@ def test_whatever_an_origin_says_is_text(key, value):
 
 
 def test_the_line_of_provenance_is_read_as_it_was_written(tmp_path):
-    from lsegrepro import pages
-    from lsegrepro.run import open_run
+    from lsegrepro.book import notebook
+    from lsegrepro.runs.run import open_run
 
-    made = pages.provenance(open_run("quick", tmp_path), also=["measured on a & b"])
+    made = notebook.provenance(open_run("quick", tmp_path), also=["measured on a & b"])
     assert captions.provenance_line(made._repr_html_()) == made.text and "measured on a & b" in made.text
     assert captions.provenance_line(FIGURE) == ""
 
@@ -74,8 +74,8 @@ def test_the_line_of_provenance_is_read_as_it_was_written(tmp_path):
 def test_a_name_given_to_a_figure_or_a_table_is_its_anchor():
     from matplotlib.figure import Figure
 
+    from lsegrepro.book.notebook import table
     from lsegrepro.figures import show
-    from lsegrepro.pages import table
 
     for made in (show(Figure(), alt="none", caption="None.", name="curve"), table(["a"], [[1]], "One.", name="curve")):
         assert captions.number(made.html, "3", {})[1][0].anchor == "curve"

@@ -12,7 +12,8 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"),
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
     """The names that the page's code leaves."""
-    from lsegrepro import arguments, model
+    from lsegrepro import arguments
+    from lsegrepro.network import model
 
     aggregations, names, space = dict(model.AGGREGATIONS), list(arguments.AGGREGATIONS), {"__name__": "page"}
     with pytest.MonkeyPatch.context() as patch:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from conftest import run_page
 
-from lsegrepro import claims, comparison, evaluation, paper, verdicts
+from lsegrepro import evaluation, paper
 from lsegrepro.profiles import load_profile
-from lsegrepro.results import choose_theta
-from lsegrepro.run import open_run
+from lsegrepro.runs import claims, comparisons, verdicts
+from lsegrepro.runs.results import choose_theta
+from lsegrepro.runs.run import open_run
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_the_pairs_are_those_of_the_paper(run, judged):
     cat, *_ = judged["aggregation"].comparisons
     assert (cat.name, cat.cls, cat.seeds, cat.sees) == ("LSE1 − max1", "cat", 2, True)
     assert cat.effect == evaluation.bootstrap_difference(
-        comparison.seed_counts(run, "LSE1", "cat"), comparison.seed_counts(run, "max1", "cat"))
+        comparisons.seed_counts(run, "LSE1", "cat"), comparisons.seed_counts(run, "max1", "cat"))
     for pair, other in (("aggregation", "LSE2 − max2"), ("patches", "LSE1 − LSE2")):
         for one in judged[pair].comparisons:
             if one.name == other:
@@ -75,7 +76,7 @@ def test_false_positives_are_compared_at_equal_foreground_on_train(run, judged):
 
 def test_numbers_are_set_beside_the_printed_ones(run, judged):
     found = {(c.name, c.cls): c for key in ("accuracies", "ap") for c in judged[key].comparisons}
-    row = comparison.row(run, "LSE1", "dog")
+    row = comparisons.row(run, "LSE1", "dog")
     for field, here in (("foreground", row.foreground), ("background", row.background), ("AP", row.ap)):
         printed = getattr(paper.TABLE_2["LSE1"]["dog"], field.lower()) / 100
         assert found[f"LSE1, {field}", "dog"].effect.value == pytest.approx(here.value - printed)
@@ -112,7 +113,7 @@ def test_a_run_that_lacks_a_seed_or_a_network_is_judged_by_what_it_has(formula_f
     cat, dog = (next(c for c in judged["aggregation"].comparisons if (c.name, c.cls) == ("LSE1 − max1", cls))
                 for cls in paper.CLASSES)
     assert cat.seeds == 1 and cat.effect is not None and dog.effect is None
-    assert comparison.three_way_counts(own, "LSE1")["cat"].shape == (1, 8, 4)
+    assert comparisons.three_way_counts(own, "LSE1")["cat"].shape == (1, 8, 4)
 
 
 def test_a_choice_made_again_moves_no_value_and_an_oracle_is_never_worse(run, judged):
@@ -142,7 +143,7 @@ def test_the_page_needs_neither_torch_nor_photographs(formula_folder):
 
 
 def test_the_page_of_experiments_names_what_was_not_done(formula_folder):
-    from lsegrepro.experiments import experiments
+    from lsegrepro.runs.experiments import experiments
 
     found = run_page(formula_folder, "10-experiments", KEPT)
     missing = [name for names in found["state"].values() for name in names]

@@ -12,11 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from lsegrepro import __version__, cli, mining, training
+from lsegrepro import __version__, cli
 from lsegrepro.data import drawn
 from lsegrepro.paper import ARCHITECTURES
-from lsegrepro.results import coverage, results
-from lsegrepro.run import DATA_VARIABLE
+from lsegrepro.runs.results import coverage, results
+from lsegrepro.runs.run import DATA_VARIABLE
+from lsegrepro.training import loop, mining
 
 NETWORK = ["--model", "LSE1", "--class", "cat"]
 
@@ -105,7 +106,7 @@ def test_numbers_that_are_undefined_are_null_in_json():
 
 
 def test_steps_that_are_done_are_found_done(command, tiny, tiny_folder, monkeypatch):
-    for module, name in ((training, "train"), (mining, "mine")):
+    for module, name in ((loop, "train"), (mining, "mine")):
         monkeypatch.setattr(module, name, None)
     run = tiny_folder / "run"
     for words, path in (
@@ -209,8 +210,8 @@ def test_segmenting_with_wrong_arguments(refused, photo, tmp_path, tiny_run):
 
 
 def test_weights_of_another_architecture_in_a_run(refused, own_run, tmp_path):
-    from lsegrepro.model import PatchNet
-    from lsegrepro.weights import save_weights
+    from lsegrepro.network.model import PatchNet
+    from lsegrepro.network.weights import save_weights
 
     card = own_run.card("LSE1", "cat")
     path = own_run.weights_path("LSE1", "cat")
@@ -280,7 +281,7 @@ def test_an_interruption_is_no_failure_of_the_program(command, tmp_path, monkeyp
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lsegrepro.run.Run.regions", stop)
+    monkeypatch.setattr("lsegrepro.runs.run.Run.regions", stop)
     code, _, said = command("regions", "--run", tmp_path)
     assert (code, said) == (130, "lsegrepro: interrupted; the same command goes on from there\n")
 

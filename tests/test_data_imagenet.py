@@ -20,7 +20,7 @@ from lsegrepro.data.index import LABELS, read_index
 from lsegrepro.data.joined import open_weak
 from lsegrepro.data.tars import members
 from lsegrepro.errors import LsegreproError
-from lsegrepro.run import open_run
+from lsegrepro.runs.run import open_run
 
 
 def scan(root):

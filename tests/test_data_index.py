@@ -19,7 +19,7 @@ from lsegrepro.data.index import Index, index_path, label_codes, part_of, read_i
 from lsegrepro.data.names import Names
 from lsegrepro.data.weak import in_split
 from lsegrepro.errors import LsegreproError
-from lsegrepro.sampling import sides
+from lsegrepro.training.batches import sides
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 

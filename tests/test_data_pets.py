@@ -16,7 +16,7 @@ from lsegrepro.data.joined import Joined, open_weak
 from lsegrepro.data.pets import OxfordPets
 from lsegrepro.data.voc_weak import VocWeak
 from lsegrepro.data.weak import WeakFolder
-from lsegrepro.sampling import label_codes
+from lsegrepro.training.batches import label_codes
 
 HEAD = "#Image CLASS-ID SPECIES BREED ID\n#ID: 1:37 Class ids\n#SPECIES: 1:Cat 2:Dog\n"
 CATS = [f"Abyssinian_{k}" for k in range(1, 21)]
@@ -260,7 +260,7 @@ def test_a_profile_names_what_was_fetched(root, voc, monkeypatch, tmp_path):
         one_line(error, repr(names))
 
     (tmp_path / "own.toml").write_text('[data]\nkind = "photographs"\nweak = "pets+VOCdevkit/VOC2012"\nheldout = 0.1\n')
-    from lsegrepro.run import open_run
+    from lsegrepro.runs.run import open_run
 
     assert open_run(tmp_path / "own.toml", data=data).weak("train").digest == both.digest
 

@@ -135,9 +135,9 @@ def test_shards_open_as_the_folder_does(prepared, folder, split):
 
 
 def test_training_draws_the_same_photographs_from_shards(prepared, folder):
-    from lsegrepro import sampling
+    from lsegrepro.training import batches
 
-    a, b = (sampling.Decoded(open_weak(root.parent, root.name, "all", heldout=0.1), progress=False)
+    a, b = (batches.Decoded(open_weak(root.parent, root.name, "all", heldout=0.1), progress=False)
             for root in (prepared, folder))
     assert a.codes.tolist() == b.codes.tolist() and a.digest != b.digest
     batch = np.array([3, 29])

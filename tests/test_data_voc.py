@@ -12,8 +12,8 @@ from PIL import Image
 
 from lsegrepro import LsegreproError, paper
 from lsegrepro.data.voc import VocSegmentation
-from lsegrepro.scoring import count_regions
-from lsegrepro.superpixels import Superpixels
+from lsegrepro.evidence.scoring import count_regions
+from lsegrepro.evidence.superpixels import Superpixels
 
 IDS = ["2008_000001", "2008_000003", "2010_000005"]
 

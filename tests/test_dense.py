@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from lsegrepro import dense, model, paper
-from lsegrepro.model import PatchNet
-from lsegrepro.site import ROOT
-from lsegrepro.weights import load_weights
+from lsegrepro import paper
+from lsegrepro.book.site import ROOT
+from lsegrepro.network import dense, model
+from lsegrepro.network.model import PatchNet
+from lsegrepro.network.weights import load_weights
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,12 @@ from conftest import ROOT, one_line
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsegrepro import LsegreproError, distributed, locks, sampling, training
+from lsegrepro import LsegreproError, locks
 from lsegrepro.arguments import Training
-from lsegrepro.distributed import RowsOf, Share
-from lsegrepro.run import open_run
-from lsegrepro.weights import load_tensors, load_weights
+from lsegrepro.network.weights import load_tensors, load_weights
+from lsegrepro.runs.run import open_run
+from lsegrepro.training import batches, distributed, loop
+from lsegrepro.training.distributed import RowsOf, Share
 
 HARD = """
 rng = np.random.default_rng(5)
@@ -63,16 +64,16 @@ def test_another_number_of_rows_is_no_share():
 @pytest.mark.parametrize("resident", [True, False])
 def test_shares_are_the_rows_of_the_joint_batch(decoded, weak_set, tiny, monkeypatch, size, round, resident):
     """Bit for bit: images, jitter, corners, and hard negatives in round 2."""
-    names = {"np": np, "sampling": sampling}
+    names = {"np": np, "sampling": batches}
     exec(HARD, names)
     hard = names["hard"] if round == 2 else None
     if not resident:
-        monkeypatch.setattr(sampling, "RESIDENT_BYTES", 0)
-        decoded = sampling.Decoded(weak_set, progress=False)
+        monkeypatch.setattr(batches, "RESIDENT_BYTES", 0)
+        decoded = batches.Decoded(weak_set, progress=False)
     args = Training(architecture="tiny", samples=12, batch=6, round=round, hard=0.7)
     shares = [Share(rank, size) for rank in range(size)]
-    for found in zip(*(sampling.batches(args, decoded, hard, share=s) for s in shares),
-                     sampling.batches(args, decoded, hard), strict=True):
+    for found in zip(*(batches.batches(args, decoded, hard, share=s) for s in shares),
+                     batches.batches(args, decoded, hard), strict=True):
         *parts, (x, target) = found
         x = x.view(6, 9, *x.shape[1:])
         for share, (y, of) in zip(shares, parts, strict=True):
@@ -150,10 +151,10 @@ def pair(tmp_path_factory):
 def one(tiny, decoded, monkeypatch):
     """The same trainings in this process, alone."""
     for name, value in (("LOG_EVERY", 8), ("EVALUATE_EVERY", 16)):
-        monkeypatch.setattr(training, name, value)
+        monkeypatch.setattr(loop, name, value)
 
     def train(args, out, **more):
-        return training.train(args, decoded, out, heldout=decoded, progress=False, **more)
+        return loop.train(args, decoded, out, heldout=decoded, progress=False, **more)
 
     return train
 
@@ -173,13 +174,13 @@ def close(a, b, tolerance=1e-6):
 
 def test_the_gradient_is_that_of_the_joint_batch(pair, tiny, decoded):
     """Against autograd on the whole batch; the same on both processes, and not that of a share."""
-    from lsegrepro import model
+    from lsegrepro.network import model
 
     args = Training(**ARGS)
     net = model.PatchNet(args.net, generator=torch.Generator().manual_seed(0))
 
     def gradient(share):
-        x, target = sampling.batch_patches(args, 3, decoded, share=share)
+        x, target = batches.batch_patches(args, 3, decoded, share=share)
         loss = model.loss(model.aggregation("lse")(net(x).view(len(target), -1, 2)), target)
         return dict(zip(dict(net.named_parameters()), torch.autograd.grad(loss, list(net.parameters())), strict=True))
 
@@ -210,7 +211,7 @@ def test_two_processes_resume_as_if_uninterrupted(pair):
 
 
 def test_two_processes_train_a_second_round(pair, one, tmp_path):
-    names = {"np": np, "sampling": sampling}
+    names = {"np": np, "sampling": batches}
     exec(HARD, names)
     args = Training(architecture="tiny", samples=16, batch=4, rate=0.02, round=2)
     out = one(args, tmp_path / "second.safetensors", start=load_weights(pair / "whole.safetensors"),

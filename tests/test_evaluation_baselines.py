@@ -19,7 +19,7 @@ from lsegrepro.evaluation import (
     trivial_classification,
 )
 from lsegrepro.evidence import BOX_FRACTIONS
-from lsegrepro.superpixels import smooth
+from lsegrepro.evidence.superpixels import smooth
 
 
 @settings(max_examples=20)

@@ -9,7 +9,7 @@ from literal import META, evidence_of, pictures, regions_of
 from lsegrepro import LsegreproError, paper
 from lsegrepro.evidence import BOX_FRACTIONS, GRID, ScoresBuilder
 from lsegrepro.evidence.builders import smallest_box
-from lsegrepro.superpixels import order_statistic
+from lsegrepro.evidence.superpixels import order_statistic
 
 
 def test_counts_are_those_of_the_pixels():

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from conftest import one_line, run_page
 
-from lsegrepro import cli, evaluation, experiments, facts
+from lsegrepro import cli, evaluation
 from lsegrepro.arguments import NO_JITTER
 from lsegrepro.errors import LsegreproError
-from lsegrepro.experiments import Experiment
 from lsegrepro.profiles import BUILT_IN, load_profile
-from lsegrepro.results import choose_theta
+from lsegrepro.runs import experiments, facts
+from lsegrepro.runs.experiments import Experiment
+from lsegrepro.runs.results import choose_theta
 
 LISTED = experiments.experiments(load_profile("local"))  # with those that change nothing
 NAMES = list(experiments.experiments(load_profile("full")))

@@ -1,4 +1,4 @@
-"""The bag of scores by hand, in a browser: its values and gradients are those of lsegrepro.model."""
+"""The bag of scores by hand, in a browser: its values and gradients are those of lsegrepro.network.model."""
 
 import json
 
@@ -7,8 +7,9 @@ import pytest
 import torch
 from chromium import Opened
 
-from lsegrepro import LsegreproError, model
+from lsegrepro import LsegreproError
 from lsegrepro.explorer import bag_explorer
+from lsegrepro.network import model
 
 BAGS = {
     "the chapter's": [0.85, 0.85, 0.55, 0.30, 0.05, -0.20, -0.40, -0.60, -0.75],

@@ -7,8 +7,9 @@ import pytest
 from chromium import Opened
 from test_explorer import scene
 
-from lsegrepro import evaluation, views
+from lsegrepro import evaluation
 from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, image_counts, masks_at, packing, piece
+from lsegrepro.figures import overlays
 
 CAT, MAX, DOG = "LSE1, cat, round 2", "max1, cat, round 2", "LSE2, dog, round 1"
 READ = """panel => {
@@ -81,15 +82,15 @@ def test_the_pictures_are_the_masks(opened, seen):
     codes, smoothed = picture.maps[CAT]
     raw, voted = masks_at(codes, smoothed, 0.6)
     assert (pixels(page, 2, raw.shape)[..., 0] == 255 * raw).all()
-    shown, edge = pixels(page, 3, voted.shape), views.outline(voted)
-    assert edge.any() and (shown[edge] == views.GREEN).all()
-    assert not (shown[~voted] == views.GREEN).all(axis=-1).any()
+    shown, edge = pixels(page, 3, voted.shape), overlays.outline(voted)
+    assert edge.any() and (shown[edge] == overlays.GREEN).all()
+    assert not (shown[~voted] == overlays.GREEN).all(axis=-1).any()
     inside = picture.truth == 8
-    rim = views.outline(inside) | views.outline(~inside)
+    rim = overlays.outline(inside) | overlays.outline(~inside)
     for panel, where in ((0, rim), (3, rim & ~edge)):
         assert (pixels(page, panel, rim.shape)[where] == (240, 228, 66)).all()
     # The probability map, in the colours of every other figure, to the 0.001 of the levels.
-    assert np.abs(pixels(page, 1, codes.shape) - views.heat(codes).astype(int)).max() <= 8
+    assert np.abs(pixels(page, 1, codes.shape) - overlays.heat(codes).astype(int)).max() <= 8
 
 
 def curve_at(page):

@@ -9,11 +9,12 @@ import torch
 from conftest import one_line
 from torch.nn import functional
 
-from lsegrepro import facts, measures, paper
+from lsegrepro import paper
 from lsegrepro.data.drawn import DrawnWeak
 from lsegrepro.errors import LsegreproError
 from lsegrepro.files import digest, read_json, write_json
-from lsegrepro.run import Run
+from lsegrepro.runs import facts, measures
+from lsegrepro.runs.run import Run
 
 FACTS = {"weak-labels": facts.weak_labels, "crop": facts.crop, "bags": facts.bags, "sources": facts.sources,
          "first-steps": facts.first_steps}

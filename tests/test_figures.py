@@ -14,13 +14,13 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lsegrepro import LsegreproError, evaluation, figures, paper, views
-from lsegrepro.comparison import Row
+from lsegrepro import LsegreproError, evaluation, figures, paper
 from lsegrepro.evaluation import Interval
-from lsegrepro.figures import charts, sweep, tables
+from lsegrepro.figures import charts, overlays, sweep, tables
 from lsegrepro.figures import style as display
 from lsegrepro.figures.effects import effects
 from lsegrepro.figures.temperature import temperature_curve
+from lsegrepro.runs.comparisons import Row
 
 
 @pytest.fixture(autouse=True)
@@ -74,35 +74,35 @@ def drawn(figure):
 
 
 def test_bounds_are_those_of_the_tanh():
-    assert views.CEILING == pytest.approx(np.e / (np.e + 1 / np.e))
-    assert round(views.CEILING, 4) == 0.8808 and round(display.LOSS_FLOOR, 4) == 0.1269
+    assert overlays.CEILING == pytest.approx(np.e / (np.e + 1 / np.e))
+    assert round(overlays.CEILING, 4) == 0.8808 and round(display.LOSS_FLOOR, 4) == 0.1269
     assert pytest.approx(np.log(2)) == display.LOSS_START
 
 
 def test_heat_spans_the_possible_range_and_grows_lighter():
-    ends = np.array([[views.FLOOR, views.CEILING]]) * 65535
-    assert views.heat(ends.astype(np.uint16)).tolist() == [views.heat_table()[[0, 255]].tolist()]
-    lightness = views.heat_table() @ [0.2126, 0.7152, 0.0722]
+    ends = np.array([[overlays.FLOOR, overlays.CEILING]]) * 65535
+    assert overlays.heat(ends.astype(np.uint16)).tolist() == [overlays.heat_table()[[0, 255]].tolist()]
+    lightness = overlays.heat_table() @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(lightness) > -1).all() and lightness[-1] > 230
 
 
 def test_overlay_leaves_the_background_alone(picture):
     mask = np.zeros((40, 60), bool)
     mask[10:30, 15:50] = True
-    shown = views.overlay(picture, mask)
+    shown = overlays.overlay(picture, mask)
     assert (shown[~mask] == picture[~mask]).all()
-    assert (shown[10, 15:50] == views.GREEN).all()
+    assert (shown[10, 15:50] == overlays.GREEN).all()
     inner = np.s_[11:29, 16:49]
-    assert np.abs(shown[inner] - (picture[inner] / 2 + np.array(views.GREEN) / 2)).max() <= 1
+    assert np.abs(shown[inner] - (picture[inner] / 2 + np.array(overlays.GREEN) / 2)).max() <= 1
     with pytest.raises(LsegreproError, match="agree in size"):
-        views.overlay(picture, mask[1:])
+        overlays.overlay(picture, mask[1:])
 
 
 def test_outline_is_where_the_mask_meets_its_outside():
     mask = np.zeros((6, 6), bool)
     mask[1:5, 1:5] = True
-    assert views.outline(mask).sum() == 12 and not views.outline(mask)[2:4, 2:4].any()
-    assert not views.outline(~mask)[0, 0] and views.outline(~mask)[0, 1]
+    assert overlays.outline(mask).sum() == 12 and not overlays.outline(mask)[2:4, 2:4].any()
+    assert not overlays.outline(~mask)[0, 0] and overlays.outline(~mask)[0, 1]
 
 
 def test_models_are_told_apart_without_colour():
@@ -178,12 +178,12 @@ def test_figure_4_takes_the_majority(picture, codes):
     raw, theta = codes > 0.5 * 65535, evaluation.threshold(0.5)
     assert (panels[2][..., 0] == 255 * raw).all()
     voted = np.array([raw[labels == k].mean() > 0.5 for k in range(labels.max() + 1)])[labels]
-    assert (panels[5] == views.overlay(picture, voted)).all() and 0 < voted.mean() < 1
-    from lsegrepro.superpixels import smooth
+    assert (panels[5] == overlays.overlay(picture, voted)).all() and 0 < voted.mean() < 1
+    from lsegrepro.evidence.superpixels import smooth
 
     assert (voted == (smooth(codes, labels.astype(np.int32)) > theta)).all()
     assert "θ = 0.5" in [label.get_text() for label in figure.axes[6].get_yticklabels()]
-    assert figure.axes[6].get_ylim() == (views.FLOOR, views.CEILING)
+    assert figure.axes[6].get_ylim() == (overlays.FLOOR, overlays.CEILING)
     assert kind == "image/webp" and Image.open(io.BytesIO(content)).width == round(192 * display.WIDTH)
 
 
@@ -194,7 +194,7 @@ def test_figure_6_has_a_column_an_image(picture, codes):
     figure = figures.figure_6(results, "dog")
     drawn(figure)
     shown = [axes.images[0].get_array() for axes in figure.axes[:6]]
-    first = (picture, views.heat(codes), views.overlay(picture, mask))
+    first = (picture, overlays.heat(codes), overlays.overlay(picture, mask))
     for given, seen in zip(first, shown[::2], strict=True):
         assert (given == seen).all()
     assert "dog" in figure.alt and figure.axes[0].get_title(loc="center") == "one\nIoU 0.1"
@@ -229,7 +229,7 @@ def test_figure_5_draws_exactly_the_curve(curve):
     assert places == [(0.5, 100 * marks[0].ap), (best[0], 100 * best[1])]
     assert cat.lines[3].get_markerfacecolor() == "white" != cat.lines[2].get_markerfacecolor()
     for axes, cls in ((cat, "cat"), (dog, "dog")):
-        assert axes.get_xlim()[0] == 0 and axes.get_xlim()[1] > views.CEILING
+        assert axes.get_xlim()[0] == 0 and axes.get_xlim()[1] > overlays.CEILING
         assert any(list(line.get_xdata()) == [paper.THETA[cls]] * 2 for line in axes.lines)
     assert cat.get_ylim()[0] == 0 and cat.get_ylim()[1] > 100 * best[1]
     assert "AP" in cat.get_ylabel() and cat.get_xlabel() == "θ"

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from lsegrepro import gradients
-from lsegrepro.gradients import pooled_convolution
+from lsegrepro.network import gradients
+from lsegrepro.network.gradients import pooled_convolution
 
 
 def both(x, weight, bias, pool, chain):

@@ -18,7 +18,7 @@ from literal import evidence_of, pictures
 from safetensors.torch import save_file
 from test_hostile_photographs import seconds
 
-from lsegrepro import LsegreproError, checkpoints, evidence, files, mining, npz, training, weights
+from lsegrepro import LsegreproError, evidence, files, npz
 from lsegrepro.arguments import Training
 from lsegrepro.data.defects import check
 from lsegrepro.data.index import Index, read_index
@@ -26,11 +26,13 @@ from lsegrepro.data.names import Names
 from lsegrepro.data.preparation import prepare_shards
 from lsegrepro.data.shards import open_indexed
 from lsegrepro.evidence import sealed
-from lsegrepro.facts import read_fact
+from lsegrepro.evidence.scoring import _kept
+from lsegrepro.evidence.superpixels import Superpixels, _read_cache
+from lsegrepro.network import weights
 from lsegrepro.profiles import load_profile
-from lsegrepro.scoring import _kept
-from lsegrepro.superpixels import Superpixels, _read_cache
-from lsegrepro.verify.record import read_record, record_path
+from lsegrepro.runs.facts import read_fact
+from lsegrepro.runs.verify.record import read_record, record_path
+from lsegrepro.training import checkpoints, loop, mining
 
 
 class Trap:
@@ -55,7 +57,7 @@ class Held:
 
 def read_everything(path):
     """Every reader of a file, by what it reads."""
-    state = training.State(torch.nn.Linear(1, 1), None, torch.zeros(()))
+    state = loop.State(torch.nn.Linear(1, 1), None, torch.zeros(()))
     return {
         "weights": lambda: weights.load_weights(path), "tensors": lambda: weights.load_tensors(path),
         "checkpoint": lambda: state.restore(path, {}), "regions": lambda: evidence.read_regions(path),
@@ -378,7 +380,7 @@ def checkpoint(tmp_path, tiny, decoded):
     args = Training(architecture="tiny", samples=40, batch=4, momentum=0.9, rate=0.001)
 
     def go(**options):
-        return training.train(args, decoded, tmp_path / "w.safetensors", progress=False, **options)
+        return loop.train(args, decoded, tmp_path / "w.safetensors", progress=False, **options)
 
     return go(stop_after=3), go
 

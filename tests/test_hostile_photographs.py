@@ -16,15 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lsegrepro import LsegreproError, cli, segment
+from lsegrepro import LsegreproError, cli
 from lsegrepro.data import images
 from lsegrepro.data.images import decode_image, load_image, prepare
 from lsegrepro.data.preparation import prepare_shards
 from lsegrepro.data.tolerant import Tolerant
 from lsegrepro.data.weak import WeakFolder
 from lsegrepro.errors import printable
-from lsegrepro.sampling import Decoded
-from lsegrepro.weights import save_weights
+from lsegrepro.network.weights import save_weights
+from lsegrepro.runs import segment
+from lsegrepro.training.batches import Decoded
 
 
 @contextlib.contextmanager
@@ -258,8 +259,8 @@ class OneBad(SyntheticWeak):
                    "another of its label stands in, it is said once, and the card names it")
 def test_training_goes_on_with_a_bad_photograph(tmp_path, tiny, capsys):
     from lsegrepro.arguments import Training
-    from lsegrepro.training import train
-    from lsegrepro.weights import load_weights
+    from lsegrepro.network.weights import load_weights
+    from lsegrepro.training.loop import train
 
     args = Training(architecture="tiny", samples=24, batch=4)
     data = Decoded(Tolerant(OneBad()), progress=False)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from conftest import ROOT, run_page
 
-from lsegrepro import experiments, ledger, paper
+from lsegrepro import paper
+from lsegrepro.book import ledger
+from lsegrepro.book.ledger.contradictions import agreeing, implied_share
 from lsegrepro.files import read_json
-from lsegrepro.ledger.contradictions import agreeing, implied_share
 from lsegrepro.npz import read_arrays
-from lsegrepro.run import open_run
+from lsegrepro.runs import experiments
+from lsegrepro.runs.run import open_run
 
 
 @pytest.fixture(scope="module")

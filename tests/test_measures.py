@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from lsegrepro import measures, paper, patches
+from lsegrepro import paper
 from lsegrepro.data.images import prepare
-from lsegrepro.model import PatchNet
+from lsegrepro.network import patches
+from lsegrepro.network.model import PatchNet
+from lsegrepro.runs import measures
 
 
 @pytest.mark.parametrize("size", [(225, 300), (300, 200), (375, 500), (300, 300)])
@@ -57,7 +59,7 @@ def test_concentration_of_nothing():
 def test_operations_are_those_that_torch_counts(name):
     from torch.utils.flop_counter import FlopCounterMode
 
-    from lsegrepro.model import PatchNet
+    from lsegrepro.network.model import PatchNet
 
     arch = paper.ARCHITECTURES[name]
     counter = FlopCounterMode(display=False)

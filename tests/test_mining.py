@@ -10,12 +10,14 @@ import torch
 from conftest import SyntheticWeak, one_line
 from torch.nn import functional
 
-from lsegrepro import mining, patches, published, sampling
 from lsegrepro.arguments import NO_JITTER, Mining, Training
 from lsegrepro.errors import LsegreproError
-from lsegrepro.run import open_run
-from lsegrepro.sampling import Decoded
-from lsegrepro.weights import Weights
+from lsegrepro.network import patches
+from lsegrepro.network.weights import Weights
+from lsegrepro.runs import publish
+from lsegrepro.runs.run import open_run
+from lsegrepro.training import batches, mining
+from lsegrepro.training.batches import Decoded
 
 SIDE = 300
 
@@ -160,7 +162,7 @@ def test_a_network_without_false_positives_has_no_hard_negatives(weights, heldou
     hard = mining.read_negatives(path, heldout, heldout.weak.names)
     assert hard.images.shape[0] == len(hard.index) == len(hard.centres) == 0
     args = Training(batch=4, jitter=NO_JITTER)
-    with_none, without = (sampling.batch_patches(args, 0, heldout, h)[0] for h in (hard, None))
+    with_none, without = (batches.batch_patches(args, 0, heldout, h)[0] for h in (hard, None))
     assert torch.equal(with_none, without)
 
 
@@ -283,7 +285,7 @@ def test_what_is_kept_is_the_rule_taken_literally(weights, many, tmp_path):
     every = []
     for place, number in enumerate(range(14, 21)):
         p = 1 / (1 + np.exp(-2 * (many.weak.image(number)[..., 0].astype(np.float32) / 255 - 0.5).astype(float)))
-        rng = sampling.step_rng(0, 3, number)
+        rng = batches.step_rng(0, 3, number)
         in_image, in_all = rng.random((300, 300)), rng.random((300, 300))
         false = sorted((in_image[y, x], y, x) for y, x in np.ndindex(300, 300) if np.floor(p[y, x] * 65535) > 36044.25)
         assert found["counts"][place] == len(false) > 20
@@ -338,7 +340,7 @@ def test_the_stream_holds_no_more_than_twice_what_is_kept(rng, monkeypatch):
 
 
 def test_the_published_hard_negatives_are_those_of_the_profile():
-    run = open_run("local", published.PUBLISHED, compute=False)
+    run = open_run("local", publish.PUBLISHED, compute=False)
     for network in run.last_networks():
         found = mining.read_meta(run.mined(network[0], network[1], network[3]))
         assert found["mining"] == {"theta": 0.5, "per_image": 256, "images": 200, "keep": 0}
@@ -349,12 +351,12 @@ def test_images_beyond_the_memory_are_decoded_as_they_are_drawn(weights, many, t
     path = tmp_path / "n.npz"
     mined(weights, many, path, **FEW)
     held = mining.read_negatives(path, many, many.weak.names)
-    monkeypatch.setattr(sampling, "RESIDENT_BYTES", 6 * 3 * SIDE**2)
+    monkeypatch.setattr(batches, "RESIDENT_BYTES", 6 * 3 * SIDE**2)
     drawn = mining.read_negatives(path, many, many.weak.names)
     assert isinstance(held.images, np.ndarray) and not isinstance(drawn.images, np.ndarray)
     assert len(drawn.images) == len(held.images) == 7 and drawn.digest == held.digest
     assert all(np.array_equal(drawn.images[k], held.images[k]) for k in range(7))
-    one, other = (sampling.hard_patches(np.random.default_rng(3), hard, 12, 95, torch.device("cpu"), Training().jitter)
+    one, other = (batches.hard_patches(np.random.default_rng(3), hard, 12, 95, torch.device("cpu"), Training().jitter)
                   for hard in (held, drawn))
     assert torch.equal(one, other)
 
@@ -363,7 +365,7 @@ def test_few_decoded_images_are_held():
     asked, weak = [], SyntheticWeak(2)
     image = weak.image
     weak.image = lambda i: (asked.append(i), image(i))[1]
-    images = sampling.Undecoded(weak, np.array([5, 1, 4]), held=2)
+    images = batches.Undecoded(weak, np.array([5, 1, 4]), held=2)
     for k in (0, 1, 0, 1, 2, 1, 0):
         assert np.array_equal(images[k], image((5, 1, 4)[k]))
     assert asked == [5, 1, 4, 5]
@@ -425,7 +427,7 @@ def test_patches_are_cut_as_from_an_image_padded_by_reflection(weights, heldout,
     size, margin = 95, 47
     for seed, number in ((0, 30), (1, 30)):
         picked = np.random.default_rng(seed).integers(0, 400, number)
-        cut = sampling.hard_patches(np.random.default_rng(seed), hard, number, size, torch.device("cpu"), NO_JITTER)
+        cut = batches.hard_patches(np.random.default_rng(seed), hard, number, size, torch.device("cpu"), NO_JITTER)
         assert cut.shape == (number, 3, size, size)
         borders = 0
         for k, p in enumerate(picked):

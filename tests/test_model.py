@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lsegrepro import LsegreproError, model, paper
+from lsegrepro import LsegreproError, paper
+from lsegrepro.network import model
 
 SMALL = paper.Architecture("small", (2, 3, 4, 5), (3, 2, 2), (2, 2), 12, 4, 0)
 SCORES = arrays(

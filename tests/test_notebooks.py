@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from lsegrepro.site import NOTEBOOKS
+from lsegrepro.book.site import NOTEBOOKS
 
 nbformat = pytest.importorskip("nbformat")
 PARAMETERS = {"profile": "quick", "run_folder": "", "data": "", "device": "auto", "stand_in": False,
@@ -144,7 +144,7 @@ def test_executing_changes_no_result(executed, tiny_folder):
 
 def test_what_is_shown_is_what_the_run_holds(executed, tiny_run):
     """The table of the chapter on Table 2 holds the AP that the library computes."""
-    from lsegrepro.results import result
+    from lsegrepro.runs.results import result
 
     _, notebook = page(executed, "06-table-2")
     text = json.dumps([cell.get("outputs", []) for cell in notebook.cells])

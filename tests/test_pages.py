@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from lsegrepro import pages
+from lsegrepro.book import notebook
 from lsegrepro.errors import LsegreproError
 from lsegrepro.evaluation import Interval
-from lsegrepro.run import open_run
+from lsegrepro.runs.run import open_run
 
 
 @pytest.fixture
@@ -16,14 +16,14 @@ def run(tmp_path):
 
 
 def test_nobody_is_at_a_notebook_here():
-    assert not pages.live()
+    assert not notebook.live()
 
 
 def test_a_table_escapes_and_keeps_its_shape():
-    shown = pages.table(["a", "b"], [["<x>", 12345]], "A & B.")
+    shown = notebook.table(["a", "b"], [["<x>", 12345]], "A & B.")
     assert "&lt;x&gt;" in shown.html and "12,345" in shown.html and "A &amp; B." in shown.html
     with pytest.raises(LsegreproError, match="2 cells"):
-        pages.table(["a", "b"], [["x"]], "")
+        notebook.table(["a", "b"], [["x"]], "")
 
 
 @pytest.mark.parametrize("column, right", [
@@ -34,44 +34,44 @@ def test_a_table_escapes_and_keeps_its_shape():
     (("", ""), False),
 ])  # fmt: skip
 def test_columns_of_numbers_stand_to_the_right_and_all_others_do_not(column, right):
-    cells = pages.table(["", "b"], [["1", said] for said in column], "").html
+    cells = notebook.table(["", "b"], [["1", said] for said in column], "").html
     assert cells.count("text-align:right") == (len(column) + 1 if right else 0)  # its heading too
 
 
 def test_an_interval_and_a_unit_stay_in_one_line_on_the_page_and_are_plain_in_words():
     said = "+11.4 [-8.7, 14.2] and 5 % of all"
-    shown = pages.table(["a", "b"], [["x", said]], "")
+    shown = notebook.table(["a", "b"], [["x", said]], "")
     assert "+11.4 [-8.7,\N{NO-BREAK SPACE}14.2] and 5\N{NO-BREAK SPACE}% of all" in shown.html and said in shown.text
 
 
 def test_numbers_that_are_not_there_are_dashes():
     nan = float("nan")
-    assert pages.percent(nan) == pages.between(Interval(nan, nan, nan)) == "–"
-    assert pages.between(Interval(0.5, nan, nan)) == "50.0"
+    assert notebook.percent(nan) == notebook.between(Interval(nan, nan, nan)) == "–"
+    assert notebook.between(Interval(0.5, nan, nan)) == "50.0"
 
 
 def test_provenance_of_a_run_with_nothing_in_it(run):
-    text = pages.provenance(run).text
+    text = notebook.provenance(run).text
     assert "profile tiny" in text and "0 of" in text and str(run.folder) not in text
 
 
 def test_a_drawn_picture_may_always_be_shown(run):
     for stand_in in (False, True):
-        assert pages.shows(run, stand_in)
-        example = pages.example(run, "dog", stand_in)
+        assert notebook.shows(run, stand_in)
+        example = notebook.example(run, "dog", stand_in)
         assert example.image.shape[:2] == example.mask.shape
 
 
 def test_without_its_photographs_the_free_cat_stands_in(tmp_path):
     run = open_run("local", tmp_path, data=tmp_path / "nowhere")
-    assert not pages.shows(run, False)
-    example = pages.example(run, "cat")
+    assert not notebook.shows(run, False)
+    example = notebook.example(run, "cat")
     assert example.image.shape == (300, 451, 3) and "free cat" in example.said
 
 
 def test_figures_say_what_they_show():
     picture = np.zeros((4, 6, 3), np.uint8)
-    assert pages.sheet([picture] * 3, ["a", "b", "c"], "Three.", 2).alt == "Three."
-    assert pages.lines([0, 1], {"LSE1, found": [0, 1]}, title="t", xlabel="x", alt="One.").alt == "One."
+    assert notebook.sheet([picture] * 3, ["a", "b", "c"], "Three.", 2).alt == "Three."
+    assert notebook.lines([0, 1], {"LSE1, found": [0, 1]}, title="t", xlabel="x", alt="One.").alt == "One."
     with pytest.raises(LsegreproError, match="titles"):
-        pages.sheet([], [], "None.")
+        notebook.sheet([], [], "None.")

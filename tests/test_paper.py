@@ -3,7 +3,7 @@
 import pytest
 
 from lsegrepro import paper
-from lsegrepro.model import PatchNet
+from lsegrepro.network.model import PatchNet
 
 TABLE_2 = """
 max1 32.29 99.02 22.91 56.66 96.28 19.24

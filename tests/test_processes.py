@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, TINY, one_line
 
-from lsegrepro import LsegreproError, files, locks, published, site
-from lsegrepro.run import open_run
+from lsegrepro import LsegreproError, files, locks
+from lsegrepro.book import site
+from lsegrepro.runs import publish
+from lsegrepro.runs.run import open_run
 
 REGIONS = [sys.executable, "-m", "lsegrepro.cli", "regions", "--profile", "tiny.toml", "--run", "run"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -88,15 +90,15 @@ def test_no_lock_of_snakemake(tiny, monkeypatch):
                    survived="told who is at it; what was published before is whole")
 def test_a_publication_that_does_not_finish(own_run, tmp_path, monkeypatch):
     folder = tmp_path / "published"
-    monkeypatch.setattr(published, "PUBLISHED", folder)
-    monkeypatch.setattr(published, "PROFILE", str(own_run.profile.path))
+    monkeypatch.setattr(publish, "PUBLISHED", folder)
+    monkeypatch.setattr(publish, "PROFILE", str(own_run.profile.path))
     for kind in ("weights", "negatives", "evidence"):
         (folder / kind).mkdir(parents=True)
         (folder / kind / "of-before.npz").write_text("old")
     with locks.locked(folder / "results.json"), pytest.raises(LsegreproError) as error:
-        published.publish(own_run)
+        publish.publish(own_run)
     one_line(error, "results.json is being made by process")
-    copytree, copied = published.shutil.copytree, []
+    copytree, copied = publish.shutil.copytree, []
 
     def killed(*given, **named):
         copied.append(given)
@@ -105,10 +107,10 @@ def test_a_publication_that_does_not_finish(own_run, tmp_path, monkeypatch):
         return copytree(*given, **named)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(published.shutil, "copytree", killed)
-        published.publish(own_run)
+        patch.setattr(publish.shutil, "copytree", killed)
+        publish.publish(own_run)
     assert all((folder / kind / "of-before.npz").read_text() == "old" for kind in ("weights", "negatives", "evidence"))
-    published.publish(own_run)
+    publish.publish(own_run)
     assert not list(folder.rglob("of-before.npz")) and not list(folder.glob(".*"))
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lsegrepro import paper
 from lsegrepro.arguments import Jitter, Mining, Scoring, Training
 from lsegrepro.errors import LsegreproError
+from lsegrepro.evidence.superpixels import Superpixels
 from lsegrepro.profiles import BUILT_IN, Data, Profile, load_profile, vary
-from lsegrepro.superpixels import Superpixels
 
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"
 

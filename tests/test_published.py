@@ -7,18 +7,19 @@ from pathlib import Path
 import pytest
 from conftest import one_line
 
-from lsegrepro import facts, mining, published, training
 from lsegrepro.errors import LsegreproError
 from lsegrepro.files import read_json, sha256
-from lsegrepro.run import SPLITS, Run, open_run
-from lsegrepro.verify import read_record
+from lsegrepro.runs import facts, publish
+from lsegrepro.runs.run import SPLITS, Run, open_run
+from lsegrepro.runs.verify import read_record
+from lsegrepro.training import loop, mining
 
 
 @pytest.fixture
 def theirs(own_run, tmp_path, monkeypatch) -> Run:
     """A published run: the finished tiny one."""
     facts.count_all(own_run)
-    monkeypatch.setattr(published, "PUBLISHED", own_run.folder)
+    monkeypatch.setattr(publish, "PUBLISHED", own_run.folder)
     return own_run
 
 
@@ -30,7 +31,7 @@ def test_depth_weights_takes_what_was_trained_and_scores_it_again(theirs, tmp_pa
     def never(*args, **options):
         raise AssertionError("this was published")
 
-    monkeypatch.setattr(training, "train", never)
+    monkeypatch.setattr(loop, "train", never)
     monkeypatch.setattr(mining, "mine", never)
     run = mine(theirs, tmp_path / "mine", depth="weights")
     network = ("LSE1", "cat", 2, 0)
@@ -98,17 +99,17 @@ def test_depth_evidence_computes_nothing_and_looks_at_no_photograph(theirs, tmp_
 
 def test_a_finished_run_is_published_whole(own_run, tmp_path, monkeypatch):
     folder = tmp_path / "published"
-    monkeypatch.setattr(published, "PUBLISHED", folder)
+    monkeypatch.setattr(publish, "PUBLISHED", folder)
     with pytest.raises(LsegreproError) as error:
-        published.publish(own_run)
+        publish.publish(own_run)
     one_line(error, "the published run is of profile local", own_run.profile.path)
     assert not folder.exists()
-    monkeypatch.setattr(published, "PROFILE", str(own_run.profile.path))
+    monkeypatch.setattr(publish, "PROFILE", str(own_run.profile.path))
     (own_run.folder / "weights" / "LSE1-cat-round1-seed0.checkpoint").write_text("half")
     (folder / "evidence").mkdir(parents=True)
     (folder / "evidence" / "of-before.npz").write_text("old")
     (folder / "README.md").write_text("kept")
-    published.publish(own_run)
+    publish.publish(own_run)
     shutil.rmtree(own_run.folder / "cache")
     copied = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     theirs = {path.relative_to(own_run.folder) for path in own_run.folder.rglob("*") if path.is_file()}
@@ -122,7 +123,7 @@ def test_a_finished_run_is_published_whole(own_run, tmp_path, monkeypatch):
     assert record.profile == "tiny" and record.lists == {s: own_run.regions(s).data_digest for s in SPLITS}
     assert all(sha256(folder / name) == value for name, value in record.files.items())
     before = (folder / "results.json").read_bytes()
-    published.publish(dataclasses.replace(own_run, folder=folder))  # in place
+    publish.publish(dataclasses.replace(own_run, folder=folder))  # in place
     assert (folder / "results.json").read_bytes() == before
     assert not list(folder.rglob("*round1*.safetensors"))  # not trained again
     only.weights_path("max1", "cat").with_suffix(".json").unlink()
@@ -135,25 +136,25 @@ def test_a_finished_run_is_published_whole(own_run, tmp_path, monkeypatch):
                                    "weights/LSE1-cat-round2-seed0.safetensors"])
 def test_a_run_that_lacks_a_result_replaces_nothing(own_run, tmp_path, monkeypatch, lacks):
     folder = tmp_path / "published"
-    monkeypatch.setattr(published, "PUBLISHED", folder)
-    monkeypatch.setattr(published, "PROFILE", str(own_run.profile.path))
+    monkeypatch.setattr(publish, "PUBLISHED", folder)
+    monkeypatch.setattr(publish, "PROFILE", str(own_run.profile.path))
     (folder / "evidence").mkdir(parents=True)
     (folder / "evidence" / "of-before.npz").write_text("old")
     (own_run.folder / lacks).unlink()
     with pytest.raises(LsegreproError) as error:
-        published.publish(own_run)
+        publish.publish(own_run)
     one_line(error, own_run.folder / lacks, "is not there")
     assert [path.name for path in folder.rglob("*")] == ["evidence", "of-before.npz"]
     with pytest.raises(LsegreproError) as error:
-        published.publish(dataclasses.replace(own_run, profile=dataclasses.replace(own_run.profile, rounds=(2,))))
+        publish.publish(dataclasses.replace(own_run, profile=dataclasses.replace(own_run.profile, rounds=(2,))))
     one_line(error, "with rounds 2")
 
 
 def test_the_committed_run_can_be_read():
     """What is committed belongs together, without a photograph and without torch's help."""
-    run = open_run(published.PROFILE, published.PUBLISHED, depth="evidence")
-    if not (published.PUBLISHED / "results.json").is_file():
+    run = open_run(publish.PROFILE, publish.PUBLISHED, depth="evidence")
+    if not (publish.PUBLISHED / "results.json").is_file():
         pytest.skip("no published run is beside the package")
     for name in ("bags", "crop", "sources", "weak-labels", "first-steps"):
         assert facts.read_fact(run.path("evidence", "facts", name, suffix=".json"), name)
-    assert read_json(published.PUBLISHED / "results.json")["profile"] == read_record(published.PUBLISHED).profile
+    assert read_json(publish.PUBLISHED / "results.json")["profile"] == read_record(publish.PUBLISHED).profile

@@ -10,11 +10,12 @@ import torch
 from literal import META
 from torchmetrics.functional.classification import binary_jaccard_index
 
-from lsegrepro import LsegreproError, evaluation, paper, results
+from lsegrepro import LsegreproError, evaluation, paper
 from lsegrepro.data.drawn import DrawnSegmentation
 from lsegrepro.evidence import Regions, RegionsBuilder, Scores, ScoresBuilder
-from lsegrepro.scoring import score_image
-from lsegrepro.superpixels import Superpixels, oversegment
+from lsegrepro.evidence.scoring import score_image
+from lsegrepro.evidence.superpixels import Superpixels, oversegment
+from lsegrepro.runs import results
 
 NETWORK = ("LSE1", "cat", 2, 0)
 

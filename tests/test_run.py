@@ -13,12 +13,13 @@ import torch
 from conftest import TINY, one_line, write_voc
 from PIL import Image
 
-from lsegrepro import mining, scoring, training
 from lsegrepro.errors import LsegreproError
+from lsegrepro.evidence import scoring
 from lsegrepro.files import read_json, sha256, write_json
+from lsegrepro.network.weights import load_weights, save_weights
 from lsegrepro.profiles import load_profile
-from lsegrepro.run import DATA_VARIABLE, SPLITS, Run, open_run
-from lsegrepro.weights import load_weights, save_weights
+from lsegrepro.runs.run import DATA_VARIABLE, SPLITS, Run, open_run
+from lsegrepro.training import loop, mining
 
 NETWORK = ("LSE1", "cat", 2, 0)
 
@@ -95,7 +96,7 @@ def test_a_finished_run_is_not_worked_on(own_run, monkeypatch):
     def never(*args, **options):
         raise AssertionError("this was done already")
 
-    for module, name in ((training, "train"), (mining, "mine"), (scoring, "score_set"), (scoring, "count_regions"),
+    for module, name in ((loop, "train"), (mining, "mine"), (scoring, "score_set"), (scoring, "count_regions"),
                          (scoring, "score_image")):
         monkeypatch.setattr(module, name, never)
     before = snapshot(own_run.folder)
@@ -223,7 +224,7 @@ def test_scores_without_weights_are_taken_at_their_word(own_run):
 @pytest.mark.parametrize("suffix", [".safetensors", ".json"])
 def test_weights_of_another_architecture_are_refused(own_run, suffix):
     from lsegrepro import paper
-    from lsegrepro.model import PatchNet
+    from lsegrepro.network.model import PatchNet
 
     path = own_run.weights_path("LSE1", "cat")
     other = path.with_name("other.safetensors")
@@ -366,7 +367,7 @@ sys.exit(main(["evaluate", "--profile", "tiny.toml", "--run", "run", "--json"]))
     done = subprocess.run([sys.executable, "-c", code], cwd=tiny_folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     first, rest = done.stdout.split("\n", 1)
-    from lsegrepro.results import choose_theta, results
+    from lsegrepro.runs.results import choose_theta, results
 
     expected = results(tiny_run)
     numbers = [choose_theta(tiny_run, "LSE1", "cat", 2), *(r.chosen.ap.value for r in expected)]

@@ -7,13 +7,15 @@ import pytest
 import torch
 from conftest import one_line
 
-from lsegrepro import dense, evidence, gallery, scoring
+from lsegrepro import evidence
 from lsegrepro.arguments import Scoring
 from lsegrepro.data.images import prepare
 from lsegrepro.errors import LsegreproError
-from lsegrepro.evidence import code_digest
-from lsegrepro.superpixels import Superpixels, oversegment
-from lsegrepro.weights import Weights
+from lsegrepro.evidence import code_digest, scoring
+from lsegrepro.evidence.superpixels import Superpixels, oversegment
+from lsegrepro.network import dense
+from lsegrepro.network.weights import Weights
+from lsegrepro.runs import gallery
 
 PARAMS = Superpixels(scale=40, sigma=0.8, min_size=20)
 ARGS = Scoring(scale_to=0)
@@ -164,7 +166,7 @@ def test_a_second_scoring_takes_everything_from_the_cache(weights, regions, coun
     first = scored(weights, regions, **folders(tmp_path))
     assert len(counted) == 4
     assert sorted(p.name for p in (tmp_path / "maps").iterdir()) == [f"picture {i}.npz" for i in range(4)]
-    monkeypatch.setattr("lsegrepro.superpixels.oversegment", None)
+    monkeypatch.setattr("lsegrepro.evidence.superpixels.oversegment", None)
     again = scored(weights, regions, **folders(tmp_path))
     assert len(counted) == 4 and again.digest == first.digest == scored(weights, regions, maps=tmp_path / "maps",
                                                                          superpixels=tmp_path / "superpixels").digest

@@ -12,15 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lsegrepro import cli, dense, paper, segment
+from lsegrepro import cli, paper
 from lsegrepro.data.images import load_image
 from lsegrepro.errors import LsegreproError
-from lsegrepro.model import PatchNet
+from lsegrepro.evidence.superpixels import Superpixels, oversegment, smooth, superpixel_sizes
+from lsegrepro.network import dense
+from lsegrepro.network.model import PatchNet
+from lsegrepro.network.weights import load_weights, save_weights
 from lsegrepro.profiles import load_profile
-from lsegrepro.results import choose_theta, coverage
-from lsegrepro.run import DATA_VARIABLE
-from lsegrepro.superpixels import Superpixels, oversegment, smooth, superpixel_sizes
-from lsegrepro.weights import load_weights, save_weights
+from lsegrepro.runs import segment
+from lsegrepro.runs.results import choose_theta, coverage
+from lsegrepro.runs.run import DATA_VARIABLE
 
 KINDS = ("probability", "mask", "overlay")
 

@@ -11,14 +11,15 @@ import pytest
 from conftest import one_line
 from skimage.segmentation import felzenszwalb
 
-from lsegrepro import cli, scoring, segment, sensitivity
+from lsegrepro import cli
 from lsegrepro.data.drawn import DrawnSegmentation
 from lsegrepro.errors import LsegreproError
 from lsegrepro.evaluation import Interval
-from lsegrepro.evidence import RegionsBuilder
-from lsegrepro.run import open_run
-from lsegrepro.sensitivity import Sensitivity, Setting, kept, measure, measuring, remaining, search
-from lsegrepro.superpixels import Superpixels
+from lsegrepro.evidence import RegionsBuilder, scoring
+from lsegrepro.evidence.superpixels import Superpixels
+from lsegrepro.runs import segment, sensitivity
+from lsegrepro.runs.run import open_run
+from lsegrepro.runs.sensitivity import Sensitivity, Setting, kept, measure, measuring, remaining, search
 
 FINE, COARSE = Superpixels(100, 0.8, 50), Superpixels(400, 0.8, 400)
 NETWORKS = ("max1-cat-round2-seed0", "LSE1-cat-round2-seed0")

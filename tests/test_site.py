@@ -9,9 +9,9 @@ import pytest
 import yaml
 from conftest import TINY, one_line
 
-from lsegrepro import site
+from lsegrepro.book import site
 from lsegrepro.errors import LsegreproError
-from lsegrepro.run import DATA_VARIABLE, open_run
+from lsegrepro.runs.run import DATA_VARIABLE, open_run
 
 pytest.importorskip("papermill", reason="the book's packages are not installed")
 nbformat = pytest.importorskip("nbformat")

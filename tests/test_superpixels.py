@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lsegrepro import LsegreproError, superpixels
-from lsegrepro.superpixels import (
+from lsegrepro import LsegreproError
+from lsegrepro.evidence import superpixels
+from lsegrepro.evidence.superpixels import (
     Superpixels,
     order_statistic,
     oversegment,

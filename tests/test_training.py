@@ -14,23 +14,25 @@ import pytest
 import torch
 from conftest import ROOT, one_line
 
-from lsegrepro import LsegreproError, arguments, classification, model, paper, sampling, training
+from lsegrepro import LsegreproError, arguments, paper
 from lsegrepro.arguments import NO_JITTER, Jitter, Training
 from lsegrepro.files import read_json
-from lsegrepro.weights import load_tensors, load_weights
+from lsegrepro.network import classify, model
+from lsegrepro.network.weights import load_tensors, load_weights
+from lsegrepro.training import batches, loop
 
 
 @pytest.fixture(autouse=True)
 def often(tiny, monkeypatch):
     """A row every 3 steps of two images, an evaluation every 6."""
-    monkeypatch.setattr(training, "LOG_EVERY", 6)
-    monkeypatch.setattr(training, "EVALUATE_EVERY", 12)
+    monkeypatch.setattr(loop, "LOG_EVERY", 6)
+    monkeypatch.setattr(loop, "EVALUATE_EVERY", 12)
 
 
 @pytest.fixture
 def hard(rng):
     images = rng.integers(0, 256, (2, 300, 300, 3)).astype(np.uint8)
-    return sampling.HardNegatives(images, rng.integers(0, 2, 9), rng.integers(0, 300, (9, 2)), "hard")
+    return batches.HardNegatives(images, rng.integers(0, 2, 9), rng.integers(0, 300, (9, 2)), "hard")
 
 
 def short(**changes):
@@ -39,7 +41,7 @@ def short(**changes):
 
 
 def go(args, decoded, out, **more):
-    return training.train(args, decoded, out, progress=False, **more)
+    return loop.train(args, decoded, out, progress=False, **more)
 
 
 def curve(out):
@@ -74,7 +76,7 @@ def close(a, b):
 
 def sample_losses(net, args, step, decoded):
     """-log p(y | f1, f2) of each sample, equations (3) and (4) written out in float64."""
-    x, target = sampling.batch_patches(args, step, decoded)
+    x, target = batches.batch_patches(args, step, decoded)
     f = net.double()(x.double()).view(args.batch, -1, 2).exp().sum(1).log()  # (B, 2)
     p = f.exp() / f.exp().sum(1, keepdim=True)
     return -p[torch.arange(args.batch), target].log()
@@ -117,7 +119,7 @@ def test_three_steps_with_momentum(decoded, tmp_path):
 def test_the_aggregation_is_the_one_asked_for(decoded, tmp_path, aggregation):
     args = short(samples=2, aggregation=aggregation)
     out = go(args, decoded, tmp_path / "w.safetensors")
-    x, target = sampling.batch_patches(args, 0, decoded)
+    x, target = batches.batch_patches(args, 0, decoded)
     with torch.no_grad():
         f = model.aggregation(aggregation)(first_net(args)(x).view(2, 9, 2))
     assert curve(out)[0]["loss"] == pytest.approx(model.loss(f, target).item(), abs=1e-6)
@@ -150,7 +152,7 @@ def test_bfloat16_keeps_weights_in_float32(decoded, tmp_path):
 
 
 def test_a_processor_without_bfloat16_trains_in_float32_and_says_so(decoded, tmp_path, monkeypatch):
-    monkeypatch.setattr(classification, "_cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(classify, "_cpu_has_bfloat16", lambda: False)
     paths = [go(short(precision=p), decoded, tmp_path / f"{p}.safetensors") for p in ("float32", "bfloat16")]
     (a, exact), (b, asked) = map(load_tensors, paths)
     assert all(torch.equal(a[k], b[k]) for k in a)
@@ -205,8 +207,8 @@ def test_heldout_images_never_change_the_weights(decoded, tmp_path):
 ])
 def test_heldout_row_is_measured_under_the_draw_of_the_training(decoded, tiny_net, negatives, other):
     """Four images of each label: half of the draws show a cat, and `other` of the rest a dog."""
-    found = training.evaluate_weak(tiny_net, decoded, short(negatives=negatives))
-    f = training.weak_scores(tiny_net, decoded.batch(np.arange(12)), "lse").double()
+    found = loop.evaluate_weak(tiny_net, decoded, short(negatives=negatives))
+    f = loop.weak_scores(tiny_net, decoded.batch(np.arange(12)), "lse").double()
     weight = np.repeat([1, other, 1 - other], 4) / 8
     nll = f.exp().sum(1).log() - torch.where(torch.arange(12) < 4, f[:, 0], f[:, 1])
     right = (f[:, 0] >= f[:, 1]).numpy() == (np.arange(12) < 4)
@@ -287,7 +289,7 @@ def test_killed_between_the_last_step_and_the_weights(decoded, tmp_path, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training, "save_weights", killed)
+        patch.setattr(loop, "save_weights", killed)
         go(short(), decoded, out)
     assert not out.exists()
     same_result(whole, go(short(), decoded, out))
@@ -337,7 +339,7 @@ def test_a_training_killed_again_and_again_goes_on(decoded, tmp_path, monkeypatc
     assert done.returncode == 0, done.stderr
     steps = [int(line.split()[0]) for line in done.stdout.splitlines()]
     assert len(steps) == kills and 0 < steps[0] < steps[-1] < 120 and steps == sorted(steps)
-    monkeypatch.setattr(training, "LOG_EVERY", 4)
+    monkeypatch.setattr(loop, "LOG_EVERY", 4)
     args = Training(architecture="tiny", samples=240, batch=2, rate=0.001, momentum=0.9)
     same_result(go(args, decoded, tmp_path / "whole" / "w.safetensors"), out)
     assert sorted(p.name for p in out.parent.iterdir()) == ["w.json", "w.jsonl", "w.safetensors"]
@@ -364,7 +366,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(decoded, tmp_pat
 def test_a_finished_training_is_found(decoded, tmp_path, monkeypatch):
     out = go(short(), decoded, tmp_path / "w.safetensors")
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.iterdir()}
-    monkeypatch.setattr(training, "batches", lambda *_: pytest.fail("it trained again"))
+    monkeypatch.setattr(loop, "batches", lambda *_: pytest.fail("it trained again"))
     assert go(short(), decoded, out) == out
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.iterdir()} == before
 
@@ -490,7 +492,7 @@ def test_a_damaged_checkpoint_is_refused(decoded, tmp_path, kind):
     out = tmp_path / "w.safetensors"
     checkpoint = go(short(), decoded, out, stop_after=2)
     if kind == "foreign":
-        from lsegrepro.weights import save_tensors
+        from lsegrepro.network.weights import save_tensors
 
         save_tensors(checkpoint, {"a": torch.zeros(2)}, {"step": "1"})
     else:
@@ -508,7 +510,7 @@ def test_two_trainings_in_one_place(decoded, tmp_path, monkeypatch):
     out, messages = tmp_path / "w.safetensors", []
 
     def meanwhile(*given, **named):
-        for step, batch in enumerate(sampling.batches(*given, **named)):
+        for step, batch in enumerate(batches.batches(*given, **named)):
             if step == 5:
                 with pytest.raises(LsegreproError) as error:
                     go(short(), decoded, out)
@@ -516,7 +518,7 @@ def test_two_trainings_in_one_place(decoded, tmp_path, monkeypatch):
             yield batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "batches", meanwhile)
+        patch.setattr(loop, "batches", meanwhile)
         go(short(), decoded, out)
     assert len(messages) == 1
     same_result(go(short(), decoded, tmp_path / "whole.safetensors"), go(short(), decoded, out))
@@ -528,14 +530,14 @@ def test_a_folder_deleted_under_a_training(decoded, tmp_path, monkeypatch):
     out = tmp_path / "run" / "weights" / "w.safetensors"
 
     def meanwhile(*given, **named):
-        for step, batch in enumerate(sampling.batches(*given, **named)):
+        for step, batch in enumerate(batches.batches(*given, **named)):
             if step == 5:
                 shutil.rmtree(tmp_path / "run")
             yield batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "batches", meanwhile)
-        patch.setattr(training, "CHECKPOINT_SECONDS", -1)
+        patch.setattr(loop, "batches", meanwhile)
+        patch.setattr(loop, "CHECKPOINT_SECONDS", -1)
         go(short(), decoded, out)
     same_result(go(short(), decoded, tmp_path / "whole.safetensors"), out)
     assert sorted(path.name for path in out.parent.iterdir()) == ["w.json", "w.jsonl", "w.safetensors"]
@@ -548,8 +550,8 @@ def test_a_clock_that_jumps(decoded, tmp_path, monkeypatch, jump):
     whole = go(short(), decoded, tmp_path / "whole.safetensors")
     clock, calls = time.monotonic, iter(range(10**6))
     with monkeypatch.context() as patch:
-        patch.setattr(training.time, "monotonic", lambda: clock() + jump * (next(calls) % 3))
-        patch.setattr(training.time, "time", lambda: jump)
+        patch.setattr(loop.time, "monotonic", lambda: clock() + jump * (next(calls) % 3))
+        patch.setattr(loop.time, "time", lambda: jump)
         out = go(short(), decoded, tmp_path / "w.safetensors")
     same_result(whole, out)
 
@@ -564,10 +566,10 @@ def test_a_loss_that_is_no_number_stops(decoded, tmp_path, monkeypatch, kept):
     before = out.with_suffix(".checkpoint").read_bytes() if kept else None
 
     def broken(args, data, hard, first, share):
-        for step, (x, target) in enumerate(sampling.batches(args, data, hard, first, share=share), first):
+        for step, (x, target) in enumerate(batches.batches(args, data, hard, first, share=share), first):
             yield x * (float("nan") if step == 7 else 1), target
 
-    monkeypatch.setattr(training, "batches", broken)
+    monkeypatch.setattr(loop, "batches", broken)
     with pytest.raises(LsegreproError) as error:
         go(short(), decoded, out)
     one_line(error, "LSE1 cat round 1", "nan", "between steps 7 and 9", "smaller rate than 0.02",
@@ -585,7 +587,7 @@ def test_a_checkpoint_of_a_training_gone_bad_is_never_written(decoded, tmp_path,
     out = tmp_path / "w.safetensors"
     checkpoint = go(short(), decoded, out, stop_after=4)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    update, monkey = training.update, iter(range(4, 12))
+    update, monkey = loop.update, iter(range(4, 12))
 
     def broken(net, *given):
         loss = update(net, *given)
@@ -597,9 +599,9 @@ def test_a_checkpoint_of_a_training_gone_bad_is_never_written(decoded, tmp_path,
             return loss * 0  # a loss is that of the weights before the step
         return loss
 
-    monkeypatch.setattr(training, "update", broken)
+    monkeypatch.setattr(loop, "update", broken)
     if what == "weights" and stop == 9:  # the step after
-        monkeypatch.setattr(training, "LOG_EVERY", 24)
+        monkeypatch.setattr(loop, "LOG_EVERY", 24)
     with pytest.raises(LsegreproError) as error:
         go(short(), decoded, out, stop_after=stop and stop - 4)
     one_line(error, f"the {what} of LSE1 cat round 1", "step", f"the last good checkpoint is {checkpoint}")

@@ -8,9 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsegrepro import verdicts
 from lsegrepro.evaluation import Interval
-from lsegrepro.verdicts import PARTLY, REFUTED, REPRODUCED, RULES, UNTESTABLE, Comparison, Outcome, Rule, judge, says
+from lsegrepro.runs import verdicts
+from lsegrepro.runs.verdicts import (
+    PARTLY,
+    REFUTED,
+    REPRODUCED,
+    RULES,
+    UNTESTABLE,
+    Comparison,
+    Outcome,
+    Rule,
+    judge,
+    says,
+)
 
 MORE = Rule("more", "", "", "", margin=0.01)
 NEAR = Rule("near", "", "", "", kind="near", margin=0.01)
@@ -29,7 +40,7 @@ def test_rules_are_whole_and_named_once():
 
 
 def test_the_rules_know_no_result_and_need_no_torch():
-    code = "import sys; sys.modules['torch'] = None\nimport lsegrepro.verdicts\nprint('lsegrepro.run' in sys.modules)"
+    code = "import sys; sys.modules['torch'] = None\nimport lsegrepro.runs.verdicts\nprint('lsegrepro.runs.run' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
 

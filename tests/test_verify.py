@@ -15,12 +15,14 @@ from conftest import ROOT, one_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsegrepro import cli, evaluation, evidence, facts, published, results, site, verify
+from lsegrepro import cli, evaluation, evidence
+from lsegrepro.book import site
 from lsegrepro.errors import LsegreproError
 from lsegrepro.files import digest, read_json, write_json
-from lsegrepro.run import Run, open_run
-from lsegrepro.verify import machine, record, rescore
-from lsegrepro.verify.numbers import Number
+from lsegrepro.runs import facts, publish, results, verify
+from lsegrepro.runs.run import Run, open_run
+from lsegrepro.runs.verify import machine, record, rescore
+from lsegrepro.runs.verify.numbers import Number
 
 NETWORK = ("LSE1", "cat", 2, 0)
 
@@ -288,7 +290,7 @@ def test_an_argument_that_makes_no_sense_is_refused(theirs, capsys):
 
 @pytest.mark.parametrize("words, profile, folder, depth", [
     ([], "quick", "runs/quick", "scratch"),
-    (["--depth", "evidence"], "local", published.PUBLISHED, "evidence"),
+    (["--depth", "evidence"], "local", publish.PUBLISHED, "evidence"),
     (["--depth", "evidence", "--run", "other"], "local", "other", "evidence"),
     (["--depth", "evidence", "--profile", "quick"], "quick", "runs/quick", "evidence"),
     (["--depth", "weights"], "local", "runs/local-weights", "weights"),
@@ -456,7 +458,7 @@ def test_an_ap_outside_the_published_interval_differs():
 
 
 def test_the_committed_numbers_come_out_of_the_committed_evidence():
-    run = open_run(published.PROFILE, published.PUBLISHED, depth="evidence")
+    run = open_run(publish.PROFILE, publish.PUBLISHED, depth="evidence")
     if not record.record_path(run.folder).is_file():
         pytest.skip("no published run is beside the package")
     verdicts = checked(run, work=ROOT / "runs" / "verify")

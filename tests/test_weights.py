@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from lsegrepro import LsegreproError, paper
 from lsegrepro.files import sha256, write_json
-from lsegrepro.model import PatchNet
-from lsegrepro.weights import (
+from lsegrepro.network.model import PatchNet
+from lsegrepro.network.weights import (
     Weights,
     card_path,
     load_tensors,

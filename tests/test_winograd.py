@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lsegrepro.winograd import Winograd, matrices
+from lsegrepro.network.winograd import Winograd, matrices
 
 
 def convolution(inputs: int, outputs: int, k: int, seed: int = 0) -> nn.Conv2d:

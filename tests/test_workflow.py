@@ -13,10 +13,11 @@ import pytest
 from conftest import ROOT, TINY, write_voc
 from PIL import Image
 
-from lsegrepro import cli, evidence, site
+from lsegrepro import cli, evidence
+from lsegrepro.book import site
+from lsegrepro.book.site import NOTEBOOKS, ON_TRAINING
 from lsegrepro.profiles import load_profile
-from lsegrepro.run import DATA_VARIABLE
-from lsegrepro.site import NOTEBOOKS, ON_TRAINING
+from lsegrepro.runs.run import DATA_VARIABLE
 
 pytest.importorskip("snakemake", reason="the book's packages are not installed")
 PAGES = len(NOTEBOOKS)
@@ -51,7 +52,7 @@ def planned(output: str) -> dict[str, int]:
 
 
 def test_experiments_are_planned_after_the_run_they_vary(snakemake):
-    from lsegrepro.experiments import experiments
+    from lsegrepro.runs.experiments import experiments
 
     jobs = planned(snakemake("experiments", "--dry-run", profile="full", device="cpu"))
     assert jobs == {"experiments": 1, "experiment": len(experiments(load_profile("full"))), "regions": 2,

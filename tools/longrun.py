@@ -109,7 +109,7 @@ def jobs() -> Iterator[Job]:
 def run_of(folder: Path, job: Job):
     """The job as a run: its profile is `local` with its arguments, its regions are the published ones."""
     from lsegrepro.profiles import load_profile, vary
-    from lsegrepro.run import Run
+    from lsegrepro.runs.run import Run
 
     profile = vary(load_profile("local"), job.folder, {"training": {"precision": "bfloat16", **job.training()}},
                    (job.model,), (1,), ())
@@ -133,9 +133,9 @@ def work(folder: Path) -> None:
     """Do every job that is not done and that no other worker has in hand."""
     import torch
 
-    from lsegrepro.sampling import Decoded
-    from lsegrepro.training import train
-    from lsegrepro.weights import load_weights
+    from lsegrepro.network.weights import load_weights
+    from lsegrepro.training.batches import Decoded
+    from lsegrepro.training.loop import train
 
     torch.set_num_threads(1)
     (folder / "locks").mkdir(exist_ok=True)
@@ -198,7 +198,7 @@ def results(folder: Path) -> list[dict]:
     import numpy as np
 
     from lsegrepro import evaluation
-    from lsegrepro.results import train_curve
+    from lsegrepro.runs.results import train_curve
 
     rows = []
     for job in jobs():

@@ -14,10 +14,10 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import paper
-from ..classification import has_bfloat16
 from ..data.images import resize
-from ..dense import score_map
-from ..model import PatchNet
+from ..network.classify import has_bfloat16
+from ..network.dense import score_map
+from ..network.model import PatchNet
 from . import references
 from .clock import in_turns, matrix_product, summary
 from .work import layer_flops, reference_flops
@@ -37,7 +37,7 @@ STAGES = {
     "conv1": ("conv1",), "pool1": (), "conv2": ("conv2",), "pool2": (), "conv3": ("conv3",),
     "full": ("full4", "full5"), "layout": (),
 }
-"""Labels that `lsegrepro.dense` gives its parts for a profiler, and the layers whose operations each holds."""
+"""Labels that `lsegrepro.network.dense` gives its parts for a profiler, and the layers whose operations each holds."""
 
 
 @dataclass(frozen=True)

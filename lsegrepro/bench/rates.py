@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import evaluation, paper, superpixels
+from .. import evaluation, paper
 from ..arguments import Training
+from ..evidence import superpixels
 from ..files import read_jsonl
-from ..model import PatchNet
-from ..sampling import Decoded, batch_patches
-from ..training import LOG_EVERY, sgd, train, update
+from ..network.model import PatchNet
+from ..training.batches import Decoded, batch_patches
+from ..training.loop import LOG_EVERY, sgd, train, update
 from .clock import in_turns, seconds, summary
 from .inference import picture
 from .photographs import write_shards
@@ -33,7 +34,7 @@ def training_rates(
 ) -> dict[str, float]:
     """Images a second of a whole training, its images held or read from shards, and of its arithmetic alone.
 
-    The first two are `lsegrepro.training.train` itself: it draws images, jitters them, cuts patches
+    The first two are `lsegrepro.training.loop.train` itself: it draws images, jitters them, cuts patches
     and takes a step. Once its images lie on the device, decoded; once they are read from shards and
     decoded anew for every batch, ahead of the step that needs them (`sampling.batches`), as those of a set too
     large to be held are. The third takes the same steps on one batch of patches that is on the

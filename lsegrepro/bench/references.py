@@ -1,7 +1,7 @@
 """Other ways to a score for every pixel, written down plainly: to compare with, and to check against.
 
 Each takes a network and an image, and gives the scores of the patches centred on each pixel, as
-`lsegrepro.dense.score_map` does. Activations are channels-last, the faster layout for all of them.
+`lsegrepro.network.dense.score_map` does. Activations are channels-last, the faster layout for all of them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..dense import pad
-from ..model import PatchNet
-from ..patches import cut, to_float
+from ..network.dense import pad
+from ..network.model import PatchNet
+from ..network.patches import cut, to_float
 from .work import shifted_length
 
 

@@ -10,8 +10,8 @@ import torch
 from tqdm import tqdm
 
 from .. import __version__, paper
-from ..classification import has_bfloat16
 from ..errors import LsegreproError
+from ..network.classify import has_bfloat16
 from . import clock, inference, photographs, rates
 from .memory import peak_memory
 from .report import FORMAT

@@ -13,13 +13,14 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from . import paper, views
-from .arguments import read_card
-from .errors import LsegreproError
-from .files import atomic, data_uri, sha256
-from .published import PROFILE, PUBLISHED
-from .results import last_network
-from .run import Run, open_run
+from .. import paper
+from ..arguments import read_card
+from ..errors import LsegreproError
+from ..figures import overlays
+from ..files import atomic, data_uri, sha256
+from ..runs.publish import PROFILE, PUBLISHED
+from ..runs.results import last_network
+from ..runs.run import Run, open_run
 
 RUNTIME = ("tf-core.es2017.min.js", "tf-backend-wasm.es2017.min.js", "tfjs-backend-wasm-simd.wasm")
 """The parts of TensorFlow.js that the page needs, in the order in which they are loaded."""
@@ -88,10 +89,10 @@ def write(folder: Path, runtime: Path, run: Run | None = None) -> None:
         "networks": choice,
         "side": paper.IMAGE_SIDE,
         "superpixels": asdict(run.profile.superpixels),
-        "colours": views.heat_table().tolist(),
-        "green": views.GREEN,
-        "floor": views.FLOOR,
-        "ceiling": views.CEILING,
+        "colours": overlays.heat_table().tolist(),
+        "green": overlays.GREEN,
+        "floor": overlays.FLOOR,
+        "ceiling": overlays.CEILING,
     })
     for network in choice:
         path = run.weights_path(network["model"], network["cls"], network["round"])

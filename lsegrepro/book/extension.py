@@ -17,9 +17,8 @@ from sphinx.util.docutils import SphinxDirective
 
 import lsegrepro
 
-from .. import pages, site
 from ..errors import LsegreproError
-from . import captions, origin, status
+from . import captions, notebook, origin, site, status
 
 _MODULES = re.compile(r"^```\{modules\} (.+)\n```$", re.M)
 
@@ -169,7 +168,7 @@ def _keep_numbers_whole(app: Sphinx, pagename: str, template: str, context: dict
     """Let no line end inside an interval that a page quotes, as in the tables of the chapters."""
     if body := context.get("body"):
         quoted = r'(?<=<span class="pasted-text">)[^<]+'
-        context["body"] = re.sub(quoted, lambda found: pages.unbroken(found[0]), body)
+        context["body"] = re.sub(quoted, lambda found: notebook.unbroken(found[0]), body)
 
 
 def _accessible(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:

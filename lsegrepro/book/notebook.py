@@ -14,25 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from . import __version__, paper
-from .errors import LsegreproError
-from .evaluation import Interval
-from .evidence import Regions
-from .figures.style import (
-    BLUE,
-    GREEN,
-    INK,
-    MODEL_STYLE,
-    MUTED,
-    PURPLE,
-    VERMILLION,
-    WIDTH,
-    Html,
-    picture,
-    styled,
-)
-from .results import coverage
-from .run import Run
+from .. import __version__, paper
+from ..errors import LsegreproError
+from ..evaluation import Interval
+from ..evidence import Regions
+from ..figures.style import BLUE, GREEN, INK, MODEL_STYLE, MUTED, PURPLE, VERMILLION, WIDTH, Html, picture, styled
+from ..runs.results import coverage
+from ..runs.run import Run
 
 
 def live() -> bool:
@@ -238,7 +226,7 @@ def example(run: Run, cls: str, stand_in: bool = False) -> Example:
         said = "the free cat that scikit-image ships, in place of a photograph of the data"
         return Example(chelsea(), None, said)
     else:
-        from .data.drawn import DrawnSegmentation
+        from ..data.drawn import DrawnSegmentation
 
         data, said = DrawnSegmentation("val", 24), "a drawn picture, in place of a photograph of the data"
     largest, best = -1.0, 0

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..ending import GRACE, run_group
+from ..errors import LsegreproError
+from ..files import atomic, remove_leftovers
+from ..locks import locked
+from ..runs.publish import PUBLISHED, publish
+from ..runs.run import DATA_VARIABLE, SPLITS, Run, open_run
 from . import browser
-from .ending import GRACE, run_group
-from .errors import LsegreproError
-from .files import atomic, remove_leftovers
-from .locks import locked
-from .published import PUBLISHED, publish
-from .run import DATA_VARIABLE, SPLITS, Run, open_run
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 """The repository: the book's sources stand beside the package."""
 
 NOTEBOOKS = (
@@ -92,7 +92,7 @@ def _can_begin(run: Run) -> None:
         if run.depth == "scratch":
             run.weak("train"), run.weak("heldout")
         run.segmentation("train"), run.segmentation("val")
-    from .distributed import parse_device
+    from ..training.distributed import parse_device
 
     parse_device(run.device)  # a GPU is only looked for: the jobs are to lease it
 

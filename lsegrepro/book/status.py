@@ -9,14 +9,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import __version__, site
+from .. import __version__
 from ..evidence import code_digest
 from ..files import read_json, sha256
-from ..pages import table
-from ..published import PROFILE, PUBLISHED
-from ..run import SPLITS, Run, open_run
-from ..verify.record import evaluation_digest, read_record
-from . import origin
+from ..runs.publish import PROFILE, PUBLISHED
+from ..runs.run import SPLITS, Run, open_run
+from ..runs.verify.record import evaluation_digest, read_record
+from . import origin, site
+from .notebook import table
 
 if TYPE_CHECKING:
     from ..figures.style import Html

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import evaluation, evidence, paper
-from .errors import LsegreproError
-from .evidence import Regions, Scores
+from .. import evaluation, evidence, paper
+from ..errors import LsegreproError
+from ..evidence import Regions, Scores
 
 PARTS = {
     "found": "found",

@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 
 SCORING_MODULES = (
-    "dense", "winograd", "model", "patches", "classification", "superpixels", "scoring", "data/images",
+    "network/dense", "network/winograd", "network/model", "network/patches", "network/classify", "evidence/superpixels",
+    "evidence/scoring", "data/images",
 )
 """Modules, or packages of them, below ``lsegrepro``: from a photograph and weights to codes."""
 

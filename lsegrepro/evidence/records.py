@@ -12,8 +12,8 @@ import numpy as np
 
 from .. import paper
 from ..errors import LsegreproError, one_line
-from ..superpixels import Superpixels
 from . import sealed
+from .superpixels import Superpixels
 
 VOID = 255
 """Mask value that no count includes, as in VOC's own evaluation."""

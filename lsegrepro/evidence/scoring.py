@@ -12,18 +12,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from . import dense
-from .arguments import Scoring
-from .classification import patch_scores
-from .data import SegmentationSet
-from .data.images import prepare
-from .errors import LsegreproError
-from .evidence import Regions, RegionsBuilder, Scores, ScoresBuilder, code_digest
-from .files import atomic
-from .npz import read_arrays
+from ..arguments import Scoring
+from ..data import SegmentationSet
+from ..data.images import prepare
+from ..errors import LsegreproError
+from ..files import atomic
+from ..network import dense
+from ..network.classify import patch_scores
+from ..network.weights import Weights, to_json
+from ..npz import read_arrays
+from ..training.loop import device_name
+from . import Regions, RegionsBuilder, Scores, ScoresBuilder, code_digest
 from .superpixels import Superpixels, oversegment_all
-from .training import device_name
-from .weights import Weights, to_json
 
 
 def score_image(

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .cores import cores
-from .errors import LsegreproError
-from .files import atomic
-from .npz import read_arrays
-from .pools import pool, possible
+from ..cores import cores
+from ..errors import LsegreproError
+from ..files import atomic
+from ..npz import read_arrays
+from ..pools import pool, possible
 
 _CACHE_VERSION = 1  # part of every cache key: raise it when `oversegment` changes its answer
 

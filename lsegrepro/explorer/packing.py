@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .. import paper, views
+from .. import paper
 from ..evaluation import Curve, ap, threshold
 from ..evidence import VOID
+from ..figures import overlays
 from ..figures.style import model_style
 from ..files import data_uri
 from .scene import Network, Picture, Scene
@@ -61,8 +62,8 @@ def position(theta: float) -> int:
 def payload(scene: Scene) -> str:
     """A scene as JSON, exact at each position of the slider; safe inside ``<script>``."""
     data = {
-        "steps": STEPS, "on": scene.on, "floor": views.FLOOR, "ceiling": views.CEILING, "green": views.GREEN,
-        "colours": _deflate(views.heat_table().tobytes()),
+        "steps": STEPS, "on": scene.on, "floor": overlays.FLOOR, "ceiling": overlays.CEILING, "green": overlays.GREEN,
+        "colours": _deflate(overlays.heat_table().tobytes()),
         "networks": [_network(network) for network in scene.networks],
         "pictures": [_picture(picture, scene.networks) for picture in scene.pictures],
     }  # fmt: skip

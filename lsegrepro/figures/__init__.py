@@ -1,8 +1,8 @@
 """Figures 2 to 6, Table 2, and the charts of the chapters, in one style (numpy and matplotlib, never torch)."""
 
-from ..comparison import Row
-from ..views import heat, overlay
+from ..runs.comparisons import Row
 from .charts import gradient_weights, tempered_family, training_curves
+from .overlays import heat, overlay
 from .pictures import Result, figure_2, figure_4, figure_6
 from .style import show
 from .sweep import Sweep, ThetaLine, ThetaMark, figure_5, sweeps

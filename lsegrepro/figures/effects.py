@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..comparison import Difference
 from ..errors import LsegreproError
 from ..evaluation import Interval
+from ..runs.comparisons import Difference
 from .style import BLUE, INK, MUTED, VERMILLION, WIDTH, styled
 
 

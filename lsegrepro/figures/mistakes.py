@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..errors import LsegreproError
-from ..failures import PARTS, Division, Exemplar
+from ..evaluation.mistakes import PARTS, Division, Exemplar
 from .style import GREEN, MUTED, VERMILLION, WIDTH, model_style, styled
 
 _COLOURS = {"found": GREEN, "missed": MUTED, "spilled": "#E69F00", "false_alarms": VERMILLION}

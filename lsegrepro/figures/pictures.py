@@ -17,9 +17,10 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 
-from .. import evaluation, views
+from .. import evaluation
 from ..errors import LsegreproError
-from ..views import CEILING, FLOOR, heat, overlay
+from . import overlays
+from .overlays import CEILING, FLOOR, heat, overlay
 from .style import INK, MUTED, VERMILLION, WIDTH, picture, styled
 
 _HALO = {"facecolor": INK, "edgecolor": "none", "pad": 1.6, "alpha": 0.85}
@@ -27,7 +28,7 @@ _HALO = {"facecolor": INK, "edgecolor": "none", "pad": 1.6, "alpha": 0.85}
 
 def _heat_bar(figure: Figure, axes: Axes | Sequence[Axes], theta: float | None = None, **place) -> None:
     """The colour bar of `views.heat`, over the whole range that is possible."""
-    colours = ListedColormap(views.heat_table() / 255)
+    colours = ListedColormap(overlays.heat_table() / 255)
     bar = figure.colorbar(ScalarMappable(Normalize(FLOOR, CEILING), colours), ax=axes, **place)
     marked = theta is not None and FLOOR < theta < CEILING
     middle, name = (theta, f"θ = {theta:g}") if marked else (0.5, "0.5")
@@ -142,7 +143,7 @@ def figure_4(
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06, wspace=0.08, hspace=0.1)
     panels = (
         (image, "Image"), (heat(codes), "Probability"), (raw, f"Per pixel, p > {theta:g}"),
-        (views.superpixel_view(image, labels), "Superpixels"),
+        (overlays.superpixel_view(image, labels), "Superpixels"),
         (np.stack([grey] * 3, axis=2), "Share of votes"),
         (overlay(image, final), f"Majority: “{cls}”"),
     )  # fmt: skip

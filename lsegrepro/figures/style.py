@@ -23,7 +23,7 @@ from PIL import Image
 
 from ..errors import LsegreproError
 from ..files import data_uri
-from ..views import CEILING
+from .overlays import CEILING
 
 LOSS_FLOOR = -math.log(CEILING)
 """Lowest loss of a sample, 0.1269, in nats: the two LSE scores differ by at most 2."""

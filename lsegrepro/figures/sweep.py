@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from .. import evaluation, paper
 from ..errors import LsegreproError
 from ..evaluation import Interval
-from ..views import CEILING
+from .overlays import CEILING
 from .style import INK, RULE, WIDTH, model_style, styled
 
 _DASHES = (0, (4, 2))

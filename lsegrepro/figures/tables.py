@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .. import paper
-from ..comparison import Row
 from ..errors import LsegreproError
+from ..runs.comparisons import Row
 from .style import INK, RULE, WIDTH, Html, model_style, styled
 
 METRICS = {"foreground": "foreground", "background": "background", "ap": "AP"}

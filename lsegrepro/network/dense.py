@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.profiler import record_function as stage
 
-from . import model, paper, patches
-from .classification import autocast
-from .data.images import short_side
+from .. import paper
+from ..data.images import short_side
+from . import model, patches
+from .classify import autocast
 from .model import PatchNet
 from .winograd import Winograd
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import paper
-from .arguments import OUTPUTS, parse_aggregation
-from .errors import LsegreproError
+from .. import paper
+from ..arguments import OUTPUTS, parse_aggregation
+from ..errors import LsegreproError
 from .gradients import pooled_convolution
 
 MAX_PROBABILITY = math.e / (math.e + 1 / math.e)

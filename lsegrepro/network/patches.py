@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .arguments import Jitter
-from .errors import LsegreproError
+from ..arguments import Jitter
+from ..errors import LsegreproError
 
 
 def to_float(images: Tensor) -> Tensor:

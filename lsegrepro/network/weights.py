@@ -10,10 +10,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-from . import paper
-from .arguments import read_card
-from .errors import LsegreproError, one_line
-from .files import atomic, is_file, open_plain, sha256, write_json
+from .. import paper
+from ..arguments import read_card
+from ..errors import LsegreproError, one_line
+from ..files import atomic, is_file, open_plain, sha256, write_json
 from .model import PatchNet
 
 

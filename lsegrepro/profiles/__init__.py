@@ -11,8 +11,8 @@ from typing import Any
 from .. import paper
 from ..arguments import Jitter, Mining, Scoring, Training
 from ..errors import LsegreproError, one_line
+from ..evidence.superpixels import Superpixels
 from ..files import open_plain
-from ..superpixels import Superpixels
 
 BUILT_IN = ("quick", "local", "full", "paper")
 

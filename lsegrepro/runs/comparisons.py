@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import evaluation, paper
-from .errors import LsegreproError
-from .evaluation import Interval
-from .evidence import BOX_FRACTIONS
-from .failures import without_false_alarms
+from .. import evaluation, paper
+from ..errors import LsegreproError
+from ..evaluation import Interval
+from ..evidence import BOX_FRACTIONS
+from ..evaluation.mistakes import without_false_alarms
 from .results import GRID_STEP, choose_theta, present_weights
 from .run import Run
 

@@ -18,17 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from . import evaluation, facts, paper
-from .arguments import parse_aggregation
-from .data.index import LABELS, label_codes
-from .errors import LsegreproError
-from .evaluation.counts import class_totals, complete
-from .locks import locked
-from .profiles import Profile, vary
+from .. import evaluation, paper
+from . import facts
+from ..arguments import parse_aggregation
+from ..data.index import LABELS, label_codes
+from ..errors import LsegreproError
+from ..evaluation.counts import class_totals, complete
+from ..locks import locked
+from ..profiles import Profile, vary
 from .results import choose_theta
 from .run import Run
 
-PATH = Path(__file__).parent / "profiles" / "experiments.toml"
+PATH = Path(__file__).parents[1] / "profiles" / "experiments.toml"
 
 LENGTH = "length"
 """The question that the run itself answers beside its experiments, where they see fewer images."""

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import evaluation, paper
-from .data.index import LABELS, label_codes
-from .errors import LsegreproError
-from .files import digest, read_json, write_json
+from .. import evaluation, paper
+from ..data.index import LABELS, label_codes
+from ..errors import LsegreproError
+from ..files import digest, read_json, write_json
 from .measures import beginning, class_shares, prepare_mask, saturation, source_shortcut, walk, within_sources
-from .npz import read_arrays
-from .published import adopt
+from ..npz import read_arrays
+from .publish import adopt
 from .run import Run
 
 if TYPE_CHECKING:
-    from .data import WeakSet
+    from ..data import WeakSet
 
 VERSION = 1
 """Version of the files; a reader refuses any other."""
@@ -99,7 +99,7 @@ def bags(run: Run) -> dict[str, dict[str, dict[str, float]]]:
     """
 
     def count() -> dict[str, Any]:
-        from . import patches  # torch
+        from ..network import patches  # torch
 
         found: dict[str, Any] = {}
         for name in ("LSE1", "LSE2"):
@@ -140,7 +140,7 @@ def sources(run: Run) -> dict[str, Any]:
     def count() -> dict[str, Any]:
         import torch
 
-        from .classification import weak_scores
+        from ..network.classify import weak_scores
 
         held, rng = run.weak("heldout"), np.random.default_rng(0)
         origin = np.array(getattr(held, "sources", []))
@@ -192,7 +192,7 @@ def first_steps(run: Run) -> dict[str, Any]:
     def count() -> dict[str, Any]:
         import torch
 
-        from . import model, patches
+        from ..network import model, patches
 
         held = run.weak("heldout")
         present = _labels(held) == a.cls

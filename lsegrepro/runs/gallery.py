@@ -11,10 +11,10 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from . import evaluation
-from .explorer import image_counts
+from .. import evaluation
+from ..explorer import image_counts
 from .run import Run
-from .superpixels import oversegment, smooth
+from ..evidence.superpixels import oversegment, smooth
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def score(
     LsegreproError
         If the weights can neither be read nor made.
     """
-    from .scoring import score_image  # torch
+    from ..evidence.scoring import score_image  # torch
 
     weights = run.weights(*network)
     cache = run.maps_path(weights) / f"{name}.npz" if name else None

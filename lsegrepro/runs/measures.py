@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from . import paper
+from .. import paper
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .model import PatchNet
+    from ..network.model import PatchNet
 
 
 def prepare_mask(mask: np.ndarray, side: int = paper.IMAGE_SIDE) -> np.ndarray:
@@ -170,7 +170,7 @@ def walk(
 
     import torch
 
-    from . import model
+    from ..network import model
 
     net = copy.deepcopy(start)
     optimiser = torch.optim.SGD(net.parameters(), lr=rate * batch)
@@ -188,7 +188,7 @@ def beginning(net: PatchNet, bags: Tensor, labels: Tensor) -> tuple[list[float],
 
     One bag at a time, as the paper trains. `bags` and `labels` as in `walk`; two lists of B.
     """
-    from . import model
+    from ..network import model
 
     losses, steep = [], []
     for x, y in zip(bags, labels, strict=True):

@@ -7,15 +7,15 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import read_card
-from .errors import LsegreproError
-from .files import atomic, sha256, write_json
-from .locks import locked
+from ..arguments import read_card
+from ..errors import LsegreproError
+from ..files import atomic, sha256, write_json
+from ..locks import locked
 
 if TYPE_CHECKING:
     from .run import Run
 
-PUBLISHED = Path(__file__).resolve().parent.parent / "published"
+PUBLISHED = Path(__file__).resolve().parents[2] / "published"
 """The run folder that is versioned with the book: weights and evidence, no photograph."""
 
 PROFILE = "local"
@@ -75,7 +75,7 @@ def publish(run: Run) -> None:
         before is then as it was.
     """
     from . import facts
-    from .profiles import load_profile
+    from ..profiles import load_profile
     from .verify import write_record
 
     if run.profile != load_profile(PROFILE):

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import evaluation, evidence, paper
-from .errors import LsegreproError
-from .evaluation import Classification, Curve, Interval
-from .evidence import Regions, Scores
+from .. import evaluation, evidence, paper
+from ..errors import LsegreproError
+from ..evaluation import Classification, Curve, Interval
+from ..evidence import Regions, Scores
 from .run import Run
 
 GRID_STEP = 1 / evidence.GRID

@@ -23,21 +23,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import evaluation, evidence, paper
-from .arguments import DEPTHS, LATER, read_card
-from .errors import LsegreproError
-from .evaluation import Curve
-from .evidence import Regions, Scores
-from .files import digest, read_jsonl, remove_leftovers
-from .profiles import Profile, load_profile
-from .published import adopt_weights
+from .. import evaluation, evidence, paper
+from ..arguments import DEPTHS, LATER, read_card
+from ..errors import LsegreproError
+from ..evaluation import Curve
+from ..evidence import Regions, Scores
+from ..files import digest, read_jsonl, remove_leftovers
+from ..profiles import Profile, load_profile
+from .publish import adopt_weights
 
 if TYPE_CHECKING:
     import torch
 
-    from .data import SegmentationSet, WeakSet
-    from .sampling import Decoded, HardNegatives
-    from .weights import Weights
+    from ..data import SegmentationSet, WeakSet
+    from ..training.batches import Decoded, HardNegatives
+    from ..network.weights import Weights
 
 SPLITS = ("train", "val")
 DATA_VARIABLE = "LSEGREPRO_DATA"
@@ -109,12 +109,12 @@ class Run:
         """Images with labels; `split` is train or heldout. Another image stands in for one that cannot be read."""
         data = self.profile.data
         if data.kind == "drawn":
-            from .data.drawn import DrawnWeak
+            from ..data.drawn import DrawnWeak
 
             count = max(1, round(data.weak_train * data.fraction)) if split == "train" else data.weak_heldout
             return DrawnWeak(split, count, data.seed)
-        from .data.joined import open_weak
-        from .data.tolerant import Tolerant
+        from ..data.joined import open_weak
+        from ..data.tolerant import Tolerant
 
         fraction = data.fraction if split == "train" else 1.0
         return Tolerant(open_weak(self.root, data.weak, split, heldout=data.heldout, fraction=fraction))
@@ -123,24 +123,24 @@ class Run:
         """Images with masks; `split` is train (for choosing theta) or val."""
         data = self.profile.data
         if data.kind == "drawn":
-            from .data.drawn import DrawnSegmentation
+            from ..data.drawn import DrawnSegmentation
 
             count = data.segmentation_train if split == "train" else data.segmentation_val
             return DrawnSegmentation(split, count, data.seed)
-        from .data.voc import VocSegmentation
+        from ..data.voc import VocSegmentation
 
         return VocSegmentation(self.root / data.segmentation, split)
 
     @cached_property
     def _decoded(self) -> dict[str, Decoded]:
-        from .sampling import Decoded
+        from ..training.batches import Decoded
 
         return {s: Decoded(self.weak(s), self.torch_device, self.progress) for s in ("train", "heldout")}
 
     @cached_property
     def torch_device(self) -> torch.device:
         """The device that does the work, by `distributed.own_device`. Raises `LsegreproError` if it is not there."""
-        from .distributed import own_device
+        from ..training.distributed import own_device
 
         return own_device(self.device)
 
@@ -175,7 +175,7 @@ class Run:
         """A trained network, on the run's device; trained now if it is not there."""
         import torch
 
-        from .weights import load_weights
+        from ..network.weights import load_weights
 
         path = self.trained(model, cls, round, seed)
         weights = load_weights(path, model=model, cls=cls)
@@ -198,7 +198,7 @@ class Run:
         if self.depth == "weights":
             adopt_weights(path)
             return self.trained(model, cls, round, seed)  # and check it
-        from .training import train
+        from ..training.loop import train
 
         data = self._decoded
         return train(
@@ -257,8 +257,8 @@ class Run:
 
     def mined(self, model: str, cls: str, seed: int = 0) -> Path:
         """The hard negatives that round 1 leaves; mined now if they are not there."""
-        from .distributed import alone
-        from .mining import mine, read_meta
+        from ..training.distributed import alone
+        from ..training.mining import mine, read_meta
 
         path = self.negatives_path(model, cls, seed)
         if path.is_file():
@@ -281,7 +281,7 @@ class Run:
 
     def negatives(self, model: str, cls: str, seed: int = 0) -> HardNegatives:
         """Hard negatives with their pixels, for round 2."""
-        from .mining import read_negatives
+        from ..training.mining import read_negatives
 
         held = self._decoded["heldout"]
         return read_negatives(self.mined(model, cls, seed), held, held.weak.names)
@@ -302,7 +302,7 @@ class Run:
         path = self.regions_path(split)
         if not path.is_file():
             self.needs(path)
-            from .scoring import count_regions
+            from ..evidence.scoring import count_regions
 
             self._sweep()
             regions = count_regions(self.segmentation(split), split, self.profile.superpixels,
@@ -325,7 +325,7 @@ class Run:
         regions = self.regions(split)
         if not path.is_file():
             self.needs(path)
-            from .scoring import score_set
+            from ..evidence.scoring import score_set
 
             weights = self.weights(model, cls, round, seed)
             self._sweep(self.maps_path(weights))

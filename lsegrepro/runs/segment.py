@@ -16,17 +16,18 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from . import dense, paper
-from .data.images import EXTENSIONS, load_image, resize
-from .errors import LsegreproError, one_line, printable
-from .evaluation import threshold
-from .files import atomic, is_folder
-from .profiles import load_profile
-from .published import PROFILE, PUBLISHED
+from ..network import dense
+from .. import paper
+from ..data.images import EXTENSIONS, load_image, resize
+from ..errors import LsegreproError, one_line, printable
+from ..evaluation import threshold
+from ..files import atomic, is_folder
+from ..profiles import load_profile
+from .publish import PROFILE, PUBLISHED
 from .run import Run, open_run
-from .superpixels import Superpixels, oversegment, smooth
-from .views import overlay
-from .weights import Weights, load_weights
+from ..evidence.superpixels import Superpixels, oversegment, smooth
+from ..figures.overlays import overlay
+from ..network.weights import Weights, load_weights
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .evaluation import Interval
+from ..evaluation import Interval
 
 REPRODUCED, PARTLY, REFUTED, UNTESTABLE = "reproduced", "partly", "not reproduced", "not testable here"
 

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import paper, patches
-from .arguments import Jitter, Training
-from .data import WeakSet
-from .data.index import LABELS, label_codes
+from .. import paper
+from ..arguments import Jitter, Training
+from ..data import WeakSet
+from ..data.index import LABELS, label_codes
+from ..errors import LsegreproError
+from ..network import patches
 from .distributed import WHOLE, RowsOf, Share
-from .errors import LsegreproError
 
 
 @dataclass(frozen=True)

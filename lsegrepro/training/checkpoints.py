@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from . import model
-from .arguments import LATER
-from .errors import LsegreproError
-from .weights import load_tensors, save_tensors, to_json
+from ..arguments import LATER
+from ..errors import LsegreproError
+from ..network import model
+from ..network.weights import load_tensors, save_tensors, to_json
 
 
 @dataclass

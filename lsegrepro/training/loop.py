@@ -26,18 +26,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from . import __version__, model, paper
-from .arguments import Training
+from .. import __version__, paper
+from ..arguments import Training
+from ..data.index import LABELS
+from ..errors import LsegreproError
+from ..files import atomic, read_json, read_jsonl, remove_leftovers
+from ..locks import locked
+from ..network import model
+from ..network.classify import autocast, has_bfloat16, weak_scores
+from ..network.weights import Weights, card_path, save_weights
+from .batches import Decoded, HardNegatives, batches, torch_generator
 from .checkpoints import State, require_same
-from .classification import autocast, has_bfloat16, weak_scores
-from .data.index import LABELS
 from .distributed import Team, join
-from .errors import LsegreproError
-from .files import atomic, read_json, read_jsonl, remove_leftovers
 from .heap import keep_freed_memory
-from .locks import locked
-from .sampling import Decoded, HardNegatives, batches, torch_generator
-from .weights import Weights, card_path, save_weights
 
 LOG_EVERY = 2_000
 """Samples between two rows of the curve."""

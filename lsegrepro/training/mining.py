@@ -23,14 +23,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from . import dense, model, paper, sampling
-from .arguments import Mining
-from .errors import LsegreproError
-from .files import atomic, read_json, remove_leftovers, write_json
-from .locks import locked
-from .npz import read_arrays
-from .sampling import Decoded, HardNegatives, step_rng
-from .weights import Weights, to_json
+from .. import paper
+from ..arguments import Mining
+from ..errors import LsegreproError
+from ..files import atomic, read_json, remove_leftovers, write_json
+from ..locks import locked
+from ..network import dense, model
+from ..network.weights import Weights, to_json
+from ..npz import read_arrays
+from . import batches
+from .batches import Decoded, HardNegatives, step_rng
 
 SPREAD = "evenly spaced over the list"
 """How images are selected where a run looks at a part of the held-out background."""
@@ -244,8 +246,8 @@ def read_negatives(path: str | Path, heldout: Decoded, names: Sequence[str]) -> 
     if absent:
         raise LsegreproError(f"{path} names {absent[0]}, which is not among the held-out images ({len(absent)} absent)")
     numbers = np.array([place[name] for name in wanted], np.int64)
-    images = (heldout.batch(numbers).cpu().numpy() if sampling.fits(len(numbers))
-              else sampling.Undecoded(heldout.weak, numbers))
+    images = (heldout.batch(numbers).cpu().numpy() if batches.fits(len(numbers))
+              else batches.Undecoded(heldout.weak, numbers))
     content = hashlib.sha256(b"".join(found[key].tobytes() for key in ("index", "centres"))).hexdigest()
     return HardNegatives(images, index, found["centres"].astype(np.int64), content)
 

@@ -1,7 +1,7 @@
 "use strict";
 
 lsegrepro.add("network", () => {
-  /* The scores of lsegrepro/dense.py. With pooling of stride 1 every pixel is the centre of a patch; each pooling
+  /* The scores of lsegrepro/network/dense.py. With pooling of stride 1 every pixel is the centre of a patch; each pooling
      leaves p x p interleaved images ("fragments") that do not mix any more. The work is cut for many workers:
      `first` is the first layer on a band of rows, `rest` all other layers on one fragment of it.
      Maps lie row, column, channel in a Float32Array; `line` is the length of a row of one. Biases come with the
@@ -140,7 +140,7 @@ lsegrepro.add("network", () => {
     return activate(scores, b5);
   };
 
-  // Winograd's convolution, as lsegrepro/winograd.py explains it.
+  // Winograd's convolution, as lsegrepro/network/winograd.py explains it.
 
   const POINTS = [0, 1, -1, 2, -2, .5, -.5], N = POINTS.length + 1;
 

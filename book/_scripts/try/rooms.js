@@ -3,7 +3,7 @@
    rooms.js        this file: modules without a module loader, and a worker made of them
    resample.js     Pillow's bilinear resize, to the byte, and the same filter for numbers
    engine.js       matrix products: WebAssembly (TensorFlow.js), or plain JavaScript where that cannot start
-   network.js      the dense scores of lsegrepro/dense.py: max-pooling fragments and Winograd
+   network.js      the dense scores of lsegrepro/network/dense.py: max-pooling fragments and Winograd
    superpixels.js  Felzenszwalb's superpixels as scikit-image makes them, and their vote
    png.js          grey PNG files of 8 and 16 bits, as `lsegrepro segment` writes them
    photograph.js   reads a photograph, upright and strip by strip
@@ -41,6 +41,6 @@ globalThis.lsegrepro = (() => {
     return worker;
   };
 
-  // The build writes networks.js, network-*.js, runtime.js and cat.js, which fill the rest: lsegrepro/browser.py.
+  // The build writes networks.js, network-*.js, runtime.js and cat.js, which fill the rest: lsegrepro/book/browser.py.
   return {add, use, start, published: null, networks: {}, runtime: null, cat: null};
 })();

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import LsegreproError
-from ..run import Run
+from ...errors import LsegreproError
+from ...runs.run import Run
 from . import arithmetic, contradictions, silences, stated
 
 ROWS: dict[str, Callable[[Run], str]] = {

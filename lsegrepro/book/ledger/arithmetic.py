@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from .. import claims, evaluation, paper
-from ..comparison import centred_box
-from ..data import synsets
-from ..figures.style import LOSS_FLOOR
-from ..pages import percent
-from ..results import coverage
-from ..run import Run
-from ..views import CEILING
+from ... import evaluation, paper
+from ...data import synsets
+from ...figures.overlays import CEILING
+from ...figures.style import LOSS_FLOOR
+from ...runs import claims
+from ...runs.comparisons import centred_box
+from ...runs.results import coverage
+from ...runs.run import Run
+from ..notebook import percent
 
 
 def ceiling(run: Run) -> str:

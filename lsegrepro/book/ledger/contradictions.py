@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .. import evaluation, facts, paper
-from ..pages import bounded, percent
-from ..results import coverage
-from ..run import Run
+from ... import evaluation, paper
+from ...runs import facts
+from ...runs.results import coverage
+from ...runs.run import Run
+from ..notebook import bounded, percent
 from .silences import experiment
 
 

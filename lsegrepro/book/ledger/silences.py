@@ -7,14 +7,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .. import claims, evaluation, experiments, facts, paper, sensitivity
-from ..comparison import seed_counts
-from ..data.index import LABELS
-from ..errors import LsegreproError
-from ..npz import read_arrays
-from ..pages import between, percent
-from ..results import coverage
-from ..run import Run
+from ... import evaluation, paper
+from ...data.index import LABELS
+from ...errors import LsegreproError
+from ...npz import read_arrays
+from ...runs import claims, experiments, facts, sensitivity
+from ...runs.comparisons import seed_counts
+from ...runs.results import coverage
+from ...runs.run import Run
+from ..notebook import between, percent
 
 
 def balance(run: Run) -> str:

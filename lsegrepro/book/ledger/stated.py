@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .. import facts, paper
-from ..pages import percent
-from ..run import Run
+from ... import paper
+from ...runs import facts
+from ...runs.run import Run
+from ..notebook import percent
 from .silences import cards, experiment, of_source
 
 

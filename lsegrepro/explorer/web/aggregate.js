@@ -1,4 +1,4 @@
-// The aggregations of a bag of scores, as lsegrepro.model computes them.
+// The aggregations of a bag of scores, as lsegrepro.network.model computes them.
 
 // Mean, tempered LSE with 1/N, LSE (r = 1, without) and maximum, and the derivative of the tempered
 // one by each score. About the largest score, and in expm1 and log1p, so that every r keeps its digits.

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import evaluation
-from ..errors import LsegreproError
-from ..evidence import Regions
+from ... import evaluation
+from ...errors import LsegreproError
+from ...evidence import Regions
 from ..results import GRID_STEP, present_weights, train_curve
 from ..run import Run
-from ..superpixels import Superpixels
+from ...evidence.superpixels import Superpixels
 from .record import Sensitivity, Setting, achievable, read, remaining, write
 
 
@@ -96,7 +96,7 @@ def measure(run: Run, params: Iterable[Superpixels]) -> Sensitivity:
 
 
 def _measure(run: Run, params: Superpixels) -> tuple[Regions, Setting]:
-    from ..scoring import count_regions, score_set  # torch
+    from ...evidence.scoring import count_regions, score_set  # torch
 
     cache, data = run.folder / "cache" / "superpixels", run.segmentation("train")
     regions = count_regions(data, "train", params, cache, progress=run.progress)

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..arguments import DEPTHS
-from ..errors import LsegreproError
-from ..evaluation import Interval
-from ..evidence import code_digest
+from ...arguments import DEPTHS
+from ...errors import LsegreproError
+from ...evaluation import Interval
+from ...evidence import code_digest
 from ..results import coverage, result
 from ..run import Run
 from .machine import IMAGES_ON_CPU, Depth, depths

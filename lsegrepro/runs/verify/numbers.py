@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import evaluation, paper
-from ..comparison import (
+from ... import evaluation, paper
+from ..comparisons import (
     LSE_OR_MAX,
     SMALL_OR_LARGE,
     Difference,
@@ -27,7 +27,7 @@ from ..comparison import (
     row,
     three_way_counts,
 )
-from ..evaluation import Interval
+from ...evaluation import Interval
 from ..results import Cell, coverage, estimate_all, result
 from ..run import Run
 

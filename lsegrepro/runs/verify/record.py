@@ -11,17 +11,17 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import __version__
-from ..errors import LsegreproError
-from ..evidence import code_digest
-from ..evidence.code import source_digest
-from ..files import digest, read_json, sha256, write_json
+from ... import __version__
+from ...errors import LsegreproError
+from ...evidence import code_digest
+from ...evidence.code import source_digest
+from ...files import digest, read_json, sha256, write_json
 from ..run import SPLITS, Run
 from .numbers import Number, numbers
 
 FORMAT, VERSION = "lsegrepro results", 1
 
-EVALUATING_MODULES = ("evaluation", "evidence", "results", "comparison", "verify/numbers", "paper")
+EVALUATING_MODULES = ("evaluation", "evidence", "runs/results", "runs/comparisons", "runs/verify/numbers", "paper")
 """From evidence to numbers."""
 
 KINDS = ("weights/*.safetensors", "negatives/*.npz", "evidence/*.npz", "evidence/*.json")
@@ -57,7 +57,7 @@ def evaluation_digest() -> str:
     >>> len(evaluation_digest())
     16
     """
-    return source_digest(Path(__file__).parents[1], EVALUATING_MODULES)
+    return source_digest(Path(__file__).parents[2], EVALUATING_MODULES)
 
 
 def record_path(folder: Path) -> Path:

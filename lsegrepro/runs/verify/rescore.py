@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .. import evaluation
-from ..arguments import Scoring
-from ..errors import LsegreproError
-from ..evidence import GRID, META_KEYS, Regions, Scores, ScoresBuilder
-from ..mining import spread
+from ... import evaluation
+from ...arguments import Scoring
+from ...errors import LsegreproError
+from ...evidence import GRID, META_KEYS, Regions, Scores, ScoresBuilder
+from ...training.mining import spread
 from ..results import choose_theta
 from ..run import Run
-from ..scoring import score_image
-from ..superpixels import oversegment_all
+from ...evidence.scoring import score_image
+from ...evidence.superpixels import oversegment_all
 from .numbers import network_name
 from .verdicts import Verdict
 
