@@ -79,8 +79,8 @@ def place(tmp_path, monkeypatch):
     def work(*args, **options):
         raise LsegreproError("the work would begin here")
 
-    for name in ("training.train", "mining.mine", "scoring.count_regions", "scoring.score_set", "bench.suite.bench",
-                 "site.execute", "site.reproduce", "data.fetch.fetch", "verify.verify"):
+    for name in ("training.loop.train", "training.mining.mine", "evidence.scoring.count_regions", "evidence.scoring.score_set",
+                 "bench.suite.bench", "book.site.execute", "book.site.reproduce", "data.fetch.fetch", "runs.verify.verify"):
         monkeypatch.setattr(f"lsegrepro.{name}", work)
     return tmp_path
 

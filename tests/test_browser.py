@@ -162,7 +162,7 @@ def test_the_networks_are_those_of_the_command(folder):
 
 
 def test_the_build_needs_no_torch(tmp_path):
-    code = ("import sys; sys.modules['torch'] = None; from pathlib import Path; from lsegrepro import browser; "
+    code = ("import sys; sys.modules['torch'] = None; from pathlib import Path; from lsegrepro.book import browser; "
             f"browser.write(Path({str(tmp_path)!r}), Path({str(RUNTIME)!r}))")
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     assert (tmp_path / "networks.js").is_file() and (tmp_path / "cat.js").is_file()

@@ -161,7 +161,8 @@ HIDDEN = """
 import sys
 for name in ("torch", "skimage", "scipy", "PIL", "matplotlib"):
     sys.modules[name] = None
-from lsegrepro import superpixels, evidence, evaluation
+from lsegrepro import evidence, evaluation
+from lsegrepro.evidence import superpixels
 regions = evidence.read_regions(sys.argv[1])
 scores = evidence.read_scores(sys.argv[2], regions)
 print(evaluation.smoothed_curve(regions, scores).at(0.6))

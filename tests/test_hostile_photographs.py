@@ -141,7 +141,7 @@ from lsegrepro import LsegreproError
 from lsegrepro.data.images import load_image
 from lsegrepro.data.weak import WeakFolder
 from lsegrepro.errors import printable
-from lsegrepro.segment import photographs
+from lsegrepro.runs.segment import photographs
 os.chdir({str(tmp_path)!r})
 for above in [{str(tmp_path)!r}, *map(str, __import__("pathlib").Path({str(tmp_path)!r}).parents)][:-1]:
     os.chmod(above, os.stat(above).st_mode | 0o711)

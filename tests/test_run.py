@@ -355,8 +355,8 @@ def test_results_are_read_without_torch(tiny_folder, tiny_run):
     code = """
 import sys
 sys.modules["torch"] = None
-from lsegrepro.results import choose_theta, results
-from lsegrepro.run import open_run
+from lsegrepro.runs.results import choose_theta, results
+from lsegrepro.runs.run import open_run
 run = open_run("tiny.toml", "run", compute=False)
 for split in ("train", "val"):
     run.regions(split), run.scores("LSE1", "cat", 2, 0, split)

@@ -106,7 +106,7 @@ def test_reading_needs_neither_torch_nor_pictures(measured):
     run, record = measured
     code = (
         "import sys; sys.modules['torch'] = sys.modules['skimage'] = None\n"
-        "from lsegrepro.run import open_run; from lsegrepro.sensitivity import kept\n"
+        "from lsegrepro.runs.run import open_run; from lsegrepro.runs.sensitivity import kept\n"
         "record = kept(open_run(sys.argv[1], sys.argv[2], compute=False)); a, b = record.settings\n"
         "print([record.difference(a, b, n).value for n in record.networks])"
     )

@@ -300,9 +300,11 @@ import os, random, signal, sys, time
 sys.path[:0] = sys.argv[3:]
 from pathlib import Path
 from conftest import SyntheticWeak
-from lsegrepro import paper, training, weights
+from lsegrepro import paper
 from lsegrepro.arguments import Training
-from lsegrepro.sampling import Decoded
+from lsegrepro.network import weights
+from lsegrepro.training import loop as training
+from lsegrepro.training.batches import Decoded
 paper.ARCHITECTURES["tiny"] = paper.Architecture("tiny", (4, 6, 8, 10), (8, 3, 5), (4, 4), 95, 9, 0)
 training.LOG_EVERY, training.CHECKPOINT_SECONDS = 4, -1
 out, kills = Path(sys.argv[1]), int(sys.argv[2])
@@ -612,9 +614,11 @@ FULL = """
 import sys
 sys.path[:0] = sys.argv[2:]
 from conftest import SyntheticWeak
-from lsegrepro import LsegreproError, paper, training, weights
+from lsegrepro import LsegreproError, paper
 from lsegrepro.arguments import Training
-from lsegrepro.sampling import Decoded
+from lsegrepro.network import weights
+from lsegrepro.training import loop as training
+from lsegrepro.training.batches import Decoded
 from pathlib import Path
 paper.ARCHITECTURES["tiny"] = paper.Architecture("tiny", (4, 6, 8, 10), (8, 3, 5), (4, 4), 95, 9, 0)
 training.LOG_EVERY = 6
