@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import paper
-from .errors import LsegreproError
-from .files import read_json
+from .files import LsegreproError, read_json
 
 PRECISIONS = ("float32", "bfloat16")
 

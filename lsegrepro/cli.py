@@ -15,7 +15,7 @@ from . import __version__, paper
 from .arguments import DEPTHS
 from .cli_data import add_commands as add_data_commands
 from .ending import Terminated, flush_output, open_streams, terminable
-from .errors import LsegreproError, printable
+from .files import LsegreproError, printable
 from .profiles import BUILT_IN
 from .runs.publish import PROFILE, PUBLISHED
 

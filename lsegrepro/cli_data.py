@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from .errors import LsegreproError, printable
+from .files import LsegreproError, printable
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:

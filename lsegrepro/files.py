@@ -1,112 +1,56 @@
-"""Files that are either whole or absent: atomic writes, digests, JSON lines."""
+"""Files that are either whole or absent: write then rename, JSON, digests, locks; and the error that users see."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import errno
-import fcntl
-import glob
 import hashlib
 import json
 import os
 import re
-import stat
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
-from .errors import LsegreproError, one_line
-
-MAX_BYTES = 2**30
-"""A photograph, or a file of results, of more bytes than these 1 GiB is refused: no whole one comes near."""
-
-MAX_TEXT = 2**28
-"""The same of JSON, which takes several times its size in memory."""
+import numpy as np
+from filelock import FileLock, Timeout
 
 
-def open_plain(path: str | Path, limit: int = MAX_BYTES) -> BinaryIO:
-    """Open a file for reading that may be anything: it neither waits for a pipe nor reads a device.
+class LsegreproError(ValueError):
+    """Something the user can mend: one line that names the thing and the cure.
 
-    Raises
-    ------
-    OSError
-        If there is no such file, it may not be read, it is no plain file (links are followed), or it has more
-        bytes than `limit`.
+    The command line prints it after ``lsegrepro:`` and exits with code 2.
 
-    >>> open_plain("/dev/zero")
-    Traceback (most recent call last):
-    OSError: [Errno 22] it is a device, not a file: '/dev/zero'
+    >>> print(LsegreproError("no such photograph: new\\nline.jpg"))
+    no such photograph: new\\nline.jpg
     """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except ValueError as error:
-        raise OSError(errno.EINVAL, "a name cannot hold a null character", str(path)) from error
-    try:
-        found = os.fstat(handle)
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a pipe" if stat.S_ISFIFO(found.st_mode) else "a device"
-            raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
-        if found.st_size > limit:
-            raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, and {limit:,} are the most", str(path))
-        return os.fdopen(handle, "rb")
-    except BaseException:
-        os.close(handle)
-        raise
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message)))
 
 
-def read_plain(path: str | Path, limit: int = MAX_BYTES) -> bytes:
-    """The bytes of a file that may be anything (`open_plain`); raise `LsegreproError` if they cannot be had."""
-    try:
-        with open_plain(path, limit) as file:
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(size + 1)
-        if data is None or len(data) > size:  # a file of the system, which has no size and may have no end
-            raise OSError(errno.EINVAL, "it grows while it is read")
-        return data
-    except OSError as error:
-        raise LsegreproError(f"cannot read {path}: {error.strerror or error}") from error
+def printable(text: str) -> str:
+    """Text in one line, with what a terminal would obey or could not show escaped as in Python.
 
-
-def is_lost(error: LsegreproError) -> bool:
-    """Whether a file could not be read because of its disk, not of itself: a lost disk is not a million bad files.
-
-    A link that leads nowhere or round in a circle, a file without permission, a pipe: their entry is still there.
+    >>> print(printable("Kätzchen \\x1b[2J\\n.jpg"))
+    Kätzchen \\x1b[2J\\n.jpg
     """
-    cause = error.__cause__
-    if not isinstance(cause, OSError) or cause.errno is None:
-        return False
-    of_itself = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EINVAL,
-                 errno.EFBIG)
-    return cause.errno not in of_itself or not cause.filename or not os.path.lexists(cause.filename)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def is_file(path: str | Path) -> bool:
-    """Whether there is a plain file of that name; False too where the name cannot be or may not be looked up."""
-    return _mode(path, stat.S_ISREG)
+def one_line(error: BaseException | str) -> str:
+    """Message of any error, in one line; its kind if it has none.
 
-
-def is_folder(path: str | Path) -> bool:
-    """Whether there is a folder of that name, as `is_file`."""
-    return _mode(path, stat.S_ISDIR)
-
-
-def _mode(path: str | Path, test) -> bool:
-    try:
-        return test(os.stat(path).st_mode)
-    except (OSError, ValueError):  # pathlib's own lets some through: a name too long, a folder without permission
-        return False
+    >>> one_line(ValueError("two\\n  lines")), one_line(EOFError())
+    ('two lines', 'EOFError')
+    """
+    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; move it to `path` if the block succeeds.
+    """Write to a temporary path beside `path`, which is moved to `path` if the block succeeds.
 
-    Whatever happens inside the block, `path` holds either its old content or
-    the whole new one, never a part. The data reach the disk before the name does.
+    Whatever happens inside the block, `path` holds either its old content or the whole new one.
 
     Raises
     ------
@@ -115,98 +59,97 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
     Examples
     --------
-    >>> import tempfile, pathlib
-    >>> target = pathlib.Path(tempfile.mkdtemp()) / "a.txt"
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
     >>> with atomic(target) as temporary:
     ...     _ = temporary.write_text("whole")
     >>> target.read_text()
     'whole'
     """
     path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = _temporary(path)
-    except OSError as error:
-        raise LsegreproError(
-            f"cannot write {path}: {error.strerror or error}; choose a folder that can be written"
-        ) from error
-    try:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        # mkstemp, and some writers, make the file private; a result is as readable as any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())  # the data reach the disk before the name does
         os.replace(temporary, path)
     except OSError as error:
-        raise LsegreproError(
-            f"cannot write {path}: {error.strerror or error}; nothing was changed under that name"
-        ) from error
+        raise LsegreproError(f"cannot write {path}: {error.strerror or error}; free some space or choose a folder "
+                             "that can be written") from error
     finally:
-        with contextlib.suppress(OSError):  # gone with its folder, or the disk with it: it is said already
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        os.close(handle)
 
 
-def _temporary(path: Path) -> tuple[int, Path]:
-    """A new file beside `path`, and the lock on it that tells `remove_leftovers` that its writer lives."""
-    while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        with contextlib.suppress(OSError):  # a file system without locks, or the very moment of a clearing
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), os.stat(name)):
-                return handle, Path(name)
-        os.close(handle)  # cleared away between its two first calls
+@contextlib.contextmanager
+def locked(path: str | Path, timeout: float = 0.0) -> Iterator[None]:
+    """Keep what is written under the name `path` to this process while the block runs.
 
-
-def remove_leftovers(folder: str | Path, name: str = "") -> None:
-    """Remove what `atomic` left in a folder in processes that were killed.
-
-    What a living process is writing is left alone: the kernel holds its lock until it ends.
+    The operating system releases the lock (on ``.{name}.lock``) when the process ends, whatever ends it.
 
     Parameters
     ----------
-    folder : path
-        Need not exist.
-    name : str, optional
-        Only what was to be a file of this name: for a folder that is not the program's own.
+    timeout : float
+        Seconds to wait for another process.
 
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / ".a.txt.abcd_123.txt").write_text("half")
-    >>> remove_leftovers(folder)
-    >>> list(folder.iterdir())
-    []
+    Raises
+    ------
+    LsegreproError
+        If another process holds the lock, or the folder cannot be written to.
     """
-    for temporary in Path(folder).glob(f".{glob.escape(name) or '*'}.????????*"):
-        if not re.fullmatch(r"\..+?(\.[^.]*)?\.[a-z0-9_]{8}(?(1)\1)", temporary.name):
-            continue
-        with contextlib.suppress(OSError):  # another process was faster; a folder for reading only
-            handle = os.open(temporary, os.O_RDWR)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                temporary.unlink(missing_ok=True)
-            finally:
-                os.close(handle)
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=timeout)
+        lock.acquire()
+    except Timeout as error:
+        raise LsegreproError(f"another process is making {path}: wait for it, stop it, or choose another run "
+                             "folder") from error
+    except OSError as error:
+        raise LsegreproError(f"cannot write {path}: {error.strerror or error}; choose a folder that can be "
+                             "written") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def cores() -> int:
+    """Processors that this process may use: its affinity, and a container's quota.
+
+    >>> 1 <= cores() <= os.cpu_count()
+    True
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no quota
+        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
+        count = min(count, max(1, quota // period))
+    return count
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Content of a file; raises `LsegreproError` if it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise LsegreproError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write `value` as indented JSON with a final newline, atomically; a list of plain values takes one line."""
+    """Write `value` as indented JSON, atomically; a list of plain values takes one line."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     # No string of JSON holds a line's end, so these brackets are lists, and their spaces are indentation.
-    text = re.sub(r"\[\n *([^][{}]*?)\n *\]", lambda found: "[" + re.sub(r"\n *", " ", found[1]) + "]", text)
+    text = re.sub(r"\[\n *([^][{}]*?)\n *\]", lambda match: "[" + re.sub(r"\n *", " ", match[1]) + "]", text)
     with atomic(path) as temporary:
-        # A file's name may be no UTF-8; written with a backslash it is what JSON writes, and reads, for it.
         temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def read_json(path: str | Path) -> dict:
     """Read a JSON object; raise `LsegreproError` naming the file if it is not one."""
-    data = read_plain(path, MAX_TEXT)
+    data = read_bytes(path)
     try:
-        value = json.loads(data.decode("utf-8"))
+        value = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise LsegreproError(f"{path} is not valid JSON ({one_line(error)}); delete it and run again") from error
     if not isinstance(value, dict):
@@ -215,17 +158,23 @@ def read_json(path: str | Path) -> dict:
 
 
 def read_jsonl(path: str | Path) -> list[dict]:
-    """Read JSON lines, each an object; a last line cut short by a crash is left out, and so is what follows damage."""
+    """Read JSON lines, each an object, up to a line that a crash cut short."""
     rows = []
-    for line in read_plain(path, MAX_TEXT).split(b"\n"):
+    for line in read_bytes(path).splitlines():
         try:
-            row = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError):
+            rows.append(json.loads(line))
+        except ValueError:
             break
-        if not isinstance(row, dict):
-            break
-        rows.append(row)
     return rows
+
+
+def read_npz(path: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Arrays of an ``.npz`` by name, without pickle; raises `LsegreproError` if one is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds
+        raise LsegreproError(f"cannot read {path} ({one_line(error)}); delete it and run again") from error
 
 
 def data_uri(kind: str, content: bytes) -> str:

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 
-from .errors import LsegreproError
+from .files import LsegreproError
 
 
 @contextlib.contextmanager

@@ -242,11 +242,10 @@ def warm() -> None:
     """Import, once for all the forks, what the commands do, and draw the pictures."""
     from functools import cache
 
-    import lsegrepro.training.mining
-    import lsegrepro.evidence.scoring  # noqa: F401
     import skimage.segmentation  # noqa: F401
     import torch._dynamo  # noqa: F401  (an optimiser's)
 
+    import lsegrepro.evidence.scoring  # noqa: F401
     from lsegrepro.data import drawn, joined, preparation  # noqa: F401
 
     for kind, sets in ((drawn.DrawnWeak, (("train", 12), ("heldout", 12))),

@@ -12,11 +12,10 @@ from torch.profiler import record_function
 
 from lsegrepro import cli
 from lsegrepro.bench import clock, inference, memory, photographs, rates, report, suite
-from lsegrepro.cores import cores
 from lsegrepro.data.images import load_image, prepare
-from lsegrepro.errors import LsegreproError
 from lsegrepro.figures.speed import ways_chart
 from lsegrepro.figures.style import show
+from lsegrepro.files import LsegreproError, cores
 from lsegrepro.network.classify import has_bfloat16
 from lsegrepro.paper import ARCHITECTURES
 from lsegrepro.training import loop as training

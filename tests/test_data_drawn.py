@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lsegrepro.data import drawn
 from lsegrepro.data._painter import Dice, Pen, Skin, box, ellipse, limb, noise, polygon
 from lsegrepro.data.drawn import DrawnSegmentation, DrawnWeak, draw
-from lsegrepro.errors import LsegreproError
+from lsegrepro.files import LsegreproError
 from lsegrepro.paper import VOC_INDEX
 
 DIGEST = "a7d297463257e339c91c9b85b6d2c7408b29ecd67dcb17dd11ffb390cc570ed8"

@@ -19,7 +19,7 @@ from lsegrepro.data import imagenet, images
 from lsegrepro.data.index import LABELS, read_index
 from lsegrepro.data.joined import open_weak
 from lsegrepro.data.tars import members
-from lsegrepro.errors import LsegreproError
+from lsegrepro.files import LsegreproError
 from lsegrepro.runs.run import open_run
 
 

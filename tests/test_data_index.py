@@ -18,7 +18,7 @@ from lsegrepro.data import index as module
 from lsegrepro.data.index import Index, index_path, label_codes, part_of, read_index
 from lsegrepro.data.names import Names
 from lsegrepro.data.weak import in_split
-from lsegrepro.errors import LsegreproError
+from lsegrepro.files import LsegreproError
 from lsegrepro.training.batches import sides
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)

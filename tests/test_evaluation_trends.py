@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from conftest import one_line
 
-from lsegrepro.errors import LsegreproError
 from lsegrepro.evaluation import LAWS, ap, growth
+from lsegrepro.files import LsegreproError
 
 PIXELS = 100_000
 

@@ -9,7 +9,7 @@ from conftest import one_line, run_page
 
 from lsegrepro import cli, evaluation
 from lsegrepro.arguments import NO_JITTER
-from lsegrepro.errors import LsegreproError
+from lsegrepro.files import LsegreproError
 from lsegrepro.profiles import BUILT_IN, load_profile
 from lsegrepro.runs import experiments, facts
 from lsegrepro.runs.experiments import Experiment

@@ -11,8 +11,7 @@ from torch.nn import functional
 
 from lsegrepro import paper
 from lsegrepro.data.drawn import DrawnWeak
-from lsegrepro.errors import LsegreproError
-from lsegrepro.files import digest, read_json, write_json
+from lsegrepro.files import LsegreproError, digest, read_json, write_json
 from lsegrepro.runs import facts, measures
 from lsegrepro.runs.run import Run
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lsegrepro import evaluation
-from lsegrepro.errors import LsegreproError
 from lsegrepro.evaluation import mistakes as failures
 from lsegrepro.figures import mistakes
+from lsegrepro.files import LsegreproError
 
 pixels = arrays(np.int64, st.tuples(st.integers(1, 12), st.just(4)), elements=st.integers(0, 1000))
 

@@ -207,18 +207,18 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch, sealing):
 def test_other_compressions_are_refused(compression):
     """Their decompressors know no limit of what they give at once."""
     with pytest.raises(ValueError, match="compressed in a way"):
-        npz.read_arrays(zipped({"a.npy": bytes(100)}, compression))
+        npz.read_npz(zipped({"a.npy": bytes(100)}, compression))
 
 
 def test_arrays_are_those_of_numpy(rng):
     arrays = {"a": rng.random((3, 4)), "b": np.array("text"), "c": np.asfortranarray(rng.integers(0, 9, (2, 3)))}
     for save in (np.savez, np.savez_compressed):
         save(file := io.BytesIO(), **arrays)
-        found = npz.read_arrays(file.getvalue())
+        found = npz.read_npz(file.getvalue())
         assert found.keys() == arrays.keys() and all(np.array_equal(found[k], arrays[k]) for k in arrays)
-        assert npz.read_arrays(file.getvalue(), ["b"]) == {"b": "text"}
+        assert npz.read_npz(file.getvalue(), ["b"]) == {"b": "text"}
     with pytest.raises(KeyError):
-        npz.read_arrays(file.getvalue(), ["d"])
+        npz.read_npz(file.getvalue(), ["d"])
 
 
 # Forged evidence: the seal and the digest are right, since both can be computed by anybody

@@ -22,7 +22,7 @@ from lsegrepro.data.images import decode_image, load_image, prepare
 from lsegrepro.data.preparation import prepare_shards
 from lsegrepro.data.tolerant import Tolerant
 from lsegrepro.data.weak import WeakFolder
-from lsegrepro.errors import printable
+from lsegrepro.files import printable
 from lsegrepro.network.weights import save_weights
 from lsegrepro.runs import segment
 from lsegrepro.training.batches import Decoded
@@ -140,7 +140,7 @@ sys.path.insert(0, {str(ROOT)!r})
 from lsegrepro import LsegreproError
 from lsegrepro.data.images import load_image
 from lsegrepro.data.weak import WeakFolder
-from lsegrepro.errors import printable
+from lsegrepro.files import printable
 from lsegrepro.runs.segment import photographs
 os.chdir({str(tmp_path)!r})
 for above in [{str(tmp_path)!r}, *map(str, __import__("pathlib").Path({str(tmp_path)!r}).parents)][:-1]:

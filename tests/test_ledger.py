@@ -10,8 +10,7 @@ from conftest import ROOT, run_page
 from lsegrepro import paper
 from lsegrepro.book import ledger
 from lsegrepro.book.ledger.contradictions import agreeing, implied_share
-from lsegrepro.files import read_json
-from lsegrepro.npz import read_arrays
+from lsegrepro.files import read_json, read_npz
 from lsegrepro.runs import experiments
 from lsegrepro.runs.run import open_run
 
@@ -83,7 +82,7 @@ def test_the_published_run_says_what_its_cards_say():
     content = read_json(ROOT / "published" / "evidence" / "facts-weak-labels.json")["content"]["train"]
     share = sum(content["sources"]["voc"].values()) / content["images"]
     assert f"{100 * share:.0f} % come from VOC" in said["photographs"]
-    names = read_arrays(ROOT / "published" / "negatives" / "LSE1-cat-seed0.npz", ("names",))["names"]
+    names = read_npz(ROOT / "published" / "negatives" / "LSE1-cat-seed0.npz", ("names",))["names"]
     voc = sum("voc" in name for name in names.tolist())
     assert f"{voc} of the {len(names)} images are photographs of VOC" in said["mining"]
     name = run.name("LSE1", "cat", 1, 0)

@@ -11,7 +11,7 @@ from conftest import SyntheticWeak, one_line
 from torch.nn import functional
 
 from lsegrepro.arguments import NO_JITTER, Mining, Training
-from lsegrepro.errors import LsegreproError
+from lsegrepro.files import LsegreproError
 from lsegrepro.network import patches
 from lsegrepro.network.weights import Weights
 from lsegrepro.runs import publish

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from lsegrepro.book import notebook
-from lsegrepro.errors import LsegreproError
 from lsegrepro.evaluation import Interval
+from lsegrepro.files import LsegreproError
 from lsegrepro.runs.run import open_run
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from lsegrepro import paper
 from lsegrepro.arguments import Jitter, Mining, Scoring, Training
-from lsegrepro.errors import LsegreproError
 from lsegrepro.evidence.superpixels import Superpixels
+from lsegrepro.files import LsegreproError
 from lsegrepro.profiles import BUILT_IN, Data, Profile, load_profile, vary
 
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"

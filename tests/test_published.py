@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import one_line
 
-from lsegrepro.errors import LsegreproError
-from lsegrepro.files import read_json, sha256
+from lsegrepro.files import LsegreproError, read_json, sha256
 from lsegrepro.runs import facts, publish
 from lsegrepro.runs.run import SPLITS, Run, open_run
 from lsegrepro.runs.verify import read_record

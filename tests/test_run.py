@@ -13,9 +13,8 @@ import torch
 from conftest import TINY, one_line, write_voc
 from PIL import Image
 
-from lsegrepro.errors import LsegreproError
 from lsegrepro.evidence import scoring
-from lsegrepro.files import read_json, sha256, write_json
+from lsegrepro.files import LsegreproError, read_json, sha256, write_json
 from lsegrepro.network.weights import load_weights, save_weights
 from lsegrepro.profiles import load_profile
 from lsegrepro.runs.run import DATA_VARIABLE, SPLITS, Run, open_run

@@ -10,9 +10,9 @@ from conftest import one_line
 from lsegrepro import evidence
 from lsegrepro.arguments import Scoring
 from lsegrepro.data.images import prepare
-from lsegrepro.errors import LsegreproError
 from lsegrepro.evidence import code_digest, scoring
 from lsegrepro.evidence.superpixels import Superpixels, oversegment
+from lsegrepro.files import LsegreproError
 from lsegrepro.network import dense
 from lsegrepro.network.weights import Weights
 from lsegrepro.runs import gallery

@@ -14,8 +14,8 @@ from PIL import Image
 
 from lsegrepro import cli, paper
 from lsegrepro.data.images import load_image
-from lsegrepro.errors import LsegreproError
 from lsegrepro.evidence.superpixels import Superpixels, oversegment, smooth, superpixel_sizes
+from lsegrepro.files import LsegreproError
 from lsegrepro.network import dense
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import load_weights, save_weights

@@ -13,10 +13,10 @@ from skimage.segmentation import felzenszwalb
 
 from lsegrepro import cli
 from lsegrepro.data.drawn import DrawnSegmentation
-from lsegrepro.errors import LsegreproError
 from lsegrepro.evaluation import Interval
 from lsegrepro.evidence import RegionsBuilder, scoring
 from lsegrepro.evidence.superpixels import Superpixels
+from lsegrepro.files import LsegreproError
 from lsegrepro.runs import segment, sensitivity
 from lsegrepro.runs.run import open_run
 from lsegrepro.runs.sensitivity import Sensitivity, Setting, kept, measure, measuring, remaining, search

@@ -10,7 +10,7 @@ import yaml
 from conftest import TINY, one_line
 
 from lsegrepro.book import site
-from lsegrepro.errors import LsegreproError
+from lsegrepro.files import LsegreproError
 from lsegrepro.runs.run import DATA_VARIABLE, open_run
 
 pytest.importorskip("papermill", reason="the book's packages are not installed")

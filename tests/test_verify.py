@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from lsegrepro import cli, evaluation, evidence
 from lsegrepro.book import site
-from lsegrepro.errors import LsegreproError
-from lsegrepro.files import digest, read_json, write_json
+from lsegrepro.files import LsegreproError, digest, read_json, write_json
 from lsegrepro.runs import facts, publish, results, verify
 from lsegrepro.runs.run import Run, open_run
 from lsegrepro.runs.verify import machine, record, rescore

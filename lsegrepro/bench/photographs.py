@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..cores import cores
 from ..data.index import LABELS, Index
 from ..data.names import Names
 from ..data.preparation import Prepared, prepare_shards
 from ..data.shards import reading_rate
+from ..files import cores
 
 SIZE = (375, 500)
 """Of the photographs, in pixels: common in Pascal VOC, whatever size the dense inference is measured at."""

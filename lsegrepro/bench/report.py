@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import LsegreproError
-from ..files import read_json
+from ..files import LsegreproError, read_json
 
 FORMAT = 1
 """Raised when a key changes its meaning or goes."""

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from .. import __version__, paper
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from ..network.classify import has_bfloat16
 from . import clock, inference, photographs, rates
 from .memory import peak_memory

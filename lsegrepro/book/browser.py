@@ -15,9 +15,8 @@ from pathlib import Path
 
 from .. import paper
 from ..arguments import read_card
-from ..errors import LsegreproError
 from ..figures import overlays
-from ..files import atomic, data_uri, sha256
+from ..files import LsegreproError, atomic, data_uri, sha256
 from ..runs.publish import PROFILE, PUBLISHED
 from ..runs.results import last_network
 from ..runs.run import Run, open_run

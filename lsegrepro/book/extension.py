@@ -17,7 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import lsegrepro
 
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from . import captions, notebook, origin, site, status
 
 _MODULES = re.compile(r"^```\{modules\} (.+)\n```$", re.M)

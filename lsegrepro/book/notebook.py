@@ -15,10 +15,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .. import __version__, paper
-from ..errors import LsegreproError
 from ..evaluation import Interval
 from ..evidence import Regions
 from ..figures.style import BLUE, GREEN, INK, MODEL_STYLE, MUTED, PURPLE, VERMILLION, WIDTH, Html, picture, styled
+from ..files import LsegreproError
 from ..runs.results import coverage
 from ..runs.run import Run
 

@@ -13,9 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..ending import GRACE, run_group
-from ..errors import LsegreproError
-from ..files import atomic, remove_leftovers
-from ..locks import locked
+from ..files import LsegreproError, atomic, locked
 from ..runs.publish import PUBLISHED, publish
 from ..runs.run import DATA_VARIABLE, SPLITS, Run, open_run
 from . import browser
@@ -73,7 +71,7 @@ def reproduce(
     if run.data:
         environment[DATA_VARIABLE] = str(run.data.resolve())
     # A dry run leaves no trace, not even a lock.
-    with contextlib.nullcontext() if dry_run else locked(run.folder / "reproduce", patience=GRACE):
+    with contextlib.nullcontext() if dry_run else locked(run.folder / "reproduce", timeout=GRACE):
         code = run_group(command, environment)
     if code:
         raise LsegreproError("reproduce stopped; the first error is above. The same command goes on from there")
@@ -125,7 +123,7 @@ def build(run: Run) -> Path:
     """
     _needs("jupyter_book")
     site, staged = run.folder / "site", run.folder / "site.new"
-    with locked(site, patience=GRACE):
+    with locked(site, timeout=GRACE):
         _stage(run, staged)
         program = Path(sys.executable).with_name("jupyter-book")  # it has no `python -m`
         command = [str(program), "build", str(staged), "-W", "--keep-going", "--all", "-q"]
@@ -196,8 +194,7 @@ def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
                              "alone: take depth evidence or scratch")
     _needs("papermill")
     target = run.folder / "executed" / f"{name}.ipynb"
-    with locked(target, patience=PATIENCE):
-        remove_leftovers(target.parent)
+    with locked(target, timeout=PATIENCE):
         return _execute(run, name, target, stand_in)
 
 

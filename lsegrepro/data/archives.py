@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from ..errors import LsegreproError, one_line
+from ..files import LsegreproError, one_line
 
 CHUNK = 1 << 20
 """Bytes copied at a time."""

@@ -14,9 +14,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ..cores import cores
-from ..errors import LsegreproError
-from ..files import atomic, is_lost, read_jsonl, remove_leftovers
+from ..files import LsegreproError, cores
+from ..oldfiles import atomic, is_lost, read_jsonl, remove_leftovers
 from ..pools import pool, possible
 from . import images
 from .index import Index

@@ -16,7 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .. import __version__
-from ..errors import LsegreproError, one_line
+from ..files import LsegreproError, one_line
 
 CHUNK = 1 << 20
 """Bytes read at most at once."""

@@ -17,8 +17,7 @@ from functools import partial, reduce
 import numpy as np
 
 from lsegrepro.data._painter import Colour, Dice, Pen, Shape, Skin, blend, box, curve, ellipse, flat, limb, polygon
-from lsegrepro.errors import LsegreproError
-from lsegrepro.files import digest
+from lsegrepro.files import LsegreproError, digest
 from lsegrepro.paper import CLASSES, IMAGE_SIDE, VOC_INDEX
 
 GENERATOR_VERSION = 1

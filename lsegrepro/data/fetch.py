@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from ..errors import LsegreproError
-from ..locks import locked_folder
+from ..files import LsegreproError
+from ..oldlocks import locked_folder
 from . import archives
 from .download import Refused, Resuming
 

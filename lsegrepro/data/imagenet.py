@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import LsegreproError
-from ..files import MAX_BYTES
+from ..files import LsegreproError
+from ..oldfiles import MAX_BYTES
 from . import images, synsets
 from .index import LABELS, Index
 from .names import Names

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .. import paper
-from ..errors import LsegreproError, one_line
-from ..files import open_plain
+from ..files import LsegreproError, one_line
+from ..oldfiles import open_plain
 
 MAX_PIXELS = 100_000_000
 """Larger photographs are refused: a small file can hold an image that fills the memory. One of so many pixels takes

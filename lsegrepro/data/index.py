@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from .. import paper
-from ..errors import LsegreproError, one_line
 from ..evidence import sealed
-from ..files import MAX_BYTES, is_file, open_plain
+from ..files import LsegreproError, one_line
+from ..oldfiles import MAX_BYTES, is_file, open_plain
 from . import WeakSet, images
 from .names import Names
 from .weak import in_split

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import LsegreproError
-from ..files import digest
+from ..files import LsegreproError, digest
 from . import WeakSet
 from .imagenet import is_imagenet
 from .index import label_codes

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..errors import LsegreproError
+from ..files import LsegreproError
 
 PIECE = 50_000
 """Names that are worked on at a time."""

@@ -15,8 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paper
-from ..errors import LsegreproError
-from ..files import MAX_TEXT, digest, read_json, read_plain, write_json
+from ..files import LsegreproError
+from ..oldfiles import MAX_TEXT, digest, read_json, read_plain, write_json
 from . import images
 from .weak import in_split
 

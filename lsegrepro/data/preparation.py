@@ -14,10 +14,9 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paper
-from ..cores import cores
-from ..errors import LsegreproError
-from ..files import read_json, remove_leftovers, write_json
-from ..locks import locked_folder
+from ..files import LsegreproError, cores
+from ..oldfiles import read_json, remove_leftovers, write_json
+from ..oldlocks import locked_folder
 from ..pools import pool, possible
 from . import WeakSet
 from .index import Index, label_codes

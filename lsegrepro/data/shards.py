@@ -27,8 +27,8 @@ import numpy as np
 from PIL import Image
 
 from .. import paper
-from ..errors import LsegreproError
-from ..files import atomic, digest, is_file, is_lost, read_json, sha256, write_json
+from ..files import LsegreproError
+from ..oldfiles import atomic, digest, is_file, is_lost, read_json, sha256, write_json
 from . import WeakSet
 from .index import INDEX, LABELS, Index, index_path, part_of, read_index
 from .names import Names

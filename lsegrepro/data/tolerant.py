@@ -8,8 +8,8 @@ import threading
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import LsegreproError
-from ..files import is_lost
+from ..files import LsegreproError
+from ..oldfiles import is_lost
 from . import WeakSet
 from .index import label_codes
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import LsegreproError
-from ..files import MAX_TEXT, digest, is_file, read_plain
+from ..files import LsegreproError
+from ..oldfiles import MAX_TEXT, digest, is_file, read_plain
 from . import images
 
 

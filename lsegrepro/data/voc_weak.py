@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import paper
-from ..errors import LsegreproError
-from ..files import MAX_TEXT, digest, read_plain
+from ..files import LsegreproError
+from ..oldfiles import MAX_TEXT, digest, read_plain
 from . import images
 from .weak import in_split
 

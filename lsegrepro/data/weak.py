@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import paper
-from ..errors import LsegreproError, one_line
-from ..files import MAX_TEXT, digest, is_file, is_folder, read_plain
+from ..files import LsegreproError, one_line
+from ..oldfiles import MAX_TEXT, digest, is_file, is_folder, read_plain
 from . import images
 
 LABELS = (*paper.CLASSES, "background")

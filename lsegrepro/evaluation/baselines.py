@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import paper
-from ..errors import LsegreproError
 from ..evidence import COLUMNS, Regions, Scores
+from ..files import LsegreproError
 from .counts import accuracy, ap, balanced_accuracy, class_totals, complete, threshold
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from .counts import ap
 from .intervals import Interval, Statistic, image_draws, mean_of_drawn_runs, percentile_interval
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import LsegreproError
 from ..evidence import COLUMNS, GRID, Regions, Scores
+from ..files import LsegreproError
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

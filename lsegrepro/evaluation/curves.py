@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ..errors import LsegreproError
 from ..evidence import Regions, Scores
+from ..files import LsegreproError
 from .counts import Counts, ap, threshold
 
 

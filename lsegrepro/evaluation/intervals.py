@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from .counts import ap
 
 Statistic = Callable[[np.ndarray], np.ndarray]

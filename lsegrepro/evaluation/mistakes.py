@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import evaluation, evidence, paper
-from ..errors import LsegreproError
 from ..evidence import Regions, Scores
+from ..files import LsegreproError
 
 PARTS = {
     "found": "found",

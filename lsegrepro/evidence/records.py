@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import paper
-from ..errors import LsegreproError, one_line
+from ..files import LsegreproError, one_line
 from . import sealed
 from .superpixels import Superpixels
 

@@ -15,12 +15,10 @@ from tqdm import tqdm
 from ..arguments import Scoring
 from ..data import SegmentationSet
 from ..data.images import prepare
-from ..errors import LsegreproError
-from ..files import atomic
+from ..files import LsegreproError, atomic, read_npz
 from ..network import dense
 from ..network.classify import patch_scores
 from ..network.weights import Weights, to_json
-from ..npz import read_arrays
 from ..training.loop import device_name
 from . import Regions, RegionsBuilder, Scores, ScoresBuilder, code_digest
 from .superpixels import Superpixels, oversegment_all
@@ -62,7 +60,7 @@ def score_image(
 
 def _kept(cache: Path, identity: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
     try:
-        kept, codes, image_scores = read_arrays(cache, ("identity", "codes", "image_scores")).values()
+        kept, codes, image_scores = read_npz(cache, ("identity", "codes", "image_scores")).values()
     except Exception:  # absent or damaged: it is only a cache
         return None
     same = str(kept) == identity and codes.shape == shape and image_scores.shape == (2,)

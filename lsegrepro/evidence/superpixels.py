@@ -21,10 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cores import cores
-from ..errors import LsegreproError
-from ..files import atomic
-from ..npz import read_arrays
+from ..files import LsegreproError, atomic, cores, read_npz
 from ..pools import pool, possible
 
 _CACHE_VERSION = 1  # part of every cache key: raise it when `oversegment` changes its answer
@@ -279,7 +276,7 @@ def _cache_path(image: np.ndarray, params: Superpixels, folder: str | Path) -> P
 
 def _read_cache(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     try:
-        labels = read_arrays(path, ["labels"])["labels"]
+        labels = read_npz(path, ["labels"])["labels"]
         if labels.shape != shape:
             return None
         superpixel_sizes(labels)

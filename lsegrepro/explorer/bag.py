@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..errors import LsegreproError
 from ..figures.style import Html
+from ..files import LsegreproError
 from . import packing, piece
 
 

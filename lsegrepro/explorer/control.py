@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import LsegreproError
 from ..figures.style import Html
+from ..files import LsegreproError
 from . import packing, piece
 from .scene import Network, Picture, Scene, masks_at
 

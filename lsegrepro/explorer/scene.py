@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .. import paper
-from ..errors import LsegreproError
 from ..evaluation import Counts, Curve, threshold
 from ..evidence import VOID
+from ..files import LsegreproError
 
 
 def masks_at(codes: np.ndarray, smoothed: np.ndarray, theta: float) -> tuple[np.ndarray, np.ndarray]:

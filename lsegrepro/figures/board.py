@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from .style import GREEN, INK, MUTED, VERMILLION, WIDTH, styled
 
 MARKS = {

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..errors import LsegreproError
 from ..evaluation import Interval
+from ..files import LsegreproError
 from ..runs.comparisons import Difference
 from .style import BLUE, INK, MUTED, VERMILLION, WIDTH, styled
 

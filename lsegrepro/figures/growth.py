@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..errors import LsegreproError
 from ..evaluation import Growth, Interval
+from ..files import LsegreproError
 from .style import BLUE, GREEN, INK, VERMILLION, WIDTH, styled
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..errors import LsegreproError
 from ..evaluation.mistakes import PARTS, Division, Exemplar
+from ..files import LsegreproError
 from .style import GREEN, MUTED, VERMILLION, WIDTH, model_style, styled
 
 _COLOURS = {"found": GREEN, "missed": MUTED, "spilled": "#E69F00", "false_alarms": VERMILLION}

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from ..errors import LsegreproError
+from ..files import LsegreproError
 
 CEILING = 1 / (1 + math.exp(-2))
 """Largest probability of a patch, 0.8808: the tanh bounds both scores by 1 (equation 5)."""

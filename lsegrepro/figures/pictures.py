@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 
 from .. import evaluation
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from . import overlays
 from .overlays import CEILING, FLOOR, heat, overlay
 from .style import INK, MUTED, VERMILLION, WIDTH, picture, styled

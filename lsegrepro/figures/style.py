@@ -21,8 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..errors import LsegreproError
-from ..files import data_uri
+from ..files import LsegreproError, data_uri
 from .overlays import CEILING
 
 LOSS_FLOOR = -math.log(CEILING)

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .. import evaluation, paper
-from ..errors import LsegreproError
 from ..evaluation import Interval
+from ..files import LsegreproError
 from .overlays import CEILING
 from .style import INK, RULE, WIDTH, model_style, styled
 

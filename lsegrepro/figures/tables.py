@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .. import paper
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from ..runs.comparisons import Row
 from .style import INK, RULE, WIDTH, Html, model_style, styled
 

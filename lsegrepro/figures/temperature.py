@@ -9,8 +9,8 @@ from fractions import Fraction
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..errors import LsegreproError
 from ..evaluation import Interval
+from ..files import LsegreproError
 from .style import INK, MUTED, VERMILLION, WIDTH, styled
 
 _NAMED = {0.0: "mean", 1.0: "LSE", math.inf: "max"}

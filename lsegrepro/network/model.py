@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from .. import paper
 from ..arguments import OUTPUTS, parse_aggregation
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from .gradients import pooled_convolution
 
 MAX_PROBABILITY = math.e / (math.e + 1 / math.e)

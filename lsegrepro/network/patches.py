@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..arguments import Jitter
-from ..errors import LsegreproError
+from ..files import LsegreproError
 
 
 def to_float(images: Tensor) -> Tensor:

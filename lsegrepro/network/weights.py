@@ -12,8 +12,7 @@ from safetensors.torch import save
 
 from .. import paper
 from ..arguments import read_card
-from ..errors import LsegreproError, one_line
-from ..files import atomic, is_file, open_plain, sha256, write_json
+from ..files import LsegreproError, atomic, one_line, sha256, write_json
 from .model import PatchNet
 
 
@@ -71,7 +70,7 @@ def load_weights(path: str | Path, *, model: str | None = None, cls: str | None 
     """
     path = Path(path)
     tensors, metadata = load_tensors(path)
-    if not is_file(card_path(path)):
+    if not card_path(path).is_file():
         raise LsegreproError(f"{path} has no card {card_path(path).name} beside it: keep the two files together")
     card = read_card(card_path(path))
     digest = sha256(path)
@@ -102,10 +101,9 @@ def load_weights(path: str | Path, *, model: str | None = None, cls: str | None 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Read a safetensors file: its tensors and its metadata. Raises `LsegreproError`."""
-    if not is_file(path):
+    if not Path(path).is_file():
         raise LsegreproError(f"no weights file {path}")
     try:
-        open_plain(path).close()  # may it be read, and is it no larger than any weights are?
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})
     except Exception as error:  # the library has one of its own, Python's, and those of torch for a type it lacks

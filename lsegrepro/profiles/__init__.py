@@ -10,9 +10,8 @@ from typing import Any
 
 from .. import paper
 from ..arguments import Jitter, Mining, Scoring, Training
-from ..errors import LsegreproError, one_line
 from ..evidence.superpixels import Superpixels
-from ..files import open_plain
+from ..files import LsegreproError, one_line
 
 BUILT_IN = ("quick", "local", "full", "paper")
 
@@ -131,14 +130,13 @@ def load_profile(name: str | Path) -> Profile:
     """
     path = Path(__file__).parent / f"{name}.toml" if name in BUILT_IN else Path(name)
     try:
-        with open_plain(path, limit=2**20) as file:
-            values = tomllib.loads(file.read().decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise LsegreproError(f"{path} is not valid TOML: {one_line(error)}") from error
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise LsegreproError(
             f"no profile {name}: choose {', '.join(BUILT_IN)} or the path of a .toml file"
         ) from error
+    except (ValueError, RecursionError) as error:
+        raise LsegreproError(f"{path} is not valid TOML: {one_line(error)}") from error
     try:
         profile = _profile(path.stem, values)
     except LsegreproError as error:

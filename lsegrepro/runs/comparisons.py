@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import evaluation, paper
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from ..evaluation import Interval
 from ..evidence import BOX_FRACTIONS
 from ..evaluation.mistakes import without_false_alarms

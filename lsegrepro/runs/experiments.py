@@ -22,9 +22,9 @@ from .. import evaluation, paper
 from . import facts
 from ..arguments import parse_aggregation
 from ..data.index import LABELS, label_codes
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from ..evaluation.counts import class_totals, complete
-from ..locks import locked
+from ..files import locked
 from ..profiles import Profile, vary
 from .results import choose_theta
 from .run import Run
@@ -184,7 +184,7 @@ def perform(run: Run, name: str, *, classes: tuple[str, ...] = (), score: bool =
                 for split in ("train", "val"):
                     varied.scores(*network, split)
             record = _record(varied, network, score)
-            with locked(path, patience=PATIENCE):  # another process may have done another class meanwhile
+            with locked(path, timeout=PATIENCE):  # another process may have done another class meanwhile
                 records = facts.read_fact(path, f"experiment-{name}", made_of) if path.is_file() else {}
                 records[varied.name(*network)] = record
                 facts.keep_fact(run, f"experiment-{name}", made_of, records)

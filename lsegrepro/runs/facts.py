@@ -15,10 +15,10 @@ import numpy as np
 
 from .. import evaluation, paper
 from ..data.index import LABELS, label_codes
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from ..files import digest, read_json, write_json
 from .measures import beginning, class_shares, prepare_mask, saturation, source_shortcut, walk, within_sources
-from ..npz import read_arrays
+from ..files import read_npz
 from .publish import adopt
 from .run import Run
 
@@ -231,7 +231,7 @@ def count_all(run: Run) -> None:
 def _mined(run: Run) -> set[str]:
     """Names of the held-out images that the run's hard negatives come from."""
     paths = {run.negatives_path(model, cls, seed) for model, cls, _, seed in run.last_networks()}
-    return {str(name) for path in paths if path.is_file() for name in read_arrays(path, ("names",))["names"]}
+    return {str(name) for path in paths if path.is_file() for name in read_npz(path, ("names",))["names"]}
 
 
 def _labels(weak: WeakSet) -> np.ndarray:

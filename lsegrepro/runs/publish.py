@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..arguments import read_card
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from ..files import atomic, sha256, write_json
-from ..locks import locked
+from ..files import locked
 
 if TYPE_CHECKING:
     from .run import Run

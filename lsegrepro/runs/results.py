@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import evaluation, evidence, paper
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from ..evaluation import Classification, Curve, Interval
 from ..evidence import Regions, Scores
 from .run import Run

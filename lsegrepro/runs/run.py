@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 
 from .. import evaluation, evidence, paper
 from ..arguments import DEPTHS, LATER, read_card
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from ..evaluation import Curve
 from ..evidence import Regions, Scores
-from ..files import digest, read_jsonl, remove_leftovers
+from ..files import digest, read_jsonl
 from ..profiles import Profile, load_profile
 from .publish import adopt_weights
 
@@ -304,7 +304,6 @@ class Run:
             self.needs(path)
             from ..evidence.scoring import count_regions
 
-            self._sweep()
             regions = count_regions(self.segmentation(split), split, self.profile.superpixels,
                                     self.superpixels_path, progress=self.progress)
             evidence.write_regions(path, regions)
@@ -328,7 +327,6 @@ class Run:
             from ..evidence.scoring import score_set
 
             weights = self.weights(model, cls, round, seed)
-            self._sweep(self.maps_path(weights))
             scores = score_set(weights, self.segmentation(split), regions, self.profile.scoring,
                                maps=self.maps_path(weights), progress=self.progress,
                                superpixels=self.superpixels_path)
@@ -379,11 +377,6 @@ class Run:
     def last_networks(self) -> list[tuple[str, str, int, int]]:
         """Those of `networks` of the last round: what training was for, and the weights that are published."""
         return [network for network in self.networks() if network[2] == self.profile.rounds[-1]]
-
-    def _sweep(self, *more: Path) -> None:
-        """Remove what processes that were killed left in the folders of evidence and of the caches."""
-        for folder in (self.folder / "evidence", self.folder / "cache" / "superpixels", *more):
-            remove_leftovers(folder)
 
     def _clear(self, path: Path) -> None:
         """Remove what a process left that was killed after its result was whole, before it tidied up."""

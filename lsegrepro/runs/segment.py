@@ -19,9 +19,9 @@ from tqdm import tqdm
 from ..network import dense
 from .. import paper
 from ..data.images import EXTENSIONS, load_image, resize
-from ..errors import LsegreproError, one_line, printable
+from ..files import LsegreproError, one_line, printable
 from ..evaluation import threshold
-from ..files import atomic, is_folder
+from ..files import atomic
 from ..profiles import load_profile
 from .publish import PROFILE, PUBLISHED
 from .run import Run, open_run
@@ -142,7 +142,7 @@ def photographs(paths: Iterable[str | Path]) -> list[Path]:
     """Files as they are; of a folder, the photographs in it. Raises `LsegreproError` if a folder has none."""
     found: list[Path] = []
     for path in map(Path, paths):
-        if is_folder(path):
+        if path.is_dir():
             try:
                 inside = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS)
             except OSError as error:
@@ -216,7 +216,7 @@ def segment_files(
         threshold(theta)
     files = photographs(paths)
     names = stems(files)
-    if any(is_folder(path) and os.path.realpath(path) == os.path.realpath(out) for path in paths):
+    if any(path.is_dir() and os.path.realpath(path) == os.path.realpath(out) for path in paths):
         raise LsegreproError(f"{out} is a folder of photographs: the next call would take the results for some of "
                              "them; choose another --out")
     if len(files) == 1:

@@ -17,7 +17,7 @@ from .. import paper
 from ..arguments import Jitter, Training
 from ..data import WeakSet
 from ..data.index import LABELS, label_codes
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from ..network import patches
 from .distributed import WHOLE, RowsOf, Share
 

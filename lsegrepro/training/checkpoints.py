@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..arguments import LATER
-from ..errors import LsegreproError
+from ..files import LsegreproError
 from ..network import model
 from ..network.weights import load_tensors, save_tensors, to_json
 
@@ -149,7 +149,7 @@ def require_same(wanted: dict, found: dict, path: Path) -> None:
 
     >>> require_same({"arguments": {"seed": 0}}, {"arguments": {"seed": 1}}, Path("w.checkpoint"))
     Traceback (most recent call last):
-    lsegrepro.errors.LsegreproError: w.checkpoint has seed = 1, asked for 0: delete it or choose another run folder
+    lsegrepro.files.LsegreproError: w.checkpoint has seed = 1, asked for 0: delete it or choose another run folder
     """
     wanted = json.loads(to_json(wanted))
     for key, value in wanted.items():

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from .. import locks
-from ..errors import LsegreproError
+from .. import oldlocks as locks
+from ..files import LsegreproError
 
 PATIENCE = timedelta(hours=1)
 """How long processes wait for the first, which alone evaluates and writes."""

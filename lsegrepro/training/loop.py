@@ -29,9 +29,7 @@ from tqdm import tqdm
 from .. import __version__, paper
 from ..arguments import Training
 from ..data.index import LABELS
-from ..errors import LsegreproError
-from ..files import atomic, read_json, read_jsonl, remove_leftovers
-from ..locks import locked
+from ..files import LsegreproError, atomic, locked, read_json, read_jsonl
 from ..network import model
 from ..network.classify import autocast, has_bfloat16, weak_scores
 from ..network.weights import Weights, card_path, save_weights
@@ -115,9 +113,6 @@ def train(
         team.wait()  # for the lock
         if _finished(out, identity):  # by the process that held it until now
             return out
-        if team.first:
-            for path in (out, card_path(out), _checkpoint(out), _curve(out)):
-                remove_leftovers(path.parent, path.name)
         net = model.PatchNet(args.net, initialisation=args.initialisation, generator=torch_generator(args.seed),
                              output=args.output)
         if start is not None:

@@ -25,12 +25,9 @@ from tqdm import tqdm
 
 from .. import paper
 from ..arguments import Mining
-from ..errors import LsegreproError
-from ..files import atomic, read_json, remove_leftovers, write_json
-from ..locks import locked
+from ..files import LsegreproError, atomic, locked, read_json, read_npz, write_json
 from ..network import dense, model
 from ..network.weights import Weights, to_json
-from ..npz import read_arrays
 from . import batches
 from .batches import Decoded, HardNegatives, step_rng
 
@@ -99,8 +96,6 @@ def mine(
     if batch is None:
         batch = GPU_BATCH if heldout.device.type == "cuda" else 1
     with locked(out):
-        remove_leftovers(out.parent, out.name)
-        remove_leftovers(parts)
         _claim(parts, {**identity, "seed": seed, "block": BLOCK})
         blocks = {parts / f"{first:08d}.npz": np.arange(first, min(first + BLOCK, len(background)))
                   for first in range(0, len(background), BLOCK)}
@@ -272,7 +267,7 @@ def _read(path: str | Path) -> dict[str, np.ndarray]:
 
 def _load(path: str | Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
-        return read_arrays(path, keys)
+        return read_npz(path, keys)
     except FileNotFoundError as error:
         raise LsegreproError(f"no hard negatives {path}: mine them first") from error
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged archive

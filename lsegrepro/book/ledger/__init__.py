@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...errors import LsegreproError
+from ...files import LsegreproError
 from ...runs.run import Run
 from . import arithmetic, contradictions, silences, stated
 

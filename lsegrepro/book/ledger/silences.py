@@ -9,8 +9,7 @@ import numpy as np
 
 from ... import evaluation, paper
 from ...data.index import LABELS
-from ...errors import LsegreproError
-from ...npz import read_arrays
+from ...files import LsegreproError, read_npz
 from ...runs import claims, experiments, facts, sensitivity
 from ...runs.comparisons import seed_counts
 from ...runs.results import coverage
@@ -126,7 +125,7 @@ def mining(run: Run) -> str:
         path = run.negatives_path(m, c, s)
         if r != 1 or not path.is_file():
             continue
-        held = read_arrays(path, ("names", "counts"))
+        held = read_npz(path, ("names", "counts"))
         names, found = held["names"].tolist(), held["counts"].astype(np.int64)
         every |= set(names)
         parts.append(f"{m}, {c}: {int(found.sum()):,} false pixels in {int((found > 0).sum())} of {len(names)} images")

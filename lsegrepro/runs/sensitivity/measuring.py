@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ... import evaluation
-from ...errors import LsegreproError
+from ...files import LsegreproError
 from ...evidence import Regions
 from ..results import GRID_STEP, present_weights, train_curve
 from ..run import Run

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ... import __version__, evaluation
-from ...errors import LsegreproError, one_line
+from ...files import LsegreproError, one_line
 from ...evaluation import Interval
 from ...evidence import Regions, sealed
 from ...evidence.superpixels import Superpixels

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...arguments import DEPTHS
-from ...errors import LsegreproError
+from ...files import LsegreproError
 from ...evaluation import Interval
 from ...evidence import code_digest
 from ..results import coverage, result

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from ...errors import LsegreproError
+from ...files import LsegreproError
 from ..run import Run
 from .record import read_record
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ... import __version__
-from ...errors import LsegreproError
+from ...files import LsegreproError
 from ...evidence import code_digest
 from ...evidence.code import source_digest
 from ...files import digest, read_json, sha256, write_json

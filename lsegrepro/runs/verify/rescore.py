@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ... import evaluation
 from ...arguments import Scoring
-from ...errors import LsegreproError
+from ...files import LsegreproError
 from ...evidence import GRID, META_KEYS, Regions, Scores, ScoresBuilder
 from ...training.mining import spread
 from ..results import choose_theta

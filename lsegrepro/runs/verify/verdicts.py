@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...errors import LsegreproError
+from ...files import LsegreproError
 from .numbers import Number
 
 ROUNDING = 1e-9
