@@ -203,8 +203,7 @@ def _info(args: argparse.Namespace) -> None:
     import numpy
     import torch
 
-    from .network.classify import has_bfloat16
-    from .training.loop import device_name, versions
+    from .network.devices import device_name, has_bfloat16, versions
 
     networks = {
         name: {"parameters": a.parameters, "printed": a.printed_parameters, "hidden": a.hidden, "patch": a.patch,

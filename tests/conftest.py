@@ -95,9 +95,9 @@ def weak_set() -> SyntheticWeak:
 @pytest.fixture(scope="session")
 def decoded(weak_set):
     """The same set, held as a tensor."""
-    from lsegrepro.training.batches import Decoded
+    from lsegrepro.training.batches import WeakDataset
 
-    return Decoded(weak_set, progress=False)
+    return WeakDataset(weak_set, progress=False)
 
 
 @pytest.fixture
@@ -123,11 +123,9 @@ def tiny_net(tiny):
 @pytest.fixture
 def bfloat16(monkeypatch) -> None:
     """A processor that multiplies in bfloat16, as far as the library knows."""
-    from lsegrepro.network import classify
-    from lsegrepro.training import loop
+    from lsegrepro.network import devices
 
-    for module in (classify, loop):
-        monkeypatch.setattr(module, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(devices, "has_bfloat16", lambda device: True)
 
 
 def write_voc(root: Path, masks: dict[str, np.ndarray | None], split: str = "val") -> Path:

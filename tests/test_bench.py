@@ -16,10 +16,10 @@ from lsegrepro.data.images import load_image, prepare
 from lsegrepro.figures.speed import ways_chart
 from lsegrepro.figures.style import show
 from lsegrepro.files import LsegreproError, cores
-from lsegrepro.network.classify import has_bfloat16
+from lsegrepro.network.devices import has_bfloat16
 from lsegrepro.paper import ARCHITECTURES
 from lsegrepro.training import loop as training
-from lsegrepro.training.batches import Decoded
+from lsegrepro.training.batches import WeakDataset
 
 CPU = torch.device("cpu")
 
@@ -215,13 +215,13 @@ def test_photographs_for_rates_are_files_and_are_prepared(tmp_path):
 def test_training_from_shards_decodes_for_every_batch(monkeypatch):
     """The three loops take as many steps, and only the second decodes on the way."""
     trained, decoded = [], []
-    train, decode = rates.train, Decoded.decode
+    train, decode = rates.train, WeakDataset._decode
     monkeypatch.setattr(rates, "train", lambda args, data, *a, **b: (
-        trained.append((args.steps, data.resident)), train(args, data, *a, **b))[1])
-    monkeypatch.setattr(Decoded, "decode", lambda self, index, pool: (
-        decoded.append((self.resident, len(index))), decode(self, index, pool))[1])
+        trained.append((args.steps, data.in_memory)), train(args, data, *a, **b))[1])
+    monkeypatch.setattr(WeakDataset, "_decode", lambda self, index, *more: (
+        decoded.append((self.in_memory, len(index))), decode(self, index, *more))[1])
     for module in (rates, training):  # what a step computes is not the question
-        monkeypatch.setattr(module, "update", lambda net, optimiser, x, target, args: torch.ones(()))
+        monkeypatch.setattr(module, "sgd_step", lambda net, optimiser, x, target, *more: torch.ones(()))
     found = rates.training_rates("LSE1", "float32", CPU, steps=2, budget=0, rounds=1)
     assert trained == [(2, True), (2, False)]
     assert decoded == [(True, rates.IMAGES)] + [(False, found["batch"])] * 2

@@ -134,12 +134,12 @@ def work(folder: Path) -> None:
     import torch
 
     from lsegrepro.network.weights import load_weights
-    from lsegrepro.training.batches import Decoded
+    from lsegrepro.training.batches import WeakDataset
     from lsegrepro.training.loop import train
 
     torch.set_num_threads(1)
     (folder / "locks").mkdir(exist_ok=True)
-    data: dict[str, Decoded] = {}
+    data: dict[str, WeakDataset] = {}
     left = True
     while left:
         left = False
@@ -156,11 +156,11 @@ def work(folder: Path) -> None:
                     continue
                 print(time.strftime("%F %T"), job.folder, job.model, job.cls, flush=True)
                 if not out.is_file():
-                    data = data or {split: Decoded(run.weak(split), progress=False) for split in ("train", "heldout")}
+                    data = data or {split: WeakDataset(run.weak(split), progress=False)
+                                    for split in ("train", "heldout")}
                     if job.trunk and not out.with_suffix(".checkpoint").is_file():
                         out.parent.mkdir(parents=True, exist_ok=True)
-                        for suffix in (".jsonl", ".checkpoint"):
-                            shutil.copy(before[job.trunk].with_suffix(suffix), out.with_suffix(suffix))
+                        shutil.copy(before[job.trunk].with_suffix(".checkpoint"), out.with_suffix(".checkpoint"))
                     train(run.profile.arguments(job.model, job.cls), data["train"], out, heldout=data["heldout"],
                           start=load_weights(before[job.start]) if job.start else None, progress=False,
                           keep_checkpoint=not job.splits)

@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .. import paper
 from ..data.images import resize
-from ..network.classify import has_bfloat16
 from ..network.dense import score_map
+from ..network.devices import has_bfloat16
 from ..network.model import PatchNet
 from . import references
 from .clock import in_turns, matrix_product, summary

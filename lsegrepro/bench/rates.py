@@ -16,8 +16,8 @@ from ..arguments import Training
 from ..evidence import superpixels
 from ..files import read_jsonl
 from ..network.model import PatchNet
-from ..training.batches import Decoded, batch_patches
-from ..training.loop import LOG_EVERY, sgd, train, update
+from ..training.batches import WeakDataset, make_batch
+from ..training.loop import LOG_EVERY, make_optimiser, sgd_step, train
 from .clock import in_turns, seconds, summary
 from .inference import picture
 from .photographs import write_shards
@@ -36,7 +36,7 @@ def training_rates(
 
     The first two are `lsegrepro.training.loop.train` itself: it draws images, jitters them, cuts patches
     and takes a step. Once its images lie on the device, decoded; once they are read from shards and
-    decoded anew for every batch, ahead of the step that needs them (`sampling.batches`), as those of a set too
+    decoded anew for every batch, ahead of the step that needs them (`batches.batches`), as those of a set too
     large to be held are. The third takes the same steps on one batch of patches that is on the
     device already, and the fourth takes them by the usual gradient of the first layer (`gradients`).
     All are measured in turns; the best of each counts.
@@ -59,15 +59,15 @@ def training_rates(
     args = Training(model="LSE2" if model.startswith("LSE2") else "LSE1", architecture=model, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         shards = write_shards(Path(folder), IMAGES)
-        held, streamed = (Decoded(shards, device, progress=False) for _ in range(2))
-        streamed.resident = False  # as if it were too large
-        x, target = batch_patches(args, 0, held)  # this also decodes the pictures that are held
+        held, streamed = (WeakDataset(shards, device, progress=False) for _ in range(2))
+        streamed.in_memory = False  # as if it were too large
+        x, target = make_batch(held, args, 0)  # this also decodes the pictures that are held
         net = PatchNet(args.net, generator=torch.Generator().manual_seed(0))
         net.to(device, memory_format=torch.channels_last)
-        optimiser = sgd(net, args)
+        optimiser = make_optimiser(net, args)
 
         def step(scores: Callable[[Tensor], Tensor] = net) -> None:
-            update(scores, optimiser, x, target, args)
+            sgd_step(scores, optimiser, x, target, args)
 
         seconds(step, device)  # a warm-up
         steps = min(max(steps, int(budget / seconds(step, device))), LOG_EVERY // args.batch)
@@ -93,7 +93,7 @@ def training_rates(
     }
 
 
-def _trained(args: Training, data: Decoded, device: torch.device) -> float:
+def _trained(args: Training, data: WeakDataset, device: torch.device) -> float:
     """Images a second that a training notes in its curve."""
     with tempfile.TemporaryDirectory() as folder:
         out = train(args, data, Path(folder) / "net.safetensors", device=device, progress=False)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from .. import __version__, paper
 from ..files import LsegreproError
-from ..network.classify import has_bfloat16
+from ..network.devices import has_bfloat16
 from . import clock, inference, photographs, rates
 from .memory import peak_memory
 from .report import FORMAT

@@ -90,9 +90,9 @@ def _can_begin(run: Run) -> None:
         if run.depth == "scratch":
             run.weak("train"), run.weak("heldout")
         run.segmentation("train"), run.segmentation("val")
-    from ..training.distributed import parse_device
+    from ..network.devices import parse_device
 
-    parse_device(run.device)  # a GPU is only looked for: the jobs are to lease it
+    parse_device(run.device)
 
 
 def chapters(depth: str = "scratch") -> tuple[str, ...]:

@@ -18,8 +18,8 @@ from ..data.images import prepare
 from ..files import LsegreproError, atomic, read_npz
 from ..network import dense
 from ..network.classify import patch_scores
+from ..network.devices import device_name
 from ..network.weights import Weights, to_json
-from ..training.loop import device_name
 from . import Regions, RegionsBuilder, Scores, ScoresBuilder, code_digest
 from .superpixels import Superpixels, oversegment_all
 

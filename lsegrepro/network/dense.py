@@ -1,4 +1,4 @@
-"""A score for every pixel, as if a patch had been cut around each (Section 3.3).
+"""Dense inference: a score for every pixel, as if a patch had been cut around each (Section 3.3).
 
 The network's pooling has stride 1 here. Each pooling then leaves p x p interleaved
 images ("fragments"); taking them apart keeps every convolution dense. This is the
@@ -26,15 +26,16 @@ from torch.profiler import record_function as stage
 from .. import paper
 from ..data.images import short_side
 from . import model, patches
-from .classify import autocast
+from .devices import autocast
 from .model import PatchNet
 from .winograd import Winograd
 
 GROUP = 12_288
-"""Pixels scored between two visits to memory, on a CPU: 640 float32 values for each fill a cache of 32 MiB."""
+"""Pixels whose fragments go through the later layers together, on a CPU: 640 float32 values a pixel fill a cache of
+32 MiB."""
 
 TILE = 262_144
-"""Pixels of the largest square scored at once; larger images are cut in tiles with overlap."""
+"""Pixels of the largest square scored at once; larger images are split into overlapping tiles."""
 
 
 def pad(image: np.ndarray, size: int) -> np.ndarray:
@@ -162,13 +163,13 @@ def dense(net: PatchNet, x: Tensor, conv3: Winograd | Direct | None = None) -> T
 
 
 def last_convolution(net: PatchNet) -> Winograd | Direct:
-    """How the third layer is computed, under the autocast that is in force."""
+    """The third layer as `dense` computes it: Winograd in float32, a plain convolution under autocast."""
     # Winograd's transforms would not survive the rounding of bfloat16.
     return Direct(net.conv3) if torch.is_autocast_enabled(net.conv3.weight.device.type) else Winograd(net.conv3)
 
 
 def _tail(net: PatchNet, conv3: Winograd | Direct, x: Tensor) -> Tensor:
-    """All layers after the first pooling, on some of its fragments: (K, h1, a, b) to (K, 2, a', b')."""
+    """All layers after the first pooling, on K of its fragments: (K, h1, a, b) to (K, 2, a', b')."""
     p2 = net.architecture.pools[1]
     with stage("conv2"):
         x = net.conv2(tanh_(x))
@@ -188,7 +189,7 @@ def _tail(net: PatchNet, conv3: Winograd | Direct, x: Tensor) -> Tensor:
 
 
 class Direct:
-    """A convolution by the library, with the interface of `Winograd`."""
+    """A convolution by torch itself, with the interface of `Winograd`."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         self.conv = conv
@@ -210,7 +211,7 @@ def tanh_(x: Tensor) -> Tensor:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """The same tensor with its channels adjacent in memory."""
+    """The same tensor in channels-last memory format."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -281,8 +282,8 @@ def probability_map(
         (H, W) float32, in [0.1192, 0.8808].
     """
     height, width = image.shape[:2]
-    seen = image if scale_to is None else short_side(image, scale_to)
-    p = model.foreground_probability(score_map(net, seen, precision=precision).permute(1, 2, 0))
+    scaled = image if scale_to is None else short_side(image, scale_to)
+    p = model.foreground_probability(score_map(net, scaled, precision=precision).permute(1, 2, 0))
     if p.shape != (height, width):
         p = functional.interpolate(p[None, None], (height, width), mode="bilinear", antialias=True)[0, 0]
     return p.numpy()

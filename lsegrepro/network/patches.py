@@ -1,7 +1,7 @@
-"""Patches and jitter (Section 3.1 and 3.2, Figure 2), in batches, on any device.
+"""Patches and jitter (Sections 3.1 and 3.2, Figure 2), in batches, on any device.
 
-All randomness comes in as numpy generators on the CPU, so that a seed draws
-the same patches whatever the device.
+Random numbers come from NumPy generators on the CPU, so that a seed draws the
+same patches whatever the device.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..files import LsegreproError
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Bring bytes to [-1, 1], the paper's normalisation (Section 3.1).
+    """Scale bytes to [-1, 1], the paper's normalisation (Section 3.1).
 
     Parameters
     ----------
@@ -108,17 +108,17 @@ def cut(images: Tensor, corners: np.ndarray, size: int) -> Tensor:
     tensor([[ 6.,  7.],
             [10., 11.]])
     """
-    place = to_device(corners, images.device)
+    corners = to_device(corners, images.device)
     image = torch.arange(len(corners), device=images.device)[:, None, None]
-    rows = place[..., 0, None] + torch.arange(size, device=images.device)  # (B, N, size)
+    rows = corners[..., 0, None] + torch.arange(size, device=images.device)  # (B, N, size)
     # A row of a patch is copied in one piece.
     windows = images.movedim(1, -1).unfold(2, size, 1).transpose(-1, -2)  # (B, H, W - size + 1, size, C), a view
-    pixels = windows[image, rows, place[..., 1, None]]  # (B, N, size, size, C)
+    pixels = windows[image, rows, corners[..., 1, None]]  # (B, N, size, size, C)
     return pixels.contiguous().flatten(0, 1).movedim(-1, 1)  # (B*N, C, size, size)
 
 
 def to_device(values: np.ndarray, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """Bring numbers to the device without waiting for the work that is queued there.
+    """Copy an array to the device without waiting for the work that is queued there.
 
     >>> to_device(np.arange(3), torch.device("cpu"))
     tensor([0, 1, 2])
@@ -167,12 +167,12 @@ def jitter(images: Tensor, rng: np.random.Generator, ranges: Jitter) -> Tensor:
         x = _centres(width, images)
         y = _centres(height, images)[:, None]
         # As functional.affine_grid, which spends most of its time in a product of (H*W, 3) and (3, 2) matrices.
-        where = torch.stack([(x * xx + y * xy)[:, 0], (x * yx + y * yy)[:, 0]], -1)  # (B, H, W, 2)
-        images = functional.grid_sample(images, where, padding_mode="reflection", align_corners=False)
+        positions = torch.stack([(x * xx + y * xy)[:, 0], (x * yx + y * yy)[:, 0]], -1)  # (B, H, W, 2)
+        images = functional.grid_sample(images, positions, padding_mode="reflection", align_corners=False)
     if ranges.brightness == 0 and ranges.contrast == 1:
         return images
     centre = images.mean((1, 2, 3), keepdim=True)
-    return images.sub_(centre).mul_(gain).add_(centre + shift).clamp_(-1, 1)  # in place: `images` is ours by now
+    return images.sub_(centre).mul_(gain).add_(centre + shift).clamp_(-1, 1)  # in place: no longer the caller's tensor
 
 
 def _centres(side: int, like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors, never a pickle, with a JSON card beside them."""
+"""Save and load weights: safetensors, with a JSON card beside them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .model import PatchNet
 
 @dataclass(frozen=True)
 class Weights:
-    """A trained network and what is known of it."""
+    """A trained network, its card and the digest of its file."""
 
     net: PatchNet
     card: dict
@@ -48,7 +48,7 @@ def save_weights(path: str | Path, net: PatchNet, card: dict) -> None:
     path = Path(path)
     tensors = {name: t.detach().float().cpu().contiguous() for name, t in net.state_dict().items()}
     with atomic(path) as temporary:
-        _write(temporary, tensors, {"architecture": net.architecture.name})
+        temporary.write_bytes(save(tensors, {"architecture": net.architecture.name}))
         write_json(card_path(path), {"architecture": net.architecture.name, "sha256": sha256(temporary), **card})
 
 
@@ -86,10 +86,10 @@ def load_weights(path: str | Path, *, model: str | None = None, cls: str | None 
         raise LsegreproError(f"{path} was trained for {arguments.get('cls')}, not {cls}")
     net = PatchNet(paper.ARCHITECTURES[name], output=arguments.get("output", "tanh"))
     expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in tensors.items()}
-    if expected != found:
-        key = next(k for k in sorted(expected | found) if expected.get(k) != found.get(k))
-        raise LsegreproError(f"{path}: {key} has shape {found.get(key)}, {name} needs {expected.get(key)}")
+    shapes = {key: tuple(value.shape) for key, value in tensors.items()}
+    for key in sorted(expected | shapes):
+        if expected.get(key) != shapes.get(key):
+            raise LsegreproError(f"{path}: {key} has shape {shapes.get(key)}, {name} needs {expected.get(key)}")
     for key, value in tensors.items():
         if value.dtype != torch.float32:
             raise LsegreproError(f"{path}: {key} holds {str(value.dtype).removeprefix('torch.')}, weights are float32")
@@ -106,18 +106,8 @@ def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})
-    except Exception as error:  # the library has one of its own, Python's, and those of torch for a type it lacks
+    except Exception as error:  # safetensors, Python and torch raise errors of their own
         raise LsegreproError(f"{path} is not a safetensors file, or is damaged ({one_line(error)})") from error
-
-
-def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file atomically."""
-    with atomic(path) as temporary:
-        _write(temporary, {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
-
-
-def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    path.write_bytes(save(tensors, metadata))  # `save_file` has a temporary file of its own, which outlives a kill
 
 
 def to_json(value: object) -> str:

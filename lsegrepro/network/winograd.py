@@ -1,4 +1,4 @@
-"""A convolution with few multiplications, for many small images of one size (Winograd, 1980).
+"""Winograd convolution: few multiplications, for many small images of one size (Winograd, 1980).
 
 The m x m outputs of a k x k convolution are the coefficients of a product of polynomials,
 transposed (Toom and Cook; Lavin and Gray, 2016, brought it to networks)::
@@ -69,7 +69,7 @@ class Winograd:
 
     def __init__(self, conv: nn.Conv2d) -> None:
         self.k = conv.kernel_size[0]
-        a, b, g = (torch.from_numpy(each).to(conv.weight.device) for each in matrices(self.k))
+        a, b, g = (torch.from_numpy(m).to(conv.weight.device) for m in matrices(self.k))
         self.m, self.n = a.shape
         filters = torch.einsum("ir,js,ocrs->ijco", g, g, conv.weight.detach().double())
         self.filters = filters.float().flatten(0, 1).contiguous()  # (n*n, C, K)
@@ -101,16 +101,16 @@ class Winograd:
             padded[:height, :width] = x
             x = padded
         # One matrix takes the tiles out of a row and transforms them.
-        cut = x.new_zeros(n, across, columns)
+        transform = x.new_zeros(n, across, columns)
         for tile in range(across):
-            cut[:, tile, tile * m : tile * m + n] = self.tile
-        done = []
+            transform[:, tile, tile * m : tile * m + n] = self.tile
+        outputs = []
         for tile in range(down):
             slab = x[tile * m : tile * m + n].flatten(1)  # (n, columns*F*C)
             slab = (self.tile @ slab).view(n, columns, -1)
-            tiles = cut.flatten(0, 1) @ slab  # (n, n*across, F*C)
+            tiles = transform.flatten(0, 1) @ slab  # (n, n*across, F*C)
             products = torch.bmm(tiles.view(n * n, across * images, channels), self.filters)  # (n*n, across*F, K)
             rows = (self.output @ products.flatten(1)).view(m * m * across * images, -1)  # (m*m*across*F, K)
-            done.append(finish(rows.add_(self.bias)).view(m, m, across, images, -1))
-        y = torch.stack(done).permute(4, 5, 0, 1, 3, 2)  # (F, K', down, m, across, m)
+            outputs.append(finish(rows.add_(self.bias)).view(m, m, across, images, -1))
+        y = torch.stack(outputs).permute(4, 5, 0, 1, 3, 2)  # (F, K', down, m, across, m)
         return y.reshape(images, -1, down * m, across * m)[:, :, :high, :wide]

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     import torch
 
     from ..data import SegmentationSet, WeakSet
-    from ..training.batches import Decoded, HardNegatives
     from ..network.weights import Weights
+    from ..training.batches import HardNegatives, WeakDataset
 
 SPLITS = ("train", "val")
 DATA_VARIABLE = "LSEGREPRO_DATA"
@@ -132,17 +132,17 @@ class Run:
         return VocSegmentation(self.root / data.segmentation, split)
 
     @cached_property
-    def _decoded(self) -> dict[str, Decoded]:
-        from ..training.batches import Decoded
+    def _datasets(self) -> dict[str, WeakDataset]:
+        from ..training.batches import WeakDataset
 
-        return {s: Decoded(self.weak(s), self.torch_device, self.progress) for s in ("train", "heldout")}
+        return {s: WeakDataset(self.weak(s), self.torch_device, self.progress) for s in ("train", "heldout")}
 
     @cached_property
     def torch_device(self) -> torch.device:
-        """The device that does the work, by `distributed.own_device`. Raises `LsegreproError` if it is not there."""
-        from ..training.distributed import own_device
+        """The device that does the work, by `devices.parse_device`. Raises `LsegreproError` if it is not there."""
+        from ..network.devices import parse_device
 
-        return own_device(self.device)
+        return parse_device(self.device)
 
     # Results
 
@@ -200,11 +200,11 @@ class Run:
             return self.trained(model, cls, round, seed)  # and check it
         from ..training.loop import train
 
-        data = self._decoded
+        data = self._datasets
         return train(
             self.profile.arguments(model, cls, round, seed), data["train"], path, heldout=data["heldout"],
             start=self.weights(model, cls, 1, seed) if round == 2 else None,
-            hard=self.negatives(model, cls, seed) if round == 2 else None,
+            hard_negatives=self.negatives(model, cls, seed) if round == 2 else None,
             device=self.torch_device, progress=self.progress, stop_after=stop_after,
         )
 
@@ -257,7 +257,6 @@ class Run:
 
     def mined(self, model: str, cls: str, seed: int = 0) -> Path:
         """The hard negatives that round 1 leaves; mined now if they are not there."""
-        from ..training.distributed import alone
         from ..training.mining import mine, read_meta
 
         path = self.negatives_path(model, cls, seed)
@@ -273,9 +272,7 @@ class Run:
             self._clear(path.with_name(f"{path.name}.parts"))
         else:
             self.needs(path)
-            alone(f"mining {path}")
-            held = self._decoded["heldout"]
-            mine(self.weights(model, cls, 1, seed), held, held.weak.names, path, self.profile.mining,
+            mine(self.weights(model, cls, 1, seed), self._datasets["heldout"], path, self.profile.mining,
                  progress=self.progress)
         return path
 
@@ -283,8 +280,7 @@ class Run:
         """Hard negatives with their pixels, for round 2."""
         from ..training.mining import read_negatives
 
-        held = self._decoded["heldout"]
-        return read_negatives(self.mined(model, cls, seed), held, held.weak.names)
+        return read_negatives(self.mined(model, cls, seed), self._datasets["heldout"])
 
     def regions_path(self, split: str) -> Path:
         """Where the regions of a split are kept."""

@@ -18,7 +18,7 @@ from ... import evaluation
 from ...arguments import Scoring
 from ...files import LsegreproError
 from ...evidence import GRID, META_KEYS, Regions, Scores, ScoresBuilder
-from ...training.mining import spread
+from ...training.mining import evenly_spaced
 from ..results import choose_theta
 from ..run import Run
 from ...evidence.scoring import score_image
@@ -92,7 +92,7 @@ def rescore(run: Run, images: int, cache: Path, *, progress: bool = True) -> dic
     index = np.array([i for i, name in enumerate(regions.ids) if name in place], np.int64)
     if not len(index):
         raise LsegreproError(f"none of the {len(regions)} images of {run.regions_path('val')} is in {data.description}")
-    index = spread(index, images or len(index))
+    index = evenly_spaced(index, images or len(index))
     part, where = subset(regions, index), [place[regions.ids[i]] for i in index]
     weights = {network: run.weights(*network) for network in run.last_networks()}
     kept = {network: run.scores(*network) for network in weights}
