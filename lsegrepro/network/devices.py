@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 import time
@@ -23,6 +24,8 @@ mantissa) and add in float32. On a CPU float32 is float32."""
 def parse_device(name: str) -> torch.device:
     """A device by name: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
+    Of several GPUs ``auto`` takes one by the number of the process, so that jobs that run side by side spread.
+
     Raises
     ------
     LsegreproError
@@ -31,14 +34,17 @@ def parse_device(name: str) -> torch.device:
     >>> parse_device("cpu")
     device(type='cpu')
     """
+    gpus = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda", os.getpid() % gpus) if gpus else torch.device("cpu")
     try:
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        device = torch.device(name)
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
         raise LsegreproError(f"unknown device {name!r}: choose auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise LsegreproError(f"no GPU {name!r} here ({torch.cuda.device_count()} found): use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        raise LsegreproError(f"no GPU {name!r} here ({gpus} found): use --device cpu")
     return device
 
 
