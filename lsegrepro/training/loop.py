@@ -312,7 +312,7 @@ def identify(
 def read_checkpoint(path: Path, identity: dict, device: torch.device) -> dict:
     """Read a checkpoint of `train`; raises `LsegreproError` if it is damaged or of another training.
 
-    Up to its cooldown a training does not depend on its length. A checkpoint from before the cooldown of both may
+    Up to its cooldown a training does not depend on its length. Before the cooldown of both, the checkpoint may
     therefore have another length and cooldown: so a finished network branches off a longer training.
     """
     try:
@@ -322,12 +322,13 @@ def read_checkpoint(path: Path, identity: dict, device: torch.device) -> dict:
         raise LsegreproError(f"{path} is not a checkpoint of this version, or is damaged ({one_line(error)}): delete "
                              "it and run again") from error
 
-    def trajectory(identity: dict) -> dict:
-        arguments = dict(identity["arguments"])
-        samples, cooldown = arguments.pop("samples"), arguments.pop("cooldown", 0)
-        return {**identity, "arguments": arguments} if step * arguments["batch"] <= samples - cooldown else identity
-
-    require_same(trajectory(identity), trajectory(found), path)
+    trainings = [copy.deepcopy(identity), found]
+    before_cooldown = all(step * arguments["batch"] <= arguments["samples"] - arguments.get("cooldown", 0)
+                          for arguments in (training["arguments"] for training in trainings))
+    for training in trainings if before_cooldown else ():
+        del training["arguments"]["samples"]
+        training["arguments"].pop("cooldown", None)
+    require_same(*trainings, path)
     return saved
 
 
@@ -350,10 +351,10 @@ def require_same(identity: dict, found: dict, path: Path) -> None:
     for key, value in json.loads(json.dumps(identity)).items():  # as in a file: tuples are lists
         other = found.get(key)
         if key == "arguments":
-            value, other = LATER | value, LATER | (other or {})
-            for name in value:
-                if other.get(name) != value[name]:
-                    raise LsegreproError(f"{path} has {name} = {other.get(name)!r}, asked for {value[name]!r}: "
+            for name in value | LATER:
+                wanted, has = (arguments.get(name, LATER.get(name)) for arguments in (value, other or {}))
+                if has != wanted:
+                    raise LsegreproError(f"{path} has {name} = {has!r}, asked for {wanted!r}: "
                                          "delete it or choose another run folder")
         elif other != value:
             raise LsegreproError(f"{path} was made with another {key.replace('_', ' ')}: delete it or choose another "
