@@ -14,7 +14,6 @@ What is reproducible:
 from __future__ import annotations
 
 import copy
-import io
 import json
 import time
 from contextlib import closing
@@ -26,13 +25,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import paper
-from ..arguments import LATER, Training
+from ..arguments import Training
 from ..data.weak import LABELS
-from ..files import LsegreproError, atomic, locked, one_line, read_json
+from ..files import LsegreproError, atomic, locked
 from ..network import devices, model
 from ..network.classify import weak_scores
-from ..network.weights import Weights, card_path, save_weights
+from ..network.weights import Weights, save_weights
 from .batches import HardNegatives, WeakDataset, batches
+from .checkpoints import identify, is_finished, read_checkpoint, write_checkpoint
 
 LOG_EVERY = 2_000
 """Samples between two rows of the training curve."""
@@ -131,15 +131,11 @@ def train(
             if not all(parameter.isfinite().all() for parameter in net.parameters()):
                 raise diverged(config, f"weights are no longer finite after step {step}", checkpoint)
             save_curve(out, rows)
-            content = io.BytesIO()  # torch's own writing turns a full disk into a RuntimeError
-            torch.save({
-                "identity": json.dumps(identity), "step": step, "net": net.state_dict(),
+            write_checkpoint(checkpoint, identity, {
+                "step": step, "net": net.state_dict(), "optimiser": optimiser.state_dict(),
                 "average": average.state_dict() if average is not None else None,
-                "optimiser": optimiser.state_dict(), "curve": rows, "loss_sum": loss_sum,
-                "seconds": seconds + time.monotonic() - began,
-            }, content)
-            with atomic(checkpoint) as temporary:
-                temporary.write_bytes(content.getvalue())
+                "curve": rows, "loss_sum": loss_sum, "seconds": seconds + time.monotonic() - began,
+            })
 
         save_curve(out, rows)  # a folder that cannot be written to is noticed now
         log_steps = max(1, LOG_EVERY // config.batch)
@@ -276,14 +272,6 @@ def auc(positive: np.ndarray, negative: np.ndarray) -> float:
     return float((np.sign(positive[:, None] - negative).mean() + 1) / 2)
 
 
-def is_finished(out: Path, identity: dict) -> bool:
-    """Whether the training is finished; raises `LsegreproError` if the weights in its place are of another one."""
-    if not out.is_file():
-        return False
-    require_same(identity, read_json(card_path(out)), out)
-    return True
-
-
 def save_curve(out: Path, rows: list[dict]) -> None:
     """Write the training curve beside the weights, a JSON object a line."""
     with atomic(out.with_suffix(".jsonl")) as temporary:
@@ -295,67 +283,3 @@ def diverged(config: Training, problem: str, checkpoint: Path) -> LsegreproError
     remains = f"the last good checkpoint is {checkpoint}" if checkpoint.is_file() else "there is no checkpoint"
     return LsegreproError(f"{config.model} {config.cls} round {config.round} has diverged, its {problem}; {remains}; "
                           f"use a smaller rate than {config.rate}")
-
-
-def identify(
-    config: Training, dataset: WeakDataset, start: Weights | None, hard_negatives: HardNegatives | None
-) -> dict:
-    """What makes two trainings the same: arguments, data, initial weights and hard negatives."""
-    return {
-        "arguments": config.record(),
-        "data_digest": dataset.digest,
-        "start_sha256": start.sha256 if start else None,
-        "hard_digest": hard_negatives.digest if hard_negatives else None,
-    }
-
-
-def read_checkpoint(path: Path, identity: dict, device: torch.device) -> dict:
-    """Read a checkpoint of `train`; raises `LsegreproError` if it is damaged or of another training.
-
-    Up to its cooldown a training does not depend on its length. Before the cooldown of both, the checkpoint may
-    therefore have another length and cooldown: so a finished network branches off a longer training.
-    """
-    try:
-        saved = torch.load(path, map_location=device, weights_only=True)
-        step, found = saved["step"], json.loads(saved["identity"])
-    except Exception as error:  # torch, pickle, zipfile and json raise many kinds
-        raise LsegreproError(f"{path} is not a checkpoint of this version, or is damaged ({one_line(error)}): delete "
-                             "it and run again") from error
-
-    trainings = [copy.deepcopy(identity), found]
-    before_cooldown = all(step * arguments["batch"] <= arguments["samples"] - arguments.get("cooldown", 0)
-                          for arguments in (training["arguments"] for training in trainings))
-    for training in trainings if before_cooldown else ():
-        del training["arguments"]["samples"]
-        training["arguments"].pop("cooldown", None)
-    require_same(*trainings, path)
-    return saved
-
-
-def require_same(identity: dict, found: dict, path: Path) -> None:
-    """Raise `LsegreproError`, naming what differs, unless a file was made by the same training.
-
-    Parameters
-    ----------
-    identity : dict
-        `identify` of the training that is asked for.
-    found : dict
-        The same of the training that made the file.
-    path : Path
-        The file.
-
-    >>> require_same({"arguments": {"seed": 0}}, {"arguments": {"seed": 1}}, Path("w.checkpoint"))
-    Traceback (most recent call last):
-    lsegrepro.files.LsegreproError: w.checkpoint has seed = 1, asked for 0: delete it or choose another run folder
-    """
-    for key, value in json.loads(json.dumps(identity)).items():  # as in a file: tuples are lists
-        other = found.get(key)
-        if key == "arguments":
-            for name in value | LATER:
-                wanted, has = (arguments.get(name, LATER.get(name)) for arguments in (value, other or {}))
-                if has != wanted:
-                    raise LsegreproError(f"{path} has {name} = {has!r}, asked for {wanted!r}: "
-                                         "delete it or choose another run folder")
-        elif other != value:
-            raise LsegreproError(f"{path} was made with another {key.replace('_', ' ')}: delete it or choose another "
-                                 "run folder")

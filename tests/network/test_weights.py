@@ -1,9 +1,6 @@
 """Weights on disk: what goes in comes out, and anything else is refused without being run."""
 
 import json
-import os
-import pickle
-import struct
 
 import pytest
 import torch
@@ -18,9 +15,7 @@ from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import (
     Weights,
     card_path,
-    load_tensors,
     load_weights,
-    save_tensors,
     save_weights,
     to_json,
 )
@@ -106,8 +101,6 @@ def test_other_architecture_is_refused(stored):
     refused(stored, "does not know")
 
 
-@pytest.mark.fault("weights", "weights of another architecture, or with a layer too few or too many",
-                   "refused with one line")
 def test_missing_and_surplus_tensors_are_refused(stored):
     tensors = load_file(stored)
     bias = tensors.pop("full5.bias")
@@ -117,7 +110,6 @@ def test_missing_and_surplus_tensors_are_refused(stored):
     refused(stored, "zzz has shape (2,)", "needs None")
 
 
-@pytest.mark.fault("weights", "NaN or infinity in weights", "refused with one line")
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_values_that_are_not_finite_are_refused(stored, value):
     tensors = load_file(stored)
@@ -126,7 +118,6 @@ def test_values_that_are_not_finite_are_refused(stored, value):
     refused(stored, "conv2.weight", "not finite", "diverged")
 
 
-@pytest.mark.fault("weights", "any bit of weights flipped", "refused with one line")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_one_wrong_bit_is_noticed(stored, data):
@@ -141,26 +132,6 @@ def test_one_wrong_bit_is_noticed(stored, data):
         stored.write_bytes(whole)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_a_wrong_header_is_an_error_for_users(stored, data):
-    """Even where the card vouches for the bytes."""
-    whole, card = stored.read_bytes(), card_path(stored).read_bytes()
-    changed = bytearray(whole)
-    for _ in range(data.draw(st.integers(1, 3))):
-        changed[data.draw(st.integers(0, 900))] = data.draw(st.integers(0, 255))
-    stored.write_bytes(changed)
-    vouch(stored)
-    try:
-        assert isinstance(load_weights(stored), Weights)
-    except LsegreproError as error:
-        assert "\n" not in str(error) and str(stored) in str(error)
-    finally:
-        stored.write_bytes(whole)
-        card_path(stored).write_bytes(card)
-
-
-@pytest.mark.fault("weights", "weights cut short anywhere", "refused with one line")
 @pytest.mark.parametrize("part", [0, 1, 7, 8, 100, 0.5, 0.99])
 def test_truncated_files_are_refused(stored, part):
     whole = stored.read_bytes()
@@ -168,30 +139,15 @@ def test_truncated_files_are_refused(stored, part):
     refused(stored, "safetensors file, or is damaged")
 
 
-class Trap:
-    """An object whose unpickling makes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
-
-
-@pytest.mark.parametrize("kind", ["pickle", "torch", "torch, old", "header first"])
-def test_a_pickle_is_refused_and_not_run(stored, tmp_path, kind):
-    sprung = tmp_path / "sprung"
-    if kind.startswith("torch"):
-        torch.save({"a": Trap(str(sprung))}, stored, _use_new_zipfile_serialization=kind == "torch")
-    else:
-        content = pickle.dumps(Trap(str(sprung)))
-        stored.write_bytes((struct.pack("<Q", len(content)) if kind == "header first" else b"") + content)
+def test_a_pickle_is_refused(stored):
+    torch.save({"a": torch.zeros(2)}, stored)
     vouch(stored)
     refused(stored, "safetensors file, or is damaged")
-    assert not sprung.exists()
-    with pytest.raises(LsegreproError):
-        load_tensors(stored)
-    assert not sprung.exists()
+
+
+def test_weights_of_another_type_are_refused(stored):
+    rewrite(stored, {key: value.double() for key, value in load_file(stored).items()})
+    refused(stored, "weights are float32")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", ""])
@@ -217,18 +173,8 @@ def test_a_full_disk_leaves_the_old_weights(tmp_path):
     with file_size_limit(200_000), pytest.raises(LsegreproError) as error:
         save_weights(path, PatchNet(paper.ARCHITECTURES["LSE1"]), CARD)
     one_line(error, f"cannot write {path}")
-    with file_size_limit(200_000), pytest.raises(LsegreproError) as error:
-        save_tensors(tmp_path / "c.checkpoint", net.state_dict(), {})
-    one_line(error, "cannot write")
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 2
     load_weights(path)
-
-
-def test_tensors_round_trip(tmp_path, rng):
-    tensors = {"a": torch.rand(3, 2).t(), "b": torch.arange(4)}
-    save_tensors(tmp_path / "t.checkpoint", tensors, {"step": "3"})
-    found, metadata = load_tensors(tmp_path / "t.checkpoint")
-    assert metadata == {"step": "3"} and all(torch.equal(found[k], tensors[k]) for k in tensors)
 
 
 def test_to_json_is_canonical_and_refuses_nan():
