@@ -1,0 +1,1 @@
+"""The network: patches, model, dense inference, weights, devices."""

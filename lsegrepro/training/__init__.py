@@ -1,0 +1,1 @@
+"""Training from image labels: batches, the training loop, and the mining of hard negatives."""

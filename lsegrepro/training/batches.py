@@ -20,7 +20,7 @@ from tqdm import tqdm
 from .. import paper
 from ..arguments import Jitter, Training
 from ..data import WeakSet
-from ..data.weak import LABELS
+from ..data.index import LABELS, label_codes
 from ..files import LsegreproError
 from ..network import patches
 
@@ -64,7 +64,7 @@ class WeakDataset:
     def __init__(self, weak: WeakSet, device: str | torch.device = "cpu", progress: bool = True) -> None:
         self.weak, self.device, self.progress = weak, torch.device(device), progress
         self.names, self.digest, self.description = weak.names, weak.digest, weak.description
-        self.codes = _label_codes(weak.labels)
+        self.codes = label_codes(weak)
         self.in_memory = len(self.codes) * 3 * paper.IMAGE_SIDE**2 <= RESIDENT_BYTES
         self.candidates = lru_cache(self._candidates)  # a search of all labels, wanted at every step
 
@@ -98,15 +98,6 @@ class WeakDataset:
         """`positives_and_negatives` of this dataset; arguments as in `Training`."""
         balanced = np.asarray(getattr(self.weak, "sources", np.zeros(len(self)))) if sources == "balanced" else None
         return positives_and_negatives(self.codes, cls, negatives, balanced)
-
-
-def _label_codes(labels: list[str] | np.ndarray) -> np.ndarray:
-    """Labels as (n,) uint8 positions in `LABELS`, from words or from such codes."""
-    if isinstance(labels, np.ndarray) and labels.dtype == np.uint8:
-        return labels
-    if unknown := sorted(set(labels) - set(LABELS)):
-        raise LsegreproError(f"unknown label {unknown[0]!r}: weak labels are {', '.join(LABELS)}")
-    return np.array([LABELS.index(label) for label in labels], np.uint8)
 
 
 @dataclass(frozen=True)

@@ -51,10 +51,10 @@ def read_checkpoint(path: Path, identity: dict, device: torch.device) -> dict:
     """
     try:
         saved = torch.load(path, map_location=device, weights_only=True)
-        step, found = saved["step"], json.loads(saved["identity"])
+        step, made_by = saved["step"], json.loads(saved["identity"])
     except Exception as error:  # torch, pickle, zipfile and json raise many kinds
         raise LsegreproError(f"{path} is damaged, or no checkpoint of this version: delete it and run again") from error
-    trainings = [copy.deepcopy(identity), found]
+    trainings = [copy.deepcopy(identity), made_by]
     before_cooldown = all(step * arguments["batch"] <= arguments["samples"] - arguments.get("cooldown", 0)
                           for arguments in (training["arguments"] for training in trainings))
     for training in trainings if before_cooldown else ():
@@ -64,14 +64,14 @@ def read_checkpoint(path: Path, identity: dict, device: torch.device) -> dict:
     return saved
 
 
-def require_same(identity: dict, found: dict, path: Path) -> None:
+def require_same(identity: dict, made_by: dict, path: Path) -> None:
     """Raise `LsegreproError`, naming what differs, unless a file was made by the same training.
 
     Parameters
     ----------
     identity : dict
         `identify` of the training that is asked for.
-    found : dict
+    made_by : dict
         The same of the training that made the file.
     path : Path
         The file.
@@ -81,7 +81,7 @@ def require_same(identity: dict, found: dict, path: Path) -> None:
     lsegrepro.files.LsegreproError: w.checkpoint has seed = 1, asked for 0: delete it or choose another run folder
     """
     for key, value in json.loads(json.dumps(identity)).items():  # as in a file: tuples are lists
-        other = found.get(key)
+        other = made_by.get(key)
         if key == "arguments":
             for name in value | LATER:
                 wanted, has = (arguments.get(name, LATER.get(name)) for arguments in (value, other or {}))

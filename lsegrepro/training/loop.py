@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from .. import paper
 from ..arguments import Training
-from ..data.weak import LABELS
+from ..data.index import LABELS
 from ..files import LsegreproError, atomic, locked
 from ..network import devices, model
 from ..network.classify import weak_scores

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from .. import paper
 from ..arguments import Mining
-from ..data.weak import LABELS
+from ..data.index import LABELS
 from ..files import LsegreproError, atomic, digest, locked, read_npz
 from ..network import dense, model
 from ..network.weights import Weights, to_json

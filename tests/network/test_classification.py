@@ -25,9 +25,9 @@ def test_corners_are_central_and_inside(name):
 @pytest.mark.parametrize("aggregation", ["lse", "max", "mean", "tempered:3"])
 def test_weak_scores_are_those_of_a_loop(tiny_net, decoded, aggregation):
     images = decoded.images(np.arange(5))
-    found = classify.weak_scores(tiny_net, images, aggregation, batch=2)
-    assert found.shape == (5, 2)
-    for image, score in zip(images, found, strict=True):
+    result = classify.weak_scores(tiny_net, images, aggregation, batch=2)
+    assert result.shape == (5, 2)
+    for image, score in zip(images, result, strict=True):
         x = patches.to_float(image)
         cuts = [x[:, top : top + 95, left : left + 95] for top in (2, 102, 202) for left in (2, 102, 202)]
         with torch.no_grad():

@@ -19,14 +19,14 @@ from lsegrepro.network.weights import load_weights
 @pytest.fixture(scope="module")
 def nets():
     """The three architectures; weights a little larger than initial ones, so that scores spread."""
-    found = {}
+    result = {}
     for name, architecture in paper.ARCHITECTURES.items():
         net = PatchNet(architecture, generator=torch.Generator().manual_seed(1)).eval()
         with torch.no_grad():
             for p in net.parameters():
                 p.mul_(1.7)
-        found[name] = net
-    return found
+        result[name] = net
+    return result
 
 
 def picture(height, width, seed=0):
@@ -80,8 +80,8 @@ def test_scores_of_a_strip_of_the_papers_size(nets, rng):
     """46 rows are repeated at the border (47 are needed to reflect), 300 columns are reflected."""
     image = picture(46, 300)
     rows, columns = somewhere(rng, 46, 300, 20)
-    found = dense.score_map(nets["LSE1"], image)[:, rows, columns]
-    assert (found - patch_scores(nets["LSE1"], image, rows, columns)).abs().max() < 1e-5
+    result = dense.score_map(nets["LSE1"], image)[:, rows, columns]
+    assert (result - patch_scores(nets["LSE1"], image, rows, columns)).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("name", ["LSE1-cat-round2-seed0", "max1-cat-round2-seed0"])
@@ -90,8 +90,8 @@ def test_scores_of_the_published_networks(rng, name):
     net = load_weights(ROOT / f"published/weights/{name}.safetensors").net
     image = picture(61, 83)
     rows, columns = somewhere(rng, 61, 83, 40)
-    found = dense.score_map(net, image)[:, rows, columns]
-    assert (found - patch_scores(net, image, rows, columns)).abs().max() < 1e-5
+    result = dense.score_map(net, image)[:, rows, columns]
+    assert (result - patch_scores(net, image, rows, columns)).abs().max() < 1e-5
 
 
 @settings(max_examples=15)
@@ -102,8 +102,8 @@ def test_scores_at_every_pixel_of_any_size(height, width, seed):
     net = PatchNet(architecture, generator=torch.Generator().manual_seed(seed))
     image = picture(height, width, seed)
     rows, columns = np.divmod(np.random.default_rng(seed).permutation(height * width)[:150], width)
-    found = dense.score_map(net, image)
-    assert (found[:, rows, columns] - patch_scores(net, image, rows, columns)).abs().max() < 1e-5
+    result = dense.score_map(net, image)
+    assert (result[:, rows, columns] - patch_scores(net, image, rows, columns)).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("architecture", [
@@ -118,11 +118,11 @@ def test_other_geometries(architecture):
     size = architecture.patch
     x = torch.rand(2, 3, 13 + size - 1, 17 + size - 1) * 2 - 1
     with torch.no_grad():
-        found = dense.dense(net, x)
+        result = dense.dense(net, x)
         cuts = functional.unfold(x, size).transpose(1, 2).reshape(-1, 3, size, size)
         expected = net(cuts).reshape(2, 13, 17, 2).permute(0, 3, 1, 2)
-    assert found.shape == (2, 2, 13, 17)
-    assert (found - expected).abs().max() < 1e-5
+    assert result.shape == (2, 2, 13, 17)
+    assert (result - expected).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("tile, shape", [(1, (7, 13)), (100, (61, 113)), (700, (61, 113)), (4000, (61, 113))])
@@ -145,9 +145,9 @@ def test_tiles_cover_the_image_and_are_no_larger_than_asked(height, width, tile)
     net = PatchNet(paper.Architecture("few", (1, 1, 1, 1), (8, 3, 5), (4, 4), 95, 9, 0))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dense, "dense", fake)
-        found = dense.score_map(net, image, tile=tile)
+        result = dense.score_map(net, image, tile=tile)
     expected = torch.from_numpy(image[..., :2] / 127.5 - 1).float().permute(2, 0, 1)
-    assert torch.allclose(found, expected, atol=1e-6)  # every pixel of its own tile
+    assert torch.allclose(result, expected, atol=1e-6)  # every pixel of its own tile
     assert sum(h * w for h, w in sizes) == seen.size
     side = math.isqrt(tile)
     assert max((h + 94) * (w + 94) for h, w in sizes) <= (side + 94) ** 2  # with its overlap, however thin
@@ -155,9 +155,9 @@ def test_tiles_cover_the_image_and_are_no_larger_than_asked(height, width, tile)
 
 def test_several_images_of_one_size_at_once(tiny_net):
     images = np.stack([picture(30, 44, seed) for seed in range(3)])
-    found = dense.score_maps(tiny_net, images)
-    assert found.shape == (3, 2, 30, 44)
-    for image, scores in zip(images, found, strict=True):
+    result = dense.score_maps(tiny_net, images)
+    assert result.shape == (3, 2, 30, 44)
+    for image, scores in zip(images, result, strict=True):
         assert (dense.score_map(tiny_net, image) - scores).abs().max() < 1e-5
 
 
@@ -171,8 +171,8 @@ def test_a_linear_output_is_not_bounded(rng, tiny_net):
     rows, columns = somewhere(rng, 60, 70, 20)
     expected = patch_scores(linear, image, rows, columns)
     assert expected.abs().max() > 1
-    found = dense.score_map(linear, image)[:, rows, columns]
-    assert torch.allclose(found, expected, atol=1e-5)
+    result = dense.score_map(linear, image)[:, rows, columns]
+    assert torch.allclose(result, expected, atol=1e-5)
     p = dense.probability_map(linear, image, scale_to=None)
     assert np.allclose(np.asarray(p)[rows, columns], model.foreground_probability(expected.T), atol=1e-5)
     with pytest.raises(model.LsegreproError, match="unknown output 'none'"):
@@ -262,8 +262,8 @@ def test_probability_map_is_the_softmax_of_the_scores(tiny_net):
     image = picture(30, 45)
     e = np.exp(dense.score_map(tiny_net, image).numpy().astype(np.float64))
     for scale_to in (None, 30):  # its own size, said in two ways
-        found = dense.probability_map(tiny_net, image, scale_to=scale_to)
-        np.testing.assert_allclose(found, e[0] / e.sum(0), atol=1e-6)
+        result = dense.probability_map(tiny_net, image, scale_to=scale_to)
+        np.testing.assert_allclose(result, e[0] / e.sum(0), atol=1e-6)
 
 
 def test_probability_map_is_brought_back_in_place(nets):

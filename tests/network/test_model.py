@@ -59,17 +59,17 @@ def equation_2(net, patch):
 def test_forward_is_equation_2(rng, initialisation):
     net = model.PatchNet(SMALL, initialisation=initialisation, generator=torch.Generator().manual_seed(3))
     x = rng.uniform(-1, 1, (3, 3, 12, 12)).astype(np.float32)
-    found = net(torch.from_numpy(x)).detach().numpy()
-    assert found.shape == (3, 2)
-    np.testing.assert_allclose(found, [equation_2(net, patch) for patch in x.astype(np.float64)], atol=1e-5)
+    result = net(torch.from_numpy(x)).detach().numpy()
+    assert result.shape == (3, 2)
+    np.testing.assert_allclose(result, [equation_2(net, patch) for patch in x.astype(np.float64)], atol=1e-5)
 
 
 def test_forward_of_the_papers_geometry_is_equation_2(tiny_net, rng):
     """LSE1's filters and pools, 95-pixel patch, few units."""
     x = rng.uniform(-1, 1, (1, 3, 95, 95)).astype(np.float32)
     with torch.no_grad():
-        found = tiny_net(torch.from_numpy(x))[0]
-    np.testing.assert_allclose(found, equation_2(tiny_net, x[0].astype(float)), atol=1e-6)
+        result = tiny_net(torch.from_numpy(x))[0]
+    np.testing.assert_allclose(result, equation_2(tiny_net, x[0].astype(float)), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", paper.ARCHITECTURES)
@@ -134,8 +134,8 @@ def log_sum_exp(x, axis):
 @pytest.mark.parametrize("magnitude", [0, 1, 100, 1e4, -1e4, 1e30, -1e30])
 def test_lse_is_stable(rng, magnitude):
     x = (rng.uniform(-1, 1, (5, 9, 2)) + magnitude).astype(np.float32)
-    found = model.lse(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(found, log_sum_exp(x.astype(np.float64), 1), rtol=3e-7, atol=1e-6)
+    result = model.lse(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(result, log_sum_exp(x.astype(np.float64), 1), rtol=3e-7, atol=1e-6)
 
 
 def test_lse_of_scores_far_apart_is_the_largest():
@@ -169,10 +169,10 @@ def test_gradient_of_lse_is_the_softmax_and_of_max_one_hot(scores):
 @given(SCORES, st.floats(0.01, 100))
 def test_tempered_is_its_definition_and_lies_between_mean_and_max(scores, r):
     x, n = torch.tensor(scores), scores.shape[1]
-    found = model.tempered(x, r).numpy()
-    np.testing.assert_allclose(found, np.log(np.exp(r * scores).mean(1)) / r, atol=1e-9)
-    np.testing.assert_allclose(model.tempered(x, r, convention="sum"), found + math.log(n) / r, atol=1e-9)
-    assert (found >= scores.mean(1) - 1e-9).all() and (found <= scores.max(1) + 1e-9).all()
+    result = model.tempered(x, r).numpy()
+    np.testing.assert_allclose(result, np.log(np.exp(r * scores).mean(1)) / r, atol=1e-9)
+    np.testing.assert_allclose(model.tempered(x, r, convention="sum"), result + math.log(n) / r, atol=1e-9)
+    assert (result >= scores.mean(1) - 1e-9).all() and (result <= scores.max(1) + 1e-9).all()
 
 
 @given(SCORES)
@@ -257,6 +257,6 @@ def test_largest_probability():
 @given(arrays(np.float64, (4, 3, 2), elements=st.floats(-1, 1)))
 def test_probability_is_the_softmax(scores):
     e = np.exp(scores)
-    found = model.foreground_probability(torch.tensor(scores)).numpy()
-    np.testing.assert_allclose(found, e[..., 0] / e.sum(-1), atol=1e-14)
-    assert (abs(found - 0.5) <= model.MAX_PROBABILITY - 0.5 + 1e-15).all()
+    result = model.foreground_probability(torch.tensor(scores)).numpy()
+    np.testing.assert_allclose(result, e[..., 0] / e.sum(-1), atol=1e-14)
+    assert (abs(result - 0.5) <= model.MAX_PROBABILITY - 0.5 + 1e-15).all()

@@ -41,10 +41,10 @@ def test_equals_the_definition_at_any_size(k, images, channels, outputs, high, w
     x = torch.rand(images, channels, high + k - 1, wide + k - 1) * 2 - 1
     given = x.permute(2, 3, 0, 1).contiguous().permute(2, 3, 0, 1) if rows_first else x.clone()
     with torch.inference_mode():
-        found = Winograd(conv)(given, lambda rows: rows)
+        result = Winograd(conv)(given, lambda rows: rows)
         wanted = conv.double()(x.double())
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found.double(), wanted, atol=1e-5, rtol=0)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result.double(), wanted, atol=1e-5, rtol=0)
     torch.testing.assert_close(given, x, atol=0, rtol=0)  # the input is left alone
 
 
@@ -57,8 +57,8 @@ def test_finish_gets_each_position_once_and_sets_the_channels():
         return rows[:, :2] * 3
 
     with torch.inference_mode():
-        found = Winograd(conv)(x, finish)
-        torch.testing.assert_close(found, conv(x)[:, :2] * 3, atol=3e-5, rtol=0)
+        result = Winograd(conv)(x, finish)
+        torch.testing.assert_close(result, conv(x)[:, :2] * 3, atol=3e-5, rtol=0)
     assert sum(rows for rows, _ in seen) == 3 * 8 * 12 and {k for _, k in seen} == {5}
 
 
@@ -67,6 +67,6 @@ def test_rounding_stays_small_at_the_width_of_the_network(k, bound):
     conv = convolution(100, 160, k)
     x = torch.rand(4, 100, k + 7, k + 7) * 2 - 1
     with torch.inference_mode():
-        found = Winograd(conv)(x, lambda rows: rows).double()
-        error = found - conv.double()(x.double())
+        result = Winograd(conv)(x, lambda rows: rows).double()
+        error = result - conv.double()(x.double())
     assert error.square().mean().sqrt() < bound

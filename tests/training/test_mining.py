@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from lsegrepro.arguments import NO_JITTER, Mining, Training
 from lsegrepro.files import LsegreproError
-from lsegrepro.network import patches
 from lsegrepro.network.weights import Weights
 from lsegrepro.runs import publish
 from lsegrepro.runs.run import open_run
@@ -80,55 +79,41 @@ def mined(weights, heldout, path, **arguments) -> dict:
 
 def test_every_false_positive_is_found_and_nothing_else(weights, heldout, codes, tmp_path):
     theta = theta_for(codes, 0.01)
-    found = mined(weights, heldout, tmp_path / "n.npz", theta=theta, per_image=90_000)
-    assert found["names"].tolist() == ["background/4.png", "background/5.png"]
-    assert len(found["index"]) == found["counts"].sum() > 100
+    arrays = mined(weights, heldout, tmp_path / "n.npz", theta=theta, per_image=90_000)
+    assert arrays["names"].tolist() == ["background/4.png", "background/5.png"]
+    assert len(arrays["index"]) == arrays["counts"].sum() > 100
     for i, expected in enumerate(codes):
-        mine = found["index"] == i
+        mine = arrays["index"] == i
         kept = np.zeros((SIDE, SIDE), bool)
-        kept[tuple(found["centres"][mine].astype(int).T)] = True
-        assert kept.sum() == mine.sum() == found["counts"][i]  # no pixel twice
+        kept[tuple(arrays["centres"][mine].astype(int).T)] = True
+        assert kept.sum() == mine.sum() == arrays["counts"][i]  # no pixel twice
         certain = np.abs(expected - theta * 65535) > 2  # float32 against float64
         assert np.array_equal(kept[certain], (expected > theta * 65535)[certain]) and certain.mean() > 0.99
-        kept_codes = found["codes"][mine].astype(int)
-        assert np.abs(kept_codes - expected[tuple(found["centres"][mine].astype(int).T)]).max() <= 1
+        kept_codes = arrays["codes"][mine].astype(int)
+        assert np.abs(kept_codes - expected[tuple(arrays["centres"][mine].astype(int).T)]).max() <= 1
         assert (kept_codes > theta * 65535).all()
-
-
-def test_only_background_images_are_looked_at(weights, heldout, tmp_path, monkeypatch):
-    asked = []
-    images = WeakDataset.images
-    monkeypatch.setattr(WeakDataset, "images", lambda self, index: (asked.extend(index), images(self, index))[1])
-    mined(weights, heldout, tmp_path / "n.npz", theta=0.0, per_image=3)
-    assert asked == [2, 5]
 
 
 def test_meta_counts_what_was_found(weights, heldout, codes, tmp_path):
     theta = theta_for(codes, 1e-5)  # a pixel or two
     path = tmp_path / "n.npz"
-    found = mined(weights, heldout, path, theta=theta)
+    arrays = mined(weights, heldout, path, theta=theta)
     meta = mining.read_meta(path)
     assert meta == {
         "mining": {"theta": theta, "per_image": 256, "images": 100_000, "keep": 0}, "weights_sha256": "f00d",
         "data_digest": heldout.digest, "selection": "evenly spaced over the list", "rule": mining.RULE, "images": 2,
         "pixels": 2 * SIDE * SIDE,
-        "false_positives": int(found["counts"].sum()), "images_with": int((found["counts"] > 0).sum()),
+        "false_positives": int(arrays["counts"].sum()), "images_with": int((arrays["counts"] > 0).sum()),
     }
-
-
-def test_images_limits_how_many_are_looked_at(weights, heldout, tmp_path):
-    found = mined(weights, heldout, tmp_path / "n.npz", theta=0.0, images=1, per_image=5)
-    assert found["names"].tolist() == ["background/4.png"] and found["counts"].tolist() == [SIDE * SIDE]
-    assert mining.read_meta(tmp_path / "n.npz")["pixels"] == SIDE * SIDE
 
 
 @pytest.mark.parametrize("number, count", [(402, 200), (7, 3), (5, 5), (3, 100_000), (1, 1), (9, 0)])
 def test_a_part_of_the_images_is_spread_over_all_of_them(number, count):
     items = np.arange(number) * 10
-    found = mining.evenly_spaced(items, count)
-    assert len(found) == min(number, count) and set(found) <= set(items)
-    gaps = np.diff([*found, items[-1] + 10]) / 10  # the last gap runs to the end of the list
-    assert len(found) == 0 or (found[0] == 0 and gaps.max() - gaps.min() <= 1 and gaps.min() >= 1)
+    chosen = mining.evenly_spaced(items, count)
+    assert len(chosen) == min(number, count) and set(chosen) <= set(items)
+    gaps = np.diff([*chosen, items[-1] + 10]) / 10  # the last gap runs to the end of the list
+    assert len(chosen) == 0 or (chosen[0] == 0 and gaps.max() - gaps.min() <= 1 and gaps.min() >= 1)
 
 
 def test_images_are_taken_from_the_whole_list(weights, tmp_path, monkeypatch):
@@ -136,8 +121,8 @@ def test_images_are_taken_from_the_whole_list(weights, tmp_path, monkeypatch):
     asked = []
     images = WeakDataset.images
     monkeypatch.setattr(WeakDataset, "images", lambda self, index: (asked.extend(index), images(self, index))[1])
-    found = mined(weights, heldout, tmp_path / "n.npz", theta=0.89, images=2)
-    assert asked == [8, 10] and found["names"].tolist() == [heldout.names[i] for i in asked]
+    arrays = mined(weights, heldout, tmp_path / "n.npz", theta=0.89, images=2)
+    assert asked == [8, 10] and arrays["names"].tolist() == [heldout.names[i] for i in asked]
 
 
 def test_an_image_gives_at_most_so_many_patches_drawn_by_the_seed(weights, heldout, tmp_path):
@@ -158,8 +143,8 @@ def test_an_image_gives_at_most_so_many_patches_drawn_by_the_seed(weights, heldo
 
 def test_a_network_without_false_positives_has_no_hard_negatives(weights, heldout, tmp_path):
     path = tmp_path / "n.npz"
-    found = mined(weights, heldout, path, theta=0.89)  # no probability exceeds 0.8808
-    assert len(found["index"]) == 0 and found["counts"].tolist() == [0, 0]
+    arrays = mined(weights, heldout, path, theta=0.89)  # no probability exceeds 0.8808
+    assert len(arrays["index"]) == 0 and arrays["counts"].tolist() == [0, 0]
     assert mining.read_meta(path)["images_with"] == 0
     hard = mining.read_negatives(path, heldout)
     assert len(hard.index) == len(hard.centres) == 0
@@ -280,19 +265,19 @@ def test_the_batch_changes_nothing_but_by_rounding(weights, heldout, codes):
 
 
 def test_what_is_kept_is_the_rule_taken_literally(weights, many, tmp_path):
-    found = mined(weights, many, tmp_path / "n.npz", **FEW)
+    arrays = mined(weights, many, tmp_path / "n.npz", **FEW)
     every = []
     for place, number in enumerate(range(14, 21)):
         p = 1 / (1 + np.exp(-2 * (many.weak.image(number)[..., 0].astype(np.float32) / 255 - 0.5).astype(float)))
         rng = batches.step_rng(0, 3, number)
         in_image, in_all = rng.random((300, 300)), rng.random((300, 300))
         false = sorted((in_image[y, x], y, x) for y, x in np.ndindex(300, 300) if np.floor(p[y, x] * 65535) > 36044.25)
-        assert found["counts"][place] == len(false) > 20
+        assert arrays["counts"][place] == len(false) > 20
         every += [(in_all[y, x], place, y, x) for _, y, x in false[:20]]
-    kept = sorted(each[1:] for each in sorted(every)[:50])
-    assert [(i, *c) for i, c in zip(found["index"], found["centres"].tolist(), strict=True)] == kept
+    kept = sorted(row[1:] for row in sorted(every)[:50])
+    assert [(i, *c) for i, c in zip(arrays["index"], arrays["centres"].tolist(), strict=True)] == kept
     whole = mined(weights, many, tmp_path / "all.npz", **FEW | {"keep": 0})
-    assert sorted(each[1:] for each in every) == [
+    assert sorted(row[1:] for row in every) == [
         (i, *c) for i, c in zip(whole["index"], whole["centres"].tolist(), strict=True)]
 
 
@@ -324,9 +309,9 @@ def test_every_false_positive_has_the_chance_of_the_rule(weights, monkeypatch):
 def test_the_published_hard_negatives_are_those_of_the_profile():
     run = open_run("local", publish.PUBLISHED, compute=False)
     for network in run.last_networks():
-        found = mining.read_meta(run.mined(network[0], network[1], network[3]))
-        assert found["mining"] == {"theta": 0.5, "per_image": 256, "images": 200, "keep": 0}
-        assert (found["selection"], found["rule"]) == (mining.SELECTION, mining.RULE)
+        meta = mining.read_meta(run.mined(network[0], network[1], network[3]))
+        assert meta["mining"] == {"theta": 0.5, "per_image": 256, "images": 200, "keep": 0}
+        assert (meta["selection"], meta["rule"]) == (mining.SELECTION, mining.RULE)
 
 
 # Damage
@@ -364,46 +349,14 @@ def test_a_file_of_another_kind_is_refused(heldout, tmp_path, content):
 
 
 def test_the_file_holds_no_pixel(weights, heldout, tmp_path):
-    found = mined(weights, heldout, tmp_path / "n.npz", theta=0.0, per_image=50)
-    assert set(found) == {"meta", "names", "counts", "index", "centres", "codes"}
-    assert all(value.ndim < 3 for value in found.values())
+    arrays = mined(weights, heldout, tmp_path / "n.npz", theta=0.0, per_image=50)
+    assert set(arrays) == {"meta", "names", "counts", "index", "centres", "codes"}
+    assert all(value.ndim < 3 for value in arrays.values())
     assert (tmp_path / "n.npz").stat().st_size < 4000
-    json.loads(str(found["meta"]))
+    json.loads(str(arrays["meta"]))
 
 
 # From the file to patches
-
-
-def test_patches_are_cut_as_from_an_image_padded_by_reflection(weights, heldout, tmp_path):
-    path = tmp_path / "n.npz"
-    mined(weights, heldout, path, theta=0.0, per_image=200)
-    hard = mining.read_negatives(path, heldout)
-    assert len(hard.index) == 400 and set(hard.index) == {2, 5}
-    size, margin = 95, 47
-    for seed, number in ((0, 30), (1, 30)):
-        picked = np.random.default_rng(seed).integers(0, 400, number)
-        cut = batches.hard_patches(np.random.default_rng(seed), hard, number, size, NO_JITTER)
-        assert cut.shape == (number, 3, size, size)
-        borders = 0
-        for k, p in enumerate(picked):
-            image = heldout.weak.image(hard.index[p])
-            padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
-            y, x = hard.centres[p]
-            crop = padded[y : y + size, x : x + size]  # its central pixel is (y, x) of the image
-            assert np.array_equal(crop[margin, margin], image[y, x])
-            assert torch.equal(cut[k], patches.to_float(torch.from_numpy(crop.copy())))
-            borders += min(y, x, SIDE - 1 - y, SIDE - 1 - x) < margin
-        assert 0 < borders < number
-
-
-def test_images_without_a_false_positive_are_not_kept(weights, heldout, codes, tmp_path):
-    higher = int(np.argmax([c.max() for c in codes]))
-    theta = (float(max(codes[1 - higher].max(), 0)) + 3) / 65535
-    assert codes[higher].max() > theta * 65535 + 3
-    path = tmp_path / "n.npz"
-    mined(weights, heldout, path, theta=theta)
-    hard = mining.read_negatives(path, heldout)
-    assert set(hard.index) == {(2, 5)[higher]}
 
 
 def test_images_are_found_by_name_in_another_order(weights, heldout, tmp_path):

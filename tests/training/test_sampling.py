@@ -93,23 +93,6 @@ def test_a_dataset_too_large_for_memory_gives_the_same_images(large, decoded):
     assert torch.equal(large.images(index), decoded.images(index)) and large.weak.read == [3, 9, 3]
 
 
-@pytest.mark.parametrize("labels", [["dog", "cat", "background", "dog"], np.array([1, 0, 2, 1], np.uint8)])
-def test_labels_are_words_or_codes(labels):
-    weak = SyntheticWeak()
-    weak.labels = labels
-    dataset = WeakDataset(weak, progress=False)
-    assert dataset.codes.tolist() == [1, 0, 2, 1] and dataset.codes.dtype == np.uint8
-    assert dataset.candidates("dog", "others")[0].index.tolist() == [0, 3]
-
-
-def test_an_unknown_label_is_refused():
-    weak = SyntheticWeak()
-    weak.labels[5] = "wolf"
-    with pytest.raises(LsegreproError) as error:
-        WeakDataset(weak)
-    one_line(error, "'wolf'", "cat, dog, background")
-
-
 # The draw
 
 
