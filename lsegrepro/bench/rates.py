@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from .. import evaluation, paper
 from ..arguments import Training
+from ..data import LABELS
+from ..data.weak import WeakFolder
 from ..evidence import superpixels
 from ..files import read_jsonl
 from ..network.model import PatchNet
@@ -20,7 +23,6 @@ from ..training.batches import Decoded, batch_patches
 from ..training.loop import LOG_EVERY, sgd, train, update
 from .clock import in_turns, seconds, summary
 from .inference import picture
-from .photographs import write_shards
 from .references import strided
 
 RESAMPLES = 10_000
@@ -29,13 +31,26 @@ IMAGES = 32
 """Photographs that the training draws from: what it costs does not depend on how many there are."""
 
 
+def _write_photographs(folder: Path, count: int) -> WeakFolder:
+    """Crops of scikit-image's free photograph of a cup of coffee as JPEGs of 375x500 pixels; the labels are words."""
+    from skimage.data import coffee
+
+    photograph, rng = coffee(), np.random.default_rng(0)  # (400, 600, 3)
+    for k in range(count):
+        top, left = rng.integers(0, 26), rng.integers(0, 101)
+        path = folder / LABELS[k % len(LABELS)] / f"{k}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(photograph[top : top + 375, left : left + 500]).save(path, quality=95)
+    return WeakFolder(folder, "all", heldout=0.0)
+
+
 def training_rates(
     model: str, precision: str, device: torch.device, *, steps: int, budget: float, rounds: int
 ) -> dict[str, float]:
-    """Images a second of a whole training, its images held or read from shards, and of its arithmetic alone.
+    """Images a second of a whole training, its images held or read from files, and of its arithmetic alone.
 
     The first two are `lsegrepro.training.loop.train` itself: it draws images, jitters them, cuts patches
-    and takes a step. Once its images lie on the device, decoded; once they are read from shards and
+    and takes a step. Once its images lie on the device, decoded; once they are read from files and
     decoded anew for every batch, ahead of the step that needs them (`sampling.batches`), as those of a set too
     large to be held are. The third takes the same steps on one batch of patches that is on the
     device already, and the fourth takes them by the usual gradient of the first layer (`gradients`).
@@ -58,8 +73,8 @@ def training_rates(
     """
     args = Training(model="LSE2" if model.startswith("LSE2") else "LSE1", architecture=model, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
-        shards = write_shards(Path(folder), IMAGES)
-        held, streamed = (Decoded(shards, device, progress=False) for _ in range(2))
+        photographs = _write_photographs(Path(folder), IMAGES)
+        held, streamed = (Decoded(photographs, device, progress=False) for _ in range(2))
         streamed.resident = False  # as if it were too large
         x, target = batch_patches(args, 0, held)  # this also decodes the pictures that are held
         net = PatchNet(args.net, generator=torch.Generator().manual_seed(0))

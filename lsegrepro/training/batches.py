@@ -15,8 +15,7 @@ from tqdm import tqdm
 
 from .. import paper
 from ..arguments import Jitter, Training
-from ..data import WeakSet
-from ..data.index import LABELS, label_codes
+from ..data import LABELS, WeakSet, label_codes
 from ..files import LsegreproError
 from ..network import patches
 from .distributed import WHOLE, RowsOf, Share
@@ -94,7 +93,7 @@ class Decoded:
     Attributes
     ----------
     codes : ndarray
-        (n,) uint8: the label of each image, as a position in `data.index.LABELS`.
+        (n,) uint8: the label of each image, as a position in `data.LABELS`.
     resident : bool
         Whether the set is held.
     """
@@ -112,7 +111,7 @@ class Decoded:
 
     @property
     def unreadable(self) -> dict[str, str]:
-        """Name to reason of each photograph that was met and cannot be read (`data.tolerant`)."""
+        """Name to reason of each photograph that was met and cannot be read (`data.sources`)."""
         return getattr(self.weak, "unreadable", {})
 
     @property
@@ -203,7 +202,7 @@ def sides(codes: np.ndarray, cls: str, negatives: str, sources: np.ndarray | Non
     Parameters
     ----------
     codes : ndarray
-        (n,) uint8, positions in `data.index.LABELS`.
+        (n,) uint8, positions in `data.LABELS`.
     negatives : {"paper", "others", "background"}
         As in `arguments.Training`.
     sources : ndarray, optional

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from .. import __version__, paper
 from ..arguments import Training
-from ..data.index import LABELS
+from ..data import LABELS
 from ..files import LsegreproError, atomic, locked, read_json, read_jsonl
 from ..network import model
 from ..network.classify import autocast, has_bfloat16, weak_scores
