@@ -139,5 +139,5 @@ def _download(archive: Archive, downloads: Path, processor: pooch.Untar, progres
             return
         except (RequestException, ValueError) as error:  # no answer, or a file with another digest
             reasons.append(f"{url}: {one_line(error)}")
-    raise LsegreproError(f"cannot fetch {archive.file} ({'; '.join(reasons)}). By hand: download it elsewhere, put it at "
-                         f"{downloads / archive.file} (SHA-256 {archive.sha256}), and give the same command again")
+    raise LsegreproError(f"cannot fetch {archive.file} ({'; '.join(reasons)}). By hand: download it elsewhere, put it "
+                         f"at {downloads / archive.file} (SHA-256 {archive.sha256}), and give the same command again")

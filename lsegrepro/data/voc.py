@@ -105,7 +105,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     """Read a mask of VOC classes: (H, W) uint8, 0 background, 1-20 classes, 255 void.
 
     Where the mask has a palette its colours decide, by VOC's official `colour_map`: programs that make a PNG smaller
-    reorder the palette, and then the stored indices are no longer those of VOC. A grey mask holds the indices themselves.
+    reorder the palette, and then the stored indices are no longer those of VOC. A grey mask holds the indices.
 
     Raises
     ------
@@ -124,8 +124,8 @@ def read_mask(path: str | Path) -> np.ndarray:
         indices = [index_of_colour.get(tuple(palette[value].tolist())) if value < len(palette) else None
                    for value in used]
         if None in indices:
-            raise LsegreproError(f"{path} has a palette with other colours than VOC 2012's, so its indices may be other "
-                                 "classes: use SegmentationClass as published")
+            raise LsegreproError(f"{path} has a palette with other colours than VOC 2012's, so its indices may mean "
+                                 "other classes: use SegmentationClass as published")
         lookup = np.zeros(256, np.uint8)
         lookup[used] = indices
         values, used = lookup[values], np.array(indices)
