@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections import Counter
@@ -157,8 +158,10 @@ def _scale(task: tuple[Path, Path, str]) -> str | None:
         image = images.short_side(images.load_image(source / name), paper.IMAGE_SIDE)
     except LsegreproError as error:
         return str(error)
+    encoded = io.BytesIO()  # to a file, Pillow does not notice a disk that is full
+    Image.fromarray(image).save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4")
     with atomic(target / name) as temporary:  # JPEG whatever the name says: reading goes by the content
-        Image.fromarray(image).save(temporary, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4")
+        temporary.write_bytes(encoded.getvalue())
     return None
 
 

@@ -21,11 +21,12 @@ MAX_ASPECT = 100
 """A photograph is refused where one side is longer than so many times the other: at a short side of 300 pixels it
 would fill the memory."""
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", *(["AVIF"] if features.check("avif") else []))
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *(["AVIF"] if features.check("avif") else []))
 """Formats that are read, whatever a file's name says. Pillow knows thirty more, some of them programs that an
 interpreter would run (PostScript)."""
 
-EXTENSIONS = tuple(sorted(ext for ext, format in Image.registered_extensions().items() if format in FORMATS))
+EXTENSIONS = tuple(sorted(extension for extension, format in Image.registered_extensions().items()
+                         if format in (*FORMATS, "MPO")))  # MPO is several JPEGs in one file, and is read as one
 """Lower-case extensions by which photographs are told from the other files of a folder: those of `FORMATS`."""
 
 
@@ -49,7 +50,8 @@ def load_image(path: str | Path) -> np.ndarray:
 def image_size(path: str | Path) -> tuple[int, int]:
     """Height and width that `load_image` will give, from the file's header alone."""
     with _open(path, FORMATS, "photograph") as image:
-        return (image.width, image.height) if _orientation(image) in (5, 6, 7, 8) else (image.height, image.width)
+        is_turned = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)  # a TIFF's size is upright already
+        return (image.width, image.height) if is_turned else (image.height, image.width)
 
 
 def load_indices(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:

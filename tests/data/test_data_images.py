@@ -1,5 +1,7 @@
 """Photographs of every kind: the right pixels, or one line that says what is wrong."""
 
+import io
+import os
 import struct
 import zlib
 
@@ -70,6 +72,7 @@ def test_photographs_are_turned_upright(tmp_path, orientation, extension):
     Image.fromarray(np.ascontiguousarray(as_stored(upright, orientation))).save(path, exif=exif, **options)
     found = load_image(path)
     assert found.shape == upright.shape and found.dtype == np.uint8
+    assert images.image_size(path) == upright.shape[:2]
     inside = np.ones((16, 48), bool)  # JPEG bleeds over edges of colour
     if extension == ".jpg":
         inside[:, 14:18] = inside[:, 30:34] = inside[6:10] = False
@@ -233,7 +236,11 @@ def refused(path, *parts):
 
 def test_files_that_are_none(tmp_path):
     refused(tmp_path / "none.jpg", "no such photograph", tmp_path / "none.jpg")
-    refused(tmp_path, tmp_path, "irectory")
+    refused(tmp_path, tmp_path, "it is a folder")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    refused(tmp_path / "pipe.jpg", "a pipe")  # at once: nothing waits
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    refused(tmp_path / "loop.jpg", tmp_path / "loop.jpg")
     (tmp_path / "zero.jpg").write_bytes(b"")
     refused(tmp_path / "zero.jpg", tmp_path / "zero.jpg", "not a photograph")
     (tmp_path / "text.jpg").write_text("This is not a photograph.\n" * 50)
@@ -241,7 +248,17 @@ def test_files_that_are_none(tmp_path):
     refused(tmp_path / "text.jpg" / "a.jpg", tmp_path / "text.jpg" / "a.jpg")
 
 
-@pytest.mark.fault("photographs", "every kind of file cut short", "refused with one line")
+def test_programs_and_broken_exif(tmp_path, monkeypatch):
+    """PostScript is a program, which Pillow would give to Ghostscript; broken Exif leaves the picture as it is."""
+    file = io.BytesIO()
+    Image.new("RGB", (60, 40)).save(file, "EPS")
+    (tmp_path / "a.jpg").write_bytes(file.getvalue())
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *args, **options: pytest.fail("it was run"))
+    refused(tmp_path / "a.jpg", "not a photograph")
+    Image.new("RGB", (60, 40)).save(tmp_path / "b.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0" + b"\xff" * 6_000)
+    assert load_image(tmp_path / "b.jpg").shape == (40, 60, 3)
+
+
 @pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".tif", ".bmp", ".gif"])
 @pytest.mark.parametrize("share", [0.3, 0.7])
 def test_truncated_files_are_refused(tmp_path, rng, extension, share):

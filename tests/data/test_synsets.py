@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lsegrepro import paper
-from lsegrepro.data import synsets
+from lsegrepro.data import imagenet
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DATABASE = Path("/usr/share/wordnet/data.noun")
 
 
@@ -24,7 +24,7 @@ def script():
 
 
 def test_the_counts_of_wordnet_3():
-    found = json.loads(Path(synsets.__file__).with_name("synsets.json").read_text())
+    found = json.loads(Path(imagenet.__file__).with_name("synsets.json").read_text())
     assert {cls: (b["synset"], b["count"], len(b["synsets"])) for cls, b in found["below"].items()} == {
         "cat": ("n02121620", 38, 38), "dog": ("n02084071", 189, 189)}
     assert "Princeton University" in " ".join(found["licence"])  # it must go with the data
@@ -33,11 +33,11 @@ def test_the_counts_of_wordnet_3():
 
 
 def test_no_synset_is_two_things():
-    lists = synsets.load()
+    lists = imagenet.load_synsets()
     parts = [*(set(found) for found in lists.below.values()), set(lists.above), set(lists.groups),
              set(paper.SYNSETS.values())]
     assert sum(map(len, parts)) == len(set().union(*parts))
-    assert all(synsets.PATTERN.fullmatch(synset) for part in parts for synset in part)
+    assert all(imagenet.SYNSET.fullmatch(synset) for part in parts for synset in part)
 
 
 @pytest.mark.parametrize(("synset", "label"), [
@@ -49,7 +49,7 @@ def test_no_synset_is_two_things():
     ("n02384858", None), ("n01322343", None), ("n02083863", None), ("n07994941", None),  # racer, pup, Canis, pack
 ])
 def test_labels(synset, label):
-    assert synsets.label(synset) == label
+    assert imagenet.synset_label(synset) == label
 
 
 @pytest.mark.skipif(not DATABASE.is_file(), reason=f"no WordNet 3.0 at {DATABASE} (Debian: wordnet-base)")
