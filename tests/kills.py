@@ -246,7 +246,7 @@ def warm() -> None:
     import torch._dynamo  # noqa: F401  (an optimiser's)
 
     import lsegrepro.evidence.scoring  # noqa: F401
-    from lsegrepro.data import drawn, joined, preparation  # noqa: F401
+    from lsegrepro.data import drawn, sources  # noqa: F401
 
     for kind, sets in ((drawn.DrawnWeak, (("train", 12), ("heldout", 12))),
                        (drawn.DrawnSegmentation, (("train", 4), ("val", 6)))):

@@ -31,7 +31,7 @@ class WeakSet(Protocol):
     A set may also have ``sources``, a list of str: where each image comes from, for `sources="balanced"`.
     """
 
-    labels: list[str]
+    labels: list[str] | np.ndarray
     names: list[str]
     digest: str
     description: str
@@ -56,13 +56,15 @@ class SegmentationSet(Protocol):
 
 
 def label_codes(weak: WeakSet) -> np.ndarray:
-    """Labels of a set as (n,) uint8 positions in `LABELS`.
+    """Labels of a set as (n,) uint8 positions in `LABELS`, whether it holds words or such codes.
 
     Raises
     ------
     LsegreproError
         If a label is none of those.
     """
+    if isinstance(weak.labels, np.ndarray) and weak.labels.dtype == np.uint8:
+        return weak.labels
     code = {label: position for position, label in enumerate(LABELS)}
     try:
         return np.fromiter((code[label] for label in weak.labels), np.uint8, len(weak.labels))
