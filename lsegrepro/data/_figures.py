@@ -86,9 +86,9 @@ def animal(pen: Pen, rng: Random, kind: str, standing: bool) -> None:
 
 def _tail(pen: Pen, rng: Random, coat: Texture, kind: str, x: float, y: float) -> None:
     lift = rng.uniform(0, 0.4)
-    if kind == "cat":  # long and thin
+    if kind == "cat":  # long and thin; a dog's is short
         pen.fill(curve((x, y), (x - 0.5, y + 0.15), (x - rng.uniform(0.2, 0.7), y - lift - 0.2), 0.055, 0.04), coat)
-    else:  # short, thick at the root
+    else:
         pen.fill(curve((x, y), (x - 0.22, y - 0.05), (x - 0.25, y - 0.15 - 0.6 * lift), 0.08, 0.035), coat)
 
 

@@ -20,7 +20,7 @@ from ..files import LsegreproError, digest
 from ..paper import CLASSES, IMAGE_SIDE, VOC_INDEX
 from . import LABELS
 from . import _figures as figures
-from ._painter import NOISE_SIDE, Pen, Texture, box, ellipse
+from ._painter import NOISE_SIDE, Pen, box, ellipse
 
 GENERATOR_VERSION = 2
 """Raised with every change of a picture, so that digests of the data change too."""
@@ -28,11 +28,7 @@ GENERATOR_VERSION = 2
 VOID = 255
 """Mask value of the thin border around an animal, as in Pascal VOC."""
 
-WALLS = ((0.91, 0.86, 0.74), (0.72, 0.80, 0.78), (0.84, 0.72, 0.64), (0.66, 0.72, 0.82), (0.80, 0.83, 0.66),
-         (0.88, 0.76, 0.72), (0.55, 0.62, 0.60), (0.46, 0.42, 0.52))
 SKIES = ((0.72, 0.84, 0.92), (0.93, 0.82, 0.70), (0.62, 0.70, 0.84), (0.86, 0.88, 0.90), (0.35, 0.38, 0.56))
-FLOORS = ((0.66, 0.48, 0.32), (0.50, 0.36, 0.26), (0.78, 0.66, 0.50), (0.60, 0.60, 0.58), (0.72, 0.55, 0.50))
-
 CREATURES = (figures.owl, figures.owl, figures.heap)
 THINGS = {True: (figures.cushion, figures.ball), False: (figures.tree, figures.ball)}
 """What stands indoors and outdoors."""
@@ -126,24 +122,13 @@ def _stand(page: Pen, rng: Random, x: float, y: float, size: float, number: int 
 def _backdrop(page: Pen, rng: Random, indoors: bool, horizon: float) -> None:
     """Fill the page with a room or a meadow; `horizon` in pixels from the top."""
     height, width = page.owner.shape
-    colours = (WALLS, FLOORS) if indoors else (SKIES, figures.GREENS * 2 + FLOORS)
-    patterns = (("plain", "stripes", "spots", "patches"),) * 2 if indoors else (
-        ("patches", "plain"), ("shaggy", "patches"))
-    for top, bottom, choices, kinds in zip((0, horizon), (horizon, height), colours, patterns, strict=True):
-        base = figures.tint(rng, rng.choice(choices))
-        mark = figures.mix(base, rng.choice(choices + figures.PAINTS), rng.uniform(0.15, 0.5))
-        texture = Texture(base, mark, rng.choice(kinds), rng.uniform(16, 60), rng.uniform(0.15, 0.5), grain=0.03,
-                          ink=0.0, volume=0.0, offset=(rng.randrange(NOISE_SIDE), rng.randrange(NOISE_SIDE)))
-        page.fill(box(width / 2, (top + bottom) / 2, width, (bottom - top) / 2 + 1), texture)
-    for _ in range(rng.randint(1, 3)):  # pictures on the wall, or hills
-        x, colour = width * rng.random(), figures.tint(rng, rng.choice(figures.PAINTS if indoors else figures.GREENS))
-        if indoors:
-            frame = page.at(x, horizon * rng.uniform(0.2, 0.6), rng.uniform(0.06, 0.12) * width)
-            frame.fill(box(0, 0, 1, 1.1), figures.WOOD)
-            frame.fill(box(0, 0, 0.8, 0.85), Texture(colour, rng.choice(WALLS), "patches", ink=0.0))
-        else:
-            hill = ellipse(x, horizon + 0.1 * height, width * rng.uniform(0.3, 0.6), height * rng.uniform(0.15, 0.3))
-            page.fill(hill, figures.mix(colour, SKIES[0], rng.uniform(0.2, 0.7)))
+    bands = ((-1, horizon, figures.PAINTS + figures.COATS if indoors else SKIES, ("plain", "stripes", "patches")),
+             (horizon, height + 1, figures.COATS if indoors else figures.GREENS, ("plain", "shaggy", "patches")))
+    for top, bottom, colours, patterns in bands:
+        texture = replace(figures.surface(rng, "thing"), base=figures.tint(rng, rng.choice(colours)), ink=0.0,
+                          volume=0.0, pattern=rng.choice(patterns), period=rng.uniform(16, 60), grain=0.03)
+        texture = replace(texture, mark=figures.mix(texture.base, texture.mark, rng.uniform(0.1, 0.4)))
+        page.fill(box(width / 2, (top + bottom) / 2, width, (bottom - top) / 2), texture)
 
 
 def _photograph(picture: np.ndarray, rng: Random) -> np.ndarray:

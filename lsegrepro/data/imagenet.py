@@ -190,51 +190,29 @@ SYNSET = re.compile(r"n\d{8}")
 """ImageNet's name of a synset: n and its offset in WordNet 3.0's ``data.noun``."""
 
 
-@dataclass(frozen=True)
-class Synsets:
-    """The content of ``synsets.json`` (written by tools/synsets.py), each as synset -> words.
-
-    Attributes
-    ----------
-    below : dict of str to dict
-        For cat and dog, every hyponym, near or far; the class itself is not among them.
-    above : dict
-        Every hypernym of those: carnivore, animal, but also racer, which is above greyhound.
-    groups : dict
-        What has any of those as a member: a genus, a pack.
-    """
-
-    below: dict[str, dict[str, str]]
-    above: dict[str, str]
-    groups: dict[str, str]
-
-
 @cache
-def load_synsets() -> Synsets:
-    """Read the lists of synsets.
+def synset_labels() -> dict[str, str | None]:
+    """Label of each synset that WordNet has below, above or around cat and dog, from ``synsets.json``.
 
-    >>> {cls: len(synsets) for cls, synsets in load_synsets().below.items()}
-    {'cat': 38, 'dog': 189}
-    >>> load_synsets().below["cat"]["n02123597"], load_synsets().above["n02075296"]
-    ('Siamese cat, Siamese', 'carnivore')
+    Cat and dog are the class's own synset (`paper.SYNSETS`) and all below it (Section 3.1). What lies above them
+    (carnivore, animal; racer, which is above greyhound), and the groups of them (genus Canis, pack), is neither a class
+    nor background, and has None.
+
+    >>> labels = list(synset_labels().values())
+    >>> labels.count("cat") - 1, labels.count("dog") - 1  # below the class
+    (38, 189)
     """
     content = json.loads(files(__package__).joinpath("synsets.json").read_text(encoding="utf-8"))
-    below = {cls: hyponyms["synsets"] for cls, hyponyms in content["below"].items()}
-    return Synsets(below, content["above"], content["groups"])
+    below = {synset: cls for cls in paper.CLASSES for synset in content["below"][cls]["synsets"]}
+    return dict.fromkeys([*content["above"], *content["groups"]]) | below | {paper.SYNSETS[c]: c for c in paper.CLASSES}
 
 
 def synset_label(synset: str) -> str | None:
-    """Label of a synset's photographs, or None if they may or may not show a cat or a dog.
+    """Label of a synset's photographs; None if they may or may not show a cat or a dog.
 
-    Cat and dog are the class's own synset (`paper.SYNSETS`) and all below it (Section 3.1). What lies above
-    them (carnivore, animal), and the groups of them (genus Canis, pack), is neither a class nor background:
-    its photographs may well hold one. Everything else is background, a wolf (which is no dog) included.
+    What `synset_labels` does not hold is background, a wolf (which is no dog) included.
 
     >>> [synset_label(s) for s in ("n02121620", "n02123597", "n02084071", "n02114367", "n02075296")]
     ['cat', 'cat', 'dog', 'background', None]
     """
-    synsets = load_synsets()
-    for cls in paper.CLASSES:
-        if synset == paper.SYNSETS[cls] or synset in synsets.below[cls]:
-            return cls
-    return None if synset in synsets.above or synset in synsets.groups else "background"
+    return synset_labels().get(synset, "background")
