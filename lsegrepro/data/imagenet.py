@@ -106,9 +106,9 @@ def prepare_imagenet(
 ) -> PreparedImageNet:
     """Scale the photographs of an ImageNet to a short side of 300 pixels, once, in parallel processes.
 
-    ``target`` has the layout and the file names of `source`, so it has the same labels and splits, and takes about
-    a third of the space and of the time to decode. Synsets above cat and dog are left out. A photograph that is in
-    `target` is skipped, so the same call goes on where an earlier one was stopped.
+    `target` has the layout and the file names of `source`, so it has the same labels and splits, and its photographs
+    take less time to decode. Synsets above cat and dog are left out. A photograph that is in `target` is skipped, so
+    the same call goes on where an earlier one was stopped.
 
     Parameters
     ----------
