@@ -56,16 +56,17 @@ def test_a_list_of_any_editors_making(root, change):
 
 
 def test_wrong_kinds_named_jpg_are_read(root):
-    found = OxfordPets(root, "all")
+    pets = OxfordPets(root, "all")
     for name, grey in (("Abyssinian_2", 1), ("Abyssinian_3", 2), ("beagle_30", 49)):
-        image = found.image(found.names.index(f"images/{name}.jpg"))
+        image = pets.image(pets.names.index(f"images/{name}.jpg"))
         assert image.shape == (300, 300, 3) and image.dtype == np.uint8 and np.abs(image.astype(int) - grey).max() <= 1
 
 
 def test_splits_go_by_name_and_do_not_move(root):
-    train, held, everything = OxfordPets(root, "train"), OxfordPets(root, "heldout"), OxfordPets(root, "all")
-    assert not set(train.names) & set(held.names) and {*train.names, *held.names} == set(everything.names)
-    assert len({train.digest, held.digest, everything.digest}) == 3 and OxfordPets(root, "train").digest == train.digest
+    train, heldout, everything = OxfordPets(root, "train"), OxfordPets(root, "heldout"), OxfordPets(root, "all")
+    assert not set(train.names) & set(heldout.names)
+    assert {*train.names, *heldout.names} == set(everything.names)
+    assert len({train.digest, heldout.digest, everything.digest}) == 3 and OxfordPets(root, "train").digest == train.digest
     (root / "images" / "beagle_30.jpg").unlink()
     fewer = OxfordPets(root, "train")
     assert set(train.names) - set(fewer.names) <= {"images/beagle_30.jpg"}
