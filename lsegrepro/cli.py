@@ -13,7 +13,6 @@ from pathlib import Path
 
 from . import __version__, paper
 from .arguments import DEPTHS
-from .cli_data import add_commands as add_data_commands
 from .ending import Terminated, flush_output, open_streams, terminable
 from .files import LsegreproError, printable
 from .profiles import BUILT_IN
@@ -167,7 +166,6 @@ def _parser() -> argparse.ArgumentParser:
     site = command("site", _site, "Build the HTML from the published pages and the notebooks a run has executed.")
     _run_options(site)
 
-    add_data_commands(commands)
     return parser
 
 

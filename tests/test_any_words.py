@@ -43,11 +43,6 @@ COMMANDS = {  # each with words that it can do with, so that the odd ones reach 
     "verify": ([], {"--depth": ANY, "--profile": NAMES, "--run": NAMES, "--data": NAMES, "--device": ANY,
                     "--images": NUMBERS, "--work": NAMES, "--json": None}),
     "notebook": (["01-data"], {"": ANY, **RUN}),
-    "data index": (["folder"], {"": NAMES, "--workers": NUMBERS, "--out": NAMES | st.just("out.npz")}),
-    "data prepare": (["folder", "--out", "out"], {
-        "": NAMES, "--workers": NUMBERS, "--shard-size": NUMBERS | st.sampled_from(["256MB", 400 * "9" + "TB"]),
-        "--out": st.sampled_from(["out", "text.jpg", "folder", "pipe", 5000 * "a"])}),
-    "data fetch": (["voc2012", "--data", "out"], {"": ANY, "--timeout": NUMBERS, "--mirror": ANY}),
     "bogus": ([], {}),
 }
 

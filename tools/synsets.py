@@ -48,20 +48,20 @@ def parse(lines: Iterable[str]) -> tuple[list[str], dict[str, Synset]]:
 
 def closure(synsets: dict[str, Synset], start: Iterable[str], kind: str) -> set[str]:
     """Everything that pointers of one kind lead to, in any number of steps."""
-    found, waiting = set(), list(start)
+    reached, waiting = set(), list(start)
     while waiting:
-        reached = {target for pointer, target in synsets[waiting.pop()].pointers if pointer == kind} - found
-        found |= reached
-        waiting += reached
-    return found
+        new = {target for pointer, target in synsets[waiting.pop()].pointers if pointer == kind} - reached
+        reached |= new
+        waiting += new
+    return reached
 
 
 def derive(lines: Iterable[str]) -> dict:
     """The content of ``synsets.json``."""
     licence, synsets = parse(lines)
 
-    def named(found: set[str]) -> dict[str, str]:
-        return {name: ", ".join(synsets[name].words) for name in sorted(found)}
+    def with_words(names: set[str]) -> dict[str, str]:
+        return {name: ", ".join(synsets[name].words) for name in sorted(names)}
 
     below = {cls: closure(synsets, [synset], BELOW) for cls, synset in paper.SYNSETS.items()}
     classes = set(paper.SYNSETS.values()).union(*below.values())
@@ -69,10 +69,10 @@ def derive(lines: Iterable[str]) -> dict:
     return {
         "source": "derived from WordNet 3.0 (data.noun) by tools/synsets.py",
         "licence": licence,
-        "below": {cls: {"synset": paper.SYNSETS[cls], "count": len(found), "synsets": named(found)}
-                  for cls, found in below.items()},
-        "above": named(closure(synsets, classes, ABOVE) - classes),
-        "groups": named(groups - classes),
+        "below": {cls: {"synset": paper.SYNSETS[cls], "count": len(names), "synsets": with_words(names)}
+                  for cls, names in below.items()},
+        "above": with_words(closure(synsets, classes, ABOVE) - classes),
+        "groups": with_words(groups - classes),
     }
 
 
@@ -82,9 +82,9 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(f"no {database}: install Debian's wordnet-base, or give the path of WordNet 3.0's data.noun")
     with open(database, encoding="ascii") as lines:
         write_json(TARGET, derive(lines))
-    found = json.loads(TARGET.read_text())
-    print(f"{TARGET}: " + ", ".join(f"{below['count']} below {cls}" for cls, below in found["below"].items())
-          + f", {len(found['above'])} above, {len(found['groups'])} groups")
+    lists = json.loads(TARGET.read_text())
+    print(f"{TARGET}: " + ", ".join(f"{below['count']} below {cls}" for cls, below in lists["below"].items())
+          + f", {len(lists['above'])} above, {len(lists['groups'])} groups")
 
 
 if __name__ == "__main__":

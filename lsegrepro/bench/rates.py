@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from .. import evaluation, paper
 from ..arguments import Training
+from ..data import LABELS
+from ..data.weak import WeakFolder
 from ..evidence import superpixels
 from ..files import read_jsonl
 from ..network.model import PatchNet
@@ -20,7 +23,6 @@ from ..training.batches import WeakDataset, make_batch
 from ..training.loop import LOG_EVERY, make_optimiser, sgd_step, train
 from .clock import in_turns, seconds, summary
 from .inference import picture
-from .photographs import write_shards
 from .references import strided
 
 RESAMPLES = 10_000
@@ -29,10 +31,23 @@ IMAGES = 32
 """Photographs that the training draws from: what it costs does not depend on how many there are."""
 
 
+def _write_photographs(folder: Path, count: int) -> WeakFolder:
+    """Crops of scikit-image's free photograph of a cup of coffee as JPEGs of 375x500 pixels; the labels are words."""
+    from skimage.data import coffee
+
+    photograph, rng = coffee(), np.random.default_rng(0)  # (400, 600, 3)
+    for k in range(count):
+        top, left = rng.integers(0, 26), rng.integers(0, 101)
+        path = folder / LABELS[k % len(LABELS)] / f"{k}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(photograph[top : top + 375, left : left + 500]).save(path, quality=95)
+    return WeakFolder(folder, "all", heldout=0.0)
+
+
 def training_rates(
     model: str, precision: str, device: torch.device, *, steps: int, budget: float, rounds: int
 ) -> dict[str, float]:
-    """Images a second of a whole training, its images held or read from shards, and of its arithmetic alone.
+    """Images a second of a whole training, its images held or read from files, and of its arithmetic alone.
 
     The first two are `lsegrepro.training.loop.train` itself: it draws images, jitters them, cuts patches
     and takes a step. Once its images lie on the device, decoded; once they are read from shards and

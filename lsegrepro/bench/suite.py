@@ -17,7 +17,7 @@ from .memory import peak_memory
 from .report import FORMAT
 from .work import dense_flops
 
-STAGES = ("dense", "training", "superpixels", "data")
+STAGES = ("dense", "training", "superpixels")
 SIZE, QUICK_SIZE = (375, 500), (125, 167)
 MAX_PIXELS = 2_000_000  # dilation and the rest hold all activations of the image at once
 
@@ -36,8 +36,6 @@ class Effort:
         Steps and seconds of a training, at least.
     precisions : tuple of str
         That are trained in.
-    photographs : int
-        That are prepared and read.
     """
 
     rounds: int
@@ -45,11 +43,10 @@ class Effort:
     steps: int
     training: float
     precisions: tuple[str, ...]
-    photographs: int
 
 
-FULL = Effort(rounds=5, budget=15.0, steps=2, training=1.0, precisions=("float32", "bfloat16"), photographs=200)
-QUICK = Effort(rounds=2, budget=2.0, steps=1, training=0.2, precisions=("float32",), photographs=60)
+FULL = Effort(rounds=5, budget=15.0, steps=2, training=1.0, precisions=("float32", "bfloat16"))
+QUICK = Effort(rounds=2, budget=2.0, steps=1, training=0.2, precisions=("float32",))
 
 
 @dataclass(frozen=True)
@@ -163,8 +160,6 @@ def bench(plan: Plan, device: torch.device, *, threads: int | None = None, progr
         for _ in each("superpixels", [""]):
             found["superpixels"] = rates.superpixel_rates(plan.size, rounds=effort.rounds, budget=5.0)
             found["bootstrap"] = rates.bootstrap_time(rounds=3, budget=3.0)
-        for _ in each("data", [""]):
-            found["data"] = photographs.data_rates(effort.photographs, rounds=2)
         product.extend(_product_times(device))
     rate = clock.product_rate(product)
     floors = {model: _floor(model, plan.size, rate["flops_per_second"]) for model in plan.models}

@@ -1,10 +1,10 @@
-"""Where photographs come from. Two kinds of set, whatever the source.
+"""Photographs with image labels for training, and photographs with masks for evaluation.
 
-A *weak set* yields an image and its label::
+Every source of images is one of two kinds. A *weak set* (`WeakSet`) yields an image and its label::
 
     len(s), s.labels: list[str], s.names: list[str], s.image(i) -> (300, 300, 3) uint8
 
-A *segmentation set* yields an image and its mask::
+A *segmentation set* (`SegmentationSet`) yields an image and its mask::
 
     len(s), s.ids: list[str], s.absent: list[str], s.listed: int,
     s.image(i) -> (H, W, 3) uint8, s.mask(i) -> (H, W) uint8 of VOC indices, 255 void
@@ -18,11 +18,20 @@ from typing import Protocol
 
 import numpy as np
 
+from .. import paper
+from ..files import LsegreproError
+
+LABELS = (*paper.CLASSES, "background")
+"""The image labels; the code of a label is its position here: cat 0, dog 1, background 2."""
+
 
 class WeakSet(Protocol):
-    """Images known by their label only."""
+    """Images known by their label only.
 
-    labels: list[str]
+    A set may also have ``sources``, a list of str: where each image comes from, for `sources="balanced"`.
+    """
+
+    labels: list[str] | np.ndarray
     names: list[str]
     digest: str
     description: str
@@ -44,3 +53,29 @@ class SegmentationSet(Protocol):
     def __len__(self) -> int: ...
     def image(self, index: int) -> np.ndarray: ...
     def mask(self, index: int) -> np.ndarray: ...
+
+
+def label_codes(weak: WeakSet) -> np.ndarray:
+    """Labels of a set as (n,) uint8 positions in `LABELS`, whether it holds words or such codes.
+
+    Raises
+    ------
+    LsegreproError
+        If a label is none of those.
+    """
+    if isinstance(weak.labels, np.ndarray) and weak.labels.dtype == np.uint8:
+        return weak.labels
+    code = {label: position for position, label in enumerate(LABELS)}
+    try:
+        return np.fromiter((code[label] for label in weak.labels), np.uint8, len(weak.labels))
+    except KeyError as error:
+        raise LsegreproError(f"unknown label {error.args[0]!r}: weak labels are {', '.join(LABELS)}") from error
+
+
+def count_labels(labels: list[str]) -> str:
+    """How many images there are of each label, for a set's description.
+
+    >>> count_labels(["cat", "background", "cat"])
+    '2 cat, 0 dog, 1 background'
+    """
+    return ", ".join(f"{labels.count(label):,} {label}" for label in LABELS)

@@ -1,274 +1,218 @@
-"""ImageNet as people have it, read in place: ILSVRC 2012 and the wider archive, in folders or in tars.
-
-`scan` lists the photographs and labels them by synset, `defects.check` decodes each of them once, and what
-both had to say is one report.
-"""
+"""ImageNet in its usual layout, a folder a synset, and its photographs scaled down once for training."""
 
 from __future__ import annotations
 
-import os
-from array import array
-from collections import defaultdict
+import io
+import json
+import re
+from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
-from ..files import LsegreproError
-from ..oldfiles import MAX_BYTES
-from . import images, synsets
-from .index import LABELS, Index
-from .names import Names
-from .report import Remark, Report
-from .tars import members
+from .. import paper
+from ..files import LsegreproError, atomic, cores, digest
+from . import count_labels, images
+from .weak import in_split
 
-INSIDE = ("", "train", "ILSVRC/Data/CLS-LOC/train", "Data/CLS-LOC/train")
-"""Folders below a root where synsets may lie, as the copies in use have them."""
+LAYOUTS = ("", "train", "ILSVRC/Data/CLS-LOC/train", "Data/CLS-LOC/train")
+"""Folders below a root where the synsets may lie, as the copies in use have them."""
 
-
-@dataclass(frozen=True)
-class Part:
-    """One synset's folder or tar, or a tar that holds folders of synsets."""
-
-    file: str  # relative to the root; a folder's name ends with a slash
-    synset: str = ""
-    start: int = 0
-    size: int | None = None
+JPEG_QUALITY = 95
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Photographs of one synset in one part: names below the synset, first byte, length."""
+class ImageNet:
+    """Photographs in ``root/nXXXXXXXX/*.JPEG``, labelled by the synset of their folder, split by file name.
 
-    file: str
-    names: Names
-    offset: np.ndarray
-    size: np.ndarray
-
-    def file_of(self, name: str) -> str:
-        """The file that holds a photograph."""
-        return self.file + name if self.file.endswith("/") else self.file
-
-
-@dataclass
-class Found:
-    """What has been found: batches by synset, remarks, and tars inside tars that are still to be looked into."""
-
-    batches: dict[str, list[Batch]] = field(default_factory=lambda: defaultdict(list))
-    remarks: list[Remark] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
-
-    def ignore(self, where: str, reason: str) -> None:
-        """Remark on something that is passed over."""
-        self.remarks.append(Remark("ignored", where, reason))
-
-    def take(self, file: str, synset: str, photographs: list[tuple[str, int, int]]) -> None:
-        """Add the photographs of a synset, each (name, offset, size)."""
-        self.remarks += [Remark("defect", f"{synset}/{name}", f"no bytes, in {file}")
-                         for name, _, size in photographs if not size]
-        self.remarks += [Remark("defect", f"{synset}/{name}", f"{size:,} bytes, in {file}: no photograph has so many")
-                         for name, _, size in photographs if size > MAX_BYTES]
-        photographs = [p for p in photographs if 0 < p[2] <= MAX_BYTES]
-        if photographs:
-            names, offset, size = zip(*photographs, strict=True)
-            self.batches[synset].append(
-                Batch(file, Names.pack(names), np.array(offset, np.int64), np.array(size, np.int64)))
-
-
-def scan(root: str | Path, *, progress: bool = True) -> tuple[Index, Report]:
-    """List the photographs of an ImageNet and label them; nothing is unpacked, and of a tar only headers are read.
-
-    A root may hold, together if need be:
-
-    - folders of synsets with photographs in them, ``n02121620/n02121620_10.JPEG``, also below ``train`` or
-      ``ILSVRC/Data/CLS-LOC/train``;
-    - tars of synsets, ``n02121620.tar``, as the wider archive has them;
-    - any other tar, ``ILSVRC2012_img_train.tar`` say, with tars or folders of synsets in it. The root may itself be
-      such a tar.
-
-    A photograph's label is that of its synset (`synsets.label`): cat and dog are what WordNet has below them;
-    the photographs of synsets above them are left out, and counted, because they may hold a cat or a dog and so
-    are no background. A photograph that occurs twice under one name is taken once, from the first place in the
-    order of names. Everything that is passed over is in the report with its reason.
+    Cat and dog are the synsets that WordNet has below them (`synset_label`). The photographs of synsets above them
+    are left out, because they may hold a cat or a dog; all the others are background.
 
     Parameters
     ----------
     root : path
-    progress : bool
+        ILSVRC 2012 or the wider archive, unpacked, or what `prepare_imagenet` made of it. The folders may also lie
+        below one of `LAYOUTS`.
+    split, heldout, fraction
+        As in `weak.WeakFolder`, by the same hash.
 
-    Returns
-    -------
-    Index
-        Sorted by name, ``synset/file``; the same photographs in folders and in tars give the same names and digest.
-    Report
+    Attributes
+    ----------
+    names : list of str
+        ``n02121620/n02121620_10.JPEG``.
 
     Raises
     ------
     LsegreproError
-        If there is no such root, it cannot be read, or it holds no photograph in any synset.
+        If the root has no such folder, or no photograph of the split.
     """
-    root = Path(root)
+
+    def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
+        self.root = _find_synsets(Path(root))
+        belongs = in_split(split, heldout, fraction)
+        self.names: list[str] = []
+        self.labels: list[str] = []
+        above, others = 0, Counter()
+        for synset in _synsets(self.root):
+            label, (names, left_out) = synset_label(synset), images.list_photographs(self.root / synset)
+            names = [f"{synset}/{name}" for name in names if belongs(name)]
+            others += left_out
+            if label is None:
+                above += len(names)
+                continue
+            self.names += names
+            self.labels += [label] * len(names)
+        if not self.names:
+            raise LsegreproError(f"no photograph of a cat, a dog or a background for split {split!r} in the synsets of "
+                                 f"{self.root} ({', '.join(images.EXTENSIONS)})")
+        self.digest = digest(self.names)
+        self.description = (f"{len(self):,} photographs of ImageNet ({count_labels(self.labels)}), split {split!r}; "
+                            f"{above:,} of synsets above cat and dog are left out{images.describe_others(others)}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, index: int) -> np.ndarray:
+        """Photograph `index`, prepared: (300, 300, 3) uint8."""
+        return images.prepare(images.load_image(self.root / self.names[index]))
+
+
+@dataclass(frozen=True)
+class PreparedImageNet:
+    """What `prepare_imagenet` did.
+
+    Attributes
+    ----------
+    written, skipped : int
+        Photographs written, and those that were there already.
+    unreadable : dict of str to str
+        Name and reason of each photograph that could not be read; also in ``unreadable.json`` of the target.
+    """
+
+    written: int
+    skipped: int
+    unreadable: dict[str, str]
+
+
+def prepare_imagenet(
+    source: str | Path, target: str | Path, workers: int | None = None, *, progress: bool = True
+) -> PreparedImageNet:
+    """Scale the photographs of an ImageNet to a short side of 300 pixels, once, in parallel processes.
+
+    `target` has the layout and the file names of `source`, so it has the same labels and splits, and its photographs
+    take less time to decode. Synsets above cat and dog are left out. A photograph that is in `target` is skipped, so
+    the same call goes on where an earlier one was stopped.
+
+    Parameters
+    ----------
+    source : path
+        A folder of synset folders, as in `ImageNet`; it is only read.
+    target : path
+        Made if it is not there.
+    workers : int, optional
+        Processes; default the cores this process may use.
+    progress : bool
+
+    Raises
+    ------
+    LsegreproError
+        If `source` holds no synset, is `target`, or `target` cannot be written.
+    """
+    source, target = _find_synsets(Path(source)), Path(target)
+    if workers is not None and workers < 1:
+        raise LsegreproError(f"workers must be at least 1, got {workers}")
+    if target.resolve() == source.resolve():
+        raise LsegreproError(f"{target} is the source itself: choose another folder for the scaled photographs")
+    tasks, skipped = [], 0
+    for synset in _synsets(source):
+        if synset_label(synset) is None:
+            continue
+        present = {path.name for path in (target / synset).glob("*")}
+        names = images.list_photographs(source / synset)[0]
+        skipped += len(present.intersection(names))
+        tasks += [(source, target, f"{synset}/{name}") for name in names if name not in present]
     try:
-        found = _scan(root, progress)
-    except OSError as error:
-        raise LsegreproError(f"cannot read {error.filename or root}: {error.strerror or error}") from error
-    left_out = {}
-    for synset in sorted(found.batches):
-        if synsets.label(synset) is None:
-            left_out[synset] = sum(len(batch.names) for batch in found.batches.pop(synset))
-    if not found.batches:
-        raise LsegreproError(f"no photograph of any synset in {root}: an ImageNet has folders nXXXXXXXX, tars "
-                             "nXXXXXXXX.tar, or one tar of them")
-    index = _index(root if root.is_dir() else root.parent, found)
-    held = {label: sum(synsets.label(synset) == label for synset in found.batches) for label in LABELS}
-    return index, Report(index.counts, held, left_out, found.remarks)
+        with ProcessPoolExecutor(workers or cores()) as pool:
+            reasons = tqdm(pool.map(_scale, tasks, chunksize=16), total=len(tasks), desc="scaling", unit="image",
+                           disable=not progress)
+            unreadable = {task[2]: reason for task, reason in zip(tasks, reasons, strict=True) if reason}
+    except BrokenProcessPool as error:
+        raise LsegreproError("a process that scales photographs was killed, perhaps for memory: take fewer workers; "
+                             "the same call goes on from there") from error
+    with atomic(target / "unreadable.json") as temporary:
+        temporary.write_text(json.dumps(unreadable, indent=2) + "\n")
+    return PreparedImageNet(len(tasks) - len(unreadable), skipped, unreadable)
+
+
+def _scale(task: tuple[Path, Path, str]) -> str | None:
+    """Write one photograph with a short side of 300 pixels; the reason if it cannot be read."""
+    source, target, name = task
+    try:
+        image = images.short_side(images.load_image(source / name), paper.IMAGE_SIDE)
+    except LsegreproError as error:
+        return str(error)
+    encoded = io.BytesIO()  # to a file, Pillow does not notice a disk that is full
+    Image.fromarray(image).save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4")
+    with atomic(target / name) as temporary:  # JPEG whatever the name says: reading goes by the content
+        temporary.write_bytes(encoded.getvalue())
+    return None
 
 
 def is_imagenet(root: str | Path) -> bool:
-    """Whether a folder holds synsets or ILSVRC's tar of them, by the names in it; any tar may be an ImageNet."""
-    root = Path(root)
-    try:
-        return root.suffix == ".tar" if root.is_file() else any(
-            part.synset or part.file.endswith("ILSVRC2012_img_train.tar") for part in _parts(root, Found()))
-    except OSError:
-        return False
+    """Whether a folder holds synset folders, itself or below one of `LAYOUTS`."""
+    return any(True for layout in LAYOUTS for _ in _synsets(Path(root) / layout))
 
 
-def _scan(root: Path, progress: bool) -> Found:
-    total = Found()
-    if root.is_file():
-        base, parts = root.parent, [_tar(root.name)]
-    elif root.is_dir():
-        base, parts = root, list(_parts(root, total))
-    else:
-        raise LsegreproError(f"no ImageNet at {root}: there is no such folder or tar")
-    # The system's calls and the disk take the time, outside Python's lock; results come in the order of parts.
-    with ThreadPoolExecutor() as pool, tqdm(desc="synsets", unit="synset", disable=not progress) as bar:
-        while parts:
-            deeper = []
-            for found in pool.map(partial(_look, base), parts):
-                for synset, batches in found.batches.items():
-                    total.batches[synset] += batches
-                total.remarks += found.remarks
-                deeper += found.parts
-                bar.update(not found.parts)
-            parts = deeper
-    return total
+def _find_synsets(root: Path) -> Path:
+    for layout in LAYOUTS:
+        if any(True for _ in _synsets(root / layout)):
+            return root / layout
+    raise LsegreproError(f"no ImageNet at {root}: expected folders nXXXXXXXX of photographs, one a synset; unpack tar "
+                         "files first")
 
 
-def _tar(file: str) -> Part:
-    """A tar, and the synset whose it is by its name, if any."""
-    name, dot, end = file.rpartition("/")[2].rpartition(".tar")
-    return Part(file, name if dot and not end and synsets.PATTERN.fullmatch(name) else "")
+def _synsets(folder: Path) -> Iterator[str]:
+    """Names of the synset folders in a folder, sorted."""
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    return (path.name for path in entries if SYNSET.fullmatch(path.name) and path.is_dir())
 
 
-def _parts(root: Path, found: Found) -> Iterator[Part]:
-    """What a root holds, in the order of names; anything else in it is told to `found`."""
-    for inside in INSIDE:
-        if not (root / inside).is_dir():
-            continue
-        for name in sorted(os.listdir(root / inside)):
-            path = f"{inside}/{name}" if inside else name
-            folder = (root / path).is_dir()
-            if folder and synsets.PATTERN.fullmatch(name):
-                yield Part(f"{path}/", name)
-            elif name.endswith(".tar") and (root / path).is_file():
-                yield _tar(path)
-            elif not any(f"{deeper}/".startswith(f"{path}/") for deeper in INSIDE):
-                found.ignore(path, "neither a synset nor a tar")
+# Synsets of WordNet 3.0
+
+SYNSET = re.compile(r"n\d{8}")
+"""ImageNet's name of a synset: n and its offset in WordNet 3.0's ``data.noun``."""
 
 
-def _look(base: Path, part: Part) -> Found:
-    found = Found()
-    if part.file.endswith("/"):
-        _look_in_folder(base, part, found)
-    else:
-        _look_in_tar(base, part, found)
-    return found
+@cache
+def synset_labels() -> dict[str, str | None]:
+    """Label of each synset that WordNet has below, above or around cat and dog, from ``synsets.json``.
+
+    Cat and dog are the class's own synset (`paper.SYNSETS`) and all below it (Section 3.1). What lies above them
+    (carnivore, animal; racer, which is above greyhound), and the groups of them (genus Canis, pack), is neither a class
+    nor background, and has None.
+
+    >>> labels = list(synset_labels().values())
+    >>> labels.count("cat") - 1, labels.count("dog") - 1  # below the class
+    (38, 189)
+    """
+    content = json.loads(files(__package__).joinpath("synsets.json").read_text(encoding="utf-8"))
+    below = {synset: cls for cls in paper.CLASSES for synset in content["below"][cls]["synsets"]}
+    return dict.fromkeys([*content["above"], *content["groups"]]) | below | {paper.SYNSETS[c]: c for c in paper.CLASSES}
 
 
-def _look_in_folder(base: Path, part: Part, found: Found) -> None:
-    photographs = []
-    with os.scandir(base / part.file) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if not _is_photograph(entry.name):
-                found.ignore(part.file + entry.name, "no photograph, by its name")
-            elif not entry.is_file():  # a link is followed: this is the user's own disk
-                found.ignore(part.file + entry.name, "no file, or a link that leads nowhere")
-            else:
-                photographs.append((entry.name, 0, entry.stat().st_size))
-    found.take(part.file, part.synset, photographs)
+def synset_label(synset: str) -> str | None:
+    """Label of a synset's photographs; None if they may or may not show a cat or a dog.
 
+    What `synset_labels` does not hold is background, a wolf (which is no dog) included.
 
-def _look_in_tar(base: Path, part: Part, found: Found) -> None:
-    here = f"{part.file}/{part.synset}.tar" if part.size is not None else part.file  # the outer tar comes first
-
-    def ignored(name: str, reason: str) -> None:
-        found.ignore(f"{here}/{name}" if name else here, reason)
-
-    photographs, nowhere = defaultdict(list), 0
-    with open(base / part.file, "rb") as file:
-        for member in members(file, ignored, part.start, part.size):
-            *folders, name = [step for step in member.name.split("/") if step not in ("", ".")] or [""]
-            synset = part.synset
-            if folders and synsets.PATTERN.fullmatch(folders[-1]):
-                synset, folders = folders[-1], []
-            if not synset and (inner := _tar(name).synset):
-                found.parts.append(Part(part.file, inner, member.offset, member.size))
-            elif not _is_photograph(name):
-                ignored(member.name, "no photograph, by its name")
-            elif not synset:
-                nowhere += 1
-            else:
-                photographs[synset].append(("/".join([*folders, name]), member.offset, member.size))
-    for synset, held in photographs.items():
-        found.take(part.file, synset, held)
-    if nowhere:
-        ignored("", f"{nowhere:,} photographs in no synset")
-
-
-def _is_photograph(name: str) -> bool:
-    """Whether a file's name says so. One that begins with a dot is a file system's own."""
-    return not name.startswith(".") and name.lower().endswith(images.EXTENSIONS)
-
-
-def _index(base: Path, found: Found) -> Index:
-    order = sorted(found.batches)
-    # The folder that holds the synsets, if all photographs are plain files in one: then a name is also a path.
-    homes = {batch.file.removesuffix(f"{synset}/") if batch.file.endswith("/") else None
-             for synset in order for batch in found.batches[synset]}
-    plain = len(homes) == 1 and None not in homes
-    codes, offsets, sizes, container = array("B"), array("q"), array("q"), array("i")
-    numbers: dict[str, int] = {}
-
-    def names() -> Iterator[str]:
-        for synset in order:
-            code = LABELS.index(synsets.label(synset))
-            for name, batch, offset, size in _once(synset, found):
-                codes.append(code)
-                offsets.append(offset)
-                sizes.append(size)
-                container.append(len(container) if plain else
-                                 numbers.setdefault(batch.file_of(name), len(numbers)))
-                yield f"{synset}/{name}"
-
-    packed = Names.pack(names())
-    return Index(base / homes.pop() if plain else base, np.array(codes, np.uint8), packed,
-                 packed if plain else Names.pack(numbers), np.array(container, np.int32),
-                 np.array(offsets, np.int64), np.array(sizes, np.int64), "ImageNet, not checked")
-
-
-def _once(synset: str, found: Found) -> Iterator[tuple[str, Batch, int, int]]:
-    """Photographs of a synset in the order of names, each name once."""
-    batches = found.batches[synset]
-    rows = [(name, k, -int(offset), int(size)) for k, batch in enumerate(batches)
-            for name, offset, size in zip(batch.names, batch.offset, batch.size, strict=True)]
-    rows.sort()  # the first part comes first, and of one tar the last member: that is the one unpacking leaves
-    kept = [row for i, row in enumerate(rows) if i == 0 or row[0] != rows[i - 1][0]]
-    if len(kept) < len(rows):
-        found.ignore(synset, f"{len(rows) - len(kept):,} photographs whose name occurs before")
-    return ((name, batches[k], -offset, size) for name, k, offset, size in kept)
+    >>> [synset_label(s) for s in ("n02121620", "n02123597", "n02084071", "n02114367", "n02075296")]
+    ['cat', 'cat', 'dog', 'background', None]
+    """
+    return synset_labels().get(synset, "background")

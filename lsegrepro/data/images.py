@@ -1,126 +1,166 @@
-"""Read any photograph right, and prepare it as Section 3.1 does."""
+"""Read any photograph as upright RGB, and prepare it for training as Section 3.1 does."""
 
 from __future__ import annotations
 
-import io
+import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from .. import paper
 from ..files import LsegreproError, one_line
-from ..oldfiles import open_plain
 
 MAX_PIXELS = 100_000_000
-"""Larger photographs are refused: a small file can hold an image that fills the memory. One of so many pixels takes
-3 to 4 GB to segment."""
+"""Larger photographs are refused: a small file can hold an image that fills the memory."""
 
-NARROW = 100
-"""A photograph is refused where one side is longer than so many times the other: scaled to a short side of 300
-pixels, the scores of a thread of pixels would fill the memory and take minutes."""
+MAX_ASPECT = 100
+"""A photograph is refused where one side is longer than so many times the other: at a short side of 300 pixels it
+would fill the memory."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-"""What is read, whatever a file's name says. Pillow knows thirty more, some of them programs for an interpreter."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *(["AVIF"] if features.check("avif") else []))
+"""Formats that are read, whatever a file's name says. Pillow knows thirty more, some of them programs that an
+interpreter would run (PostScript)."""
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+EXTENSIONS = tuple(sorted(extension for extension, format in Image.registered_extensions().items()
+                         if format in (*FORMATS, "MPO")))  # MPO is several JPEGs in one file, and is read as one
+"""Lower-case extensions by which photographs are told from the other files of a folder: those of `FORMATS`."""
 
 
 def load_image(path: str | Path) -> np.ndarray:
-    """Read a photograph as RGB, upright, whatever its kind.
+    """Read a photograph as RGB, upright, whatever its kind: (H, W, 3) uint8.
 
     The Exif orientation is applied; grey, palette and CMYK are converted; 16 bits are scaled
     to 8; transparency is laid on white; of an animation the first frame is taken.
-
-    Returns
-    -------
-    ndarray
-        (H, W, 3) uint8.
 
     Raises
     ------
     LsegreproError
         If the file is absent, is no image, is damaged, or has more than `MAX_PIXELS` pixels.
     """
-    with _refusals(str(path)), open_plain(path) as file:
-        return _load(file, str(path))
+    with _open(path, FORMATS, "photograph") as image:
+        image.load()
+        turn = _TRANSPOSE.get(_orientation(image))
+        return np.asarray(_to_rgb(image if turn is None else image.transpose(turn)))
 
 
-def decode_image(data: bytes, name: str) -> np.ndarray:
-    """As `load_image`, of a photograph's encoded bytes; `name` is what errors call it."""
-    with _refusals(name):
-        return _load(io.BytesIO(data), name)
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Height and width that `load_image` will give, from the file's header alone."""
+    with _open(path, FORMATS, "photograph") as image:
+        is_turned = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)  # a TIFF's size is upright already
+        return (image.width, image.height) if is_turned else (image.height, image.width)
 
 
-def load_indices(path: str | Path) -> np.ndarray:
-    """Read a PNG whose pixels are indices, of a palette or as grey: (H, W) uint8.
+def load_indices(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read a PNG of a palette, or of grey, without converting its pixels.
+
+    Returns
+    -------
+    indices : ndarray
+        (H, W) uint8.
+    palette : ndarray or None
+        (n, 3) uint8 colours of the indices; None for grey.
 
     Raises
     ------
     LsegreproError
-        As `load_image`; and if its pixels are colours.
+        As `load_image`; and if the pixels are colours.
     """
-    with _refusals(str(path), "mask"), open_plain(path) as file, _opened(file, str(path), ("PNG",)) as image:
+    with _open(path, ("PNG",), "mask") as image:
         if image.mode not in ("P", "L"):
             raise LsegreproError(f"{path} has mode {image.mode}: a VOC mask is a palette PNG of class indices; "
                                  "use SegmentationClass as published, not a coloured copy")
-        return np.array(image)
+        indices = np.array(image)
+        return indices, np.array(image.getpalette(), np.uint8).reshape(-1, 3) if image.mode == "P" else None
 
 
-def _load(file: BinaryIO, name: str) -> np.ndarray:
-    with _opened(file, name, FORMATS) as image:
-        return np.asarray(_to_rgb(_upright(image)))
+def list_photographs(folder: Path) -> tuple[list[str], Counter[str]]:
+    """Names of the photographs of a folder, sorted, and what else is in it.
+
+    Hidden files (``.DS_Store``, and a Mac's ``._NAME.jpg`` beside each ``NAME.jpg``) are ignored.
+
+    Returns
+    -------
+    names : list of str
+        Files with one of `EXTENSIONS`, in any case.
+    others : Counter
+        Number of the files with each other extension, and of subfolders.
+
+    Raises
+    ------
+    LsegreproError
+        If the folder cannot be read.
+    """
+    names, others = [], Counter()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                extension = os.path.splitext(entry.name)[1].lower()
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    others["subfolders"] += 1
+                elif extension in EXTENSIONS:
+                    names.append(entry.name)
+                else:
+                    others[extension or "files without extension"] += 1
+    except OSError as error:
+        raise LsegreproError(f"cannot read the folder {folder}: {error.strerror or error}") from error
+    return sorted(names), others
+
+
+def describe_others(others: Counter[str]) -> str:
+    """What `list_photographs` left out, for the end of a set's description.
+
+    >>> describe_others(Counter({".heic": 12, "subfolders": 1}))
+    '; left out: .heic (12), subfolders (1)'
+    >>> describe_others(Counter())
+    ''
+    """
+    listed = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(others.items()))
+    return f"; left out: {listed}" if others else ""
 
 
 @contextmanager
-def _opened(file: BinaryIO, name: str, formats: tuple[str, ...]) -> Iterator[Image.Image]:
-    """The image of a file, not decoded yet, if it may be."""
+def _open(path: str | Path, formats: tuple[str, ...], what: str) -> Iterator[Image.Image]:
+    """The image of a file, not decoded yet; whatever reading it raises becomes one line."""
     try:
-        image = Image.open(file, formats=formats)
-    except Image.DecompressionBombError as error:  # beyond twice the limit of its own
-        raise LsegreproError(f"{name}: its pixels are more than {MAX_PIXELS:,}; scale it down first") from error
-    with image:
-        if image.width * image.height > MAX_PIXELS:
-            raise LsegreproError(
-                f"{name}: {image.width}x{image.height} pixels are more than {MAX_PIXELS:,}; scale it down first"
-            )
-        yield image
-
-
-@contextmanager
-def _refusals(name: str, what: str = "photograph") -> Iterator[None]:
-    """Whatever reading an image raises, as one line about it."""
-    try:
-        yield
+        if Path(path).exists() and not Path(path).is_file():
+            raise LsegreproError(f"cannot read the {what} {path}: it is a folder, a pipe or a device, not a file")
+        with Image.open(path, formats=formats) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise LsegreproError(f"{path}: {image.width}x{image.height} pixels are more than {MAX_PIXELS:,}; "
+                                     "scale it down first")
+            yield image
     except LsegreproError:
         raise
     except FileNotFoundError as error:
-        raise LsegreproError(f"no such {what}: {name}") from error
+        raise LsegreproError(f"no such {what}: {path}") from error
+    except Image.DecompressionBombError as error:
+        raise LsegreproError(f"{path}: its pixels are more than {MAX_PIXELS:,}; scale it down first") from error
     except UnidentifiedImageError as error:
-        raise LsegreproError(f"{name} is not a {what} that can be read (JPEG, PNG, WebP, TIFF, BMP or GIF)"
-                             if what == "photograph" else f"cannot read the {what} {name}: it is no PNG") from error
+        known = f"{', '.join(formats[:-1])} or {formats[-1]}" if formats[1:] else formats[0]
+        raise LsegreproError(f"{path} is not a {what} that can be read ({known})") from error
     except Exception as error:  # a decoder fed with anything may raise anything
-        why = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
-        raise LsegreproError(f"cannot read the {what} {name}: {why}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
+        raise LsegreproError(f"cannot read the {what} {path}: {reason}") from error
 
 
-_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-          8: Image.Transpose.ROTATE_90}
-"""What the Exif orientation asks for; 1 is upright, and any other value says nothing."""
+_TRANSPOSE = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+              5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+              8: Image.Transpose.ROTATE_90}
+"""What each Exif orientation asks for; 1 is upright, and any other value says nothing."""
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn as Exif says. Pillow's own function also writes Exif anew, and fails where some other field is broken."""
-    image.load()
+def _orientation(image: Image.Image) -> int | None:
+    # Pillow's own exif_transpose also writes Exif anew, and fails where some other field is broken.
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        return image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # whatever a parser raises on broken Exif: the picture is whole all the same
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -129,10 +169,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise LsegreproError(f"floating-point images have no known white ({image.format}); save it as 8 or 16 bits")
-    if "A" in image.getbands() or "transparency" in image.info:
+    if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
 
 
@@ -150,13 +189,11 @@ def short_side(image: np.ndarray, side: int) -> np.ndarray:
     (300, 450, 3)
     """
     height, width = image.shape[:2]
-    factor, ratio = side / min(height, width), max(height, width) / min(height, width)
+    factor, aspect = side / min(height, width), max(height, width) / min(height, width)
     height, width = max(1, round(height * factor)), max(1, round(width * factor))
-    if ratio > NARROW or height * width > MAX_PIXELS:
-        raise LsegreproError(
-            f"an image of {image.shape[1]}x{image.shape[0]} pixels is too narrow to be scaled to "
-            f"{width}x{height}: crop it first"
-        )
+    if aspect > MAX_ASPECT or height * width > MAX_PIXELS:
+        raise LsegreproError(f"an image of {image.shape[1]}x{image.shape[0]} pixels is too narrow to be scaled to "
+                             f"{width}x{height}: crop it first")
     return resize(image, height, width)
 
 

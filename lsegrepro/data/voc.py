@@ -1,4 +1,4 @@
-"""Pascal VOC 2012 segmentation in its official layout."""
+"""Pascal VOC 2012 in its official layout: images with masks, and photographs with image labels only."""
 
 from __future__ import annotations
 
@@ -6,22 +6,47 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import LsegreproError
-from ..oldfiles import MAX_TEXT, digest, is_file, read_plain
-from . import images
+from .. import paper
+from ..files import LsegreproError, digest
+from . import count_labels, images
+from .weak import in_split, read_text
+
+CLASSES = 21
+"""VOC's classes with background, 0: the indices of a mask are 0 to 20, and 255 for void."""
+
+VOID = 255
+
+
+def colour_map() -> np.ndarray:
+    """VOC's official palette, (256, 3) uint8: the colour of each index of a mask.
+
+    Bit k of red, green and blue, counted from the highest, is bit 3k, 3k + 1 and 3k + 2 of the index.
+
+    >>> colour_map()[[0, 8, 12, 255]].tolist()  # background, cat, dog, void
+    [[0, 0, 0], [64, 0, 0], [64, 0, 128], [224, 224, 192]]
+    """
+    index, channel = np.arange(256)[:, None], np.arange(3)
+    return sum(((index >> (3 * k + channel)) & 1) << (7 - k) for k in range(3)).astype(np.uint8)
 
 
 class VocSegmentation:
     """One split of Pascal VOC 2012: photographs and masks.
 
-    An image of the official list whose photograph or mask is not on the disk is kept
-    in `absent`: it is counted and named, never silently left out.
+    An image of the official list whose photograph or mask is not on the disk is counted and named in `absent`,
+    never silently left out.
 
     Parameters
     ----------
     root : path
         ``VOCdevkit/VOC2012``, or a folder above it.
     split : {"train", "val", "trainval"}
+
+    Attributes
+    ----------
+    ids, absent : list of str
+        Names of the images, ``2007_000033``, and of those that are listed but not there.
+    listed : int
+        Number of images in the official list.
 
     Raises
     ------
@@ -32,29 +57,18 @@ class VocSegmentation:
     redistributable = False
 
     def __init__(self, root: str | Path, split: str = "val") -> None:
-        self.root = _find(Path(root))
-        listing = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
-        if not listing.is_file():
-            raise LsegreproError(f"no list {listing}: splits of VOC 2012 segmentation are train, val and trainval")
-        try:
-            listed = read_plain(listing, MAX_TEXT).decode("utf-8").split()
-        except UnicodeDecodeError as error:
-            raise LsegreproError(f"{listing} is no text: expected one image name a line") from error
-        if outside := [name for name in listed if "/" in name or "\0" in name]:
-            raise LsegreproError(f"{listing} names {outside[0]!r}: expected names of images, not paths")
-        if len(set(listed)) < len(listed):
-            raise LsegreproError(f"{listing} names an image twice: expected one image name a line")
+        self.root = _find_voc(Path(root))
+        path = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
+        if not path.is_file():
+            raise LsegreproError(f"no list {path}: splits of VOC 2012 segmentation are train, val and trainval")
+        listed = _read_ids(path)
         self.listed = len(listed)
-        self.ids = [i for i in listed if is_file(self._photograph(i)) and is_file(self._mask(i))]
+        self.ids = [name for name in listed if self._photograph(name).is_file() and self._mask(name).is_file()]
         present = set(self.ids)
-        self.absent = [i for i in listed if i not in present]
-        if not listed:
-            raise LsegreproError(f"{listing} is empty: expected one image name a line")
+        self.absent = [name for name in listed if name not in present]
         if not self.ids:
-            raise LsegreproError(
-                f"none of the {self.listed} images of {listing} is present: expected {self._photograph(listed[0])} "
-                f"and {self._mask(listed[0])}"
-            )
+            raise LsegreproError(f"none of the {self.listed} images of {path} is present: expected "
+                                 f"{self._photograph(listed[0])} and {self._mask(listed[0])}")
         self.digest = digest([split, self.ids])
         self.description = f"{len(self.ids):,} of {self.listed:,} images of VOC 2012 {split}"
 
@@ -72,16 +86,131 @@ class VocSegmentation:
         return images.load_image(self._photograph(self.ids[index]))
 
     def mask(self, index: int) -> np.ndarray:
-        """Mask `index`: (H, W) uint8, 0 background, 1-20 classes, 255 void."""
-        path = self._mask(self.ids[index])
-        values = images.load_indices(path)
-        wrong = np.setdiff1d(np.unique(values), [*range(21), 255])
-        if wrong.size:
-            raise LsegreproError(f"{path} holds the indices {wrong.tolist()}: VOC 2012 has 0 to 20 and 255 (void)")
+        """Mask `index`: (H, W) uint8, 0 background, 1-20 classes, 255 void (`read_mask`).
+
+        Raises
+        ------
+        LsegreproError
+            As `read_mask`; and if the mask has another size than its photograph.
+        """
+        path, photograph = self._mask(self.ids[index]), self._photograph(self.ids[index])
+        values = read_mask(path)
+        if values.shape != (size := images.image_size(photograph)):
+            raise LsegreproError(f"the mask {path} has {values.shape[1]}x{values.shape[0]} pixels and its photograph "
+                                 f"{photograph} {size[1]}x{size[0]}: they are not of one image")
         return values
 
 
-def _find(root: Path) -> Path:
+def read_mask(path: str | Path) -> np.ndarray:
+    """Read a mask of VOC classes: (H, W) uint8, 0 background, 1-20 classes, 255 void.
+
+    Where the mask has a palette its colours decide, by VOC's official `colour_map`: programs that make a PNG smaller
+    reorder the palette, and then the stored indices are no longer those of VOC. A grey mask holds the indices.
+
+    Raises
+    ------
+    LsegreproError
+        If it is not such a PNG: other colours or indices, a foreground mask of 0 and 255, a trimap of 1, 2 and 3.
+    """
+    values, palette = images.load_indices(path)
+    used = np.unique(values)
+    if palette is None:
+        if used.tolist() in ([0, VOID], [1, 2, 3]):
+            kind = "a foreground mask (0 and 255)" if VOID in used else "a trimap (1, 2, 3)"
+            raise LsegreproError(f"{path} is {kind} and says nothing of classes: a VOC mask holds class indices; use "
+                                 "SegmentationClass as published")
+    else:
+        index_of_colour = {tuple(colour): index for index, colour in enumerate(colour_map().tolist())}
+        indices = [index_of_colour.get(tuple(palette[value].tolist())) if value < len(palette) else None
+                   for value in used]
+        if None in indices:
+            raise LsegreproError(f"{path} has a palette with other colours than VOC 2012's, so its indices may mean "
+                                 "other classes: use SegmentationClass as published")
+        lookup = np.zeros(256, np.uint8)
+        lookup[used] = indices
+        values, used = lookup[values], np.array(indices)
+    if wrong := sorted({*used.tolist()} - {*range(CLASSES), VOID}):
+        raise LsegreproError(f"{path} holds the indices {wrong}: VOC 2012 has 0 to 20 and 255 (void)")
+    return values
+
+
+class VocWeak:
+    """Photographs of VOC's classification task that have no mask, with their labels for cat and dog.
+
+    No photograph of any segmentation list is in it: on those theta is chosen and the networks are measured. One with
+    a cat and a dog, or with one that the annotators call difficult, has no single label and is left out. The rest
+    without either is background.
+
+    Parameters
+    ----------
+    root : path
+        ``VOCdevkit/VOC2012``, or a folder above it.
+    split, heldout, fraction
+        As in `weak.WeakFolder`, by the same hash.
+
+    Attributes
+    ----------
+    absent : list of str
+        Photographs of all splits that are listed but not there.
+
+    Raises
+    ------
+    LsegreproError
+        If a list is missing or is not the published one, the lists are not of one set of photographs, or no
+        photograph of the split is present.
+    """
+
+    def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
+        self.root = _find_voc(Path(root))
+        belongs = in_split(split, heldout, fraction)
+        lists = self.root / "ImageSets"
+        segmentation = {Path(word).stem for path in (lists / "Segmentation").glob("*.txt")
+                        for word in read_text(path).split()}
+        if not segmentation:
+            raise LsegreproError(f"no lists in {lists / 'Segmentation'}: without them photographs of the evaluation "
+                                 "would be trained on; get VOC 2012 with: lsegrepro fetch voc2012")
+        cat, dog = ((lists / "Main" / f"{cls}_trainval.txt") for cls in paper.CLASSES)
+        marks_of_cat, marks_of_dog = _read_presence(cat), _read_presence(dog)
+        if marks_of_cat.keys() != marks_of_dog.keys():
+            raise LsegreproError(f"{cat} and {dog} name different photographs: get VOC 2012 with: lsegrepro fetch "
+                                 "voc2012")
+        files, _ = images.list_photographs(self.root / "JPEGImages")
+        present = set(files)
+        if segmentation.isdisjoint({*marks_of_cat, *(Path(file).stem for file in files)}):
+            raise LsegreproError(f"the lists in {lists / 'Segmentation'} name no photograph of {cat} or of "
+                                 f"{self.root / 'JPEGImages'}: they are of another set, and photographs of the "
+                                 "evaluation would be trained on")
+        labels = {f"{name}.jpg": _LABEL[mark, marks_of_dog[name]] for name, mark in marks_of_cat.items()
+                  if name not in segmentation and (mark, marks_of_dog[name]) in _LABEL}
+        self.absent = [file for file in labels if file not in present]
+        names = [file for file in labels if file in present and belongs(file)]
+        if not names:
+            raise LsegreproError(f"no photograph for split {split!r} in {self.root / 'JPEGImages'}: "
+                                 f"{len(labels) - len(self.absent)} of the {len(labels)} listed are there")
+        self.labels = [labels[file] for file in names]
+        self.names = [f"JPEGImages/{file}" for file in names]
+        self.digest = digest([self.names, self.labels])
+        self.description = (f"{len(self):,} photographs of VOC 2012 without masks ({count_labels(self.labels)}), "
+                            f"split {split!r}; {len(self.absent):,} are absent")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, index: int) -> np.ndarray:
+        """Photograph `index`, prepared: (300, 300, 3) uint8."""
+        return images.prepare(images.load_image(self.root / self.names[index]))
+
+
+_LABEL = {("1", "-1"): "cat", ("-1", "1"): "dog", ("-1", "-1"): "background"}
+"""Label by the marks for cat and dog: 1 shown, -1 not shown, 0 shown but difficult to recognise."""
+
+
+def is_voc(root: str | Path) -> bool:
+    """Whether a folder has the layout of Pascal VOC with its image labels."""
+    return (Path(root) / "ImageSets" / "Main").is_dir()
+
+
+def _find_voc(root: Path) -> Path:
     for folder in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
         if (folder / "ImageSets" / "Segmentation").is_dir():
             return folder
@@ -89,3 +218,24 @@ def _find(root: Path) -> Path:
         f"no VOC 2012 below {root}: expected VOCdevkit/VOC2012 with JPEGImages, SegmentationClass and "
         "ImageSets/Segmentation, as the official archive unpacks"
     )
+
+
+def _read_ids(path: Path) -> list[str]:
+    """Image names of a list, one a line, with or without the file's extension."""
+    ids = [name.removesuffix(".jpg").removesuffix(".png") for name in read_text(path).split()]
+    if not ids:
+        raise LsegreproError(f"{path} is empty: expected one image name a line")
+    if paths := [name for name in ids if "/" in name or "\\" in name]:
+        raise LsegreproError(f"{path} names {paths[0]!r}: expected names of images, not paths")
+    if len(set(ids)) < len(ids):
+        raise LsegreproError(f"{path} names an image twice: expected one image name a line")
+    return ids
+
+
+def _read_presence(path: Path) -> dict[str, str]:
+    """Mark by photograph, of a list of VOC's classification task."""
+    words = read_text(path).split()
+    if len(words) % 2 or not set(words[1::2]) <= {"1", "0", "-1"}:
+        raise LsegreproError(f"{path} is no list of photographs with 1, 0 or -1 after each: get VOC 2012 with: "
+                             "lsegrepro fetch voc2012")
+    return {name.removesuffix(".jpg"): mark for name, mark in zip(words[::2], words[1::2], strict=True)}

@@ -21,7 +21,7 @@ import numpy as np
 from .. import evaluation, paper
 from . import facts
 from ..arguments import parse_aggregation
-from ..data.index import LABELS, label_codes
+from ..data import LABELS, label_codes
 from ..files import LsegreproError
 from ..evaluation.counts import class_totals, complete
 from ..files import locked

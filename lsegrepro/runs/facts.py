@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import evaluation, paper
-from ..data.index import LABELS, label_codes
+from ..data import LABELS, label_codes
 from ..files import LsegreproError
 from ..files import digest, read_json, write_json
 from .measures import beginning, class_shares, prepare_mask, saturation, source_shortcut, walk, within_sources

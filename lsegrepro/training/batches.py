@@ -19,8 +19,7 @@ from tqdm import tqdm
 
 from .. import paper
 from ..arguments import Jitter, Training
-from ..data import WeakSet
-from ..data.index import LABELS, label_codes
+from ..data import LABELS, WeakSet, label_codes
 from ..files import LsegreproError
 from ..network import patches
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ... import evaluation, paper
-from ...data import synsets
+from ...data.imagenet import synset_labels
 from ...figures.overlays import CEILING
 from ...figures.style import LOSS_FLOOR
 from ...runs import claims
@@ -54,7 +54,7 @@ def outlines(run: Run) -> str:
 
 def wordnet(run: Run) -> str:
     """Synsets below each class."""
-    below = synsets.load().below
-    counted = " and ".join(f"{len(below[cls])} synsets below {cls}" for cls in paper.CLASSES)
+    labels = list(synset_labels().values())
+    counted = " and ".join(f"{labels.count(cls) - 1} synsets below {cls}" for cls in paper.CLASSES)
     named = " and ".join(map(str, paper.SUBCLASSES.values()))
     return f"WordNet 3.0 has {counted}; the paper names {named}, those that ImageNet held photographs of."

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ... import evaluation, paper
-from ...data.index import LABELS
+from ...data import LABELS
 from ...files import LsegreproError, read_npz
 from ...runs import claims, experiments, facts, sensitivity
 from ...runs.comparisons import seed_counts

@@ -1,4 +1,4 @@
-"""The drawn data set: the same bytes everywhere, exact masks, labels that the masks bear out."""
+"""The drawn data set: the same pictures each time, exact masks, labels that the masks bear out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsegrepro.data import drawn
-from lsegrepro.data._painter import Dice, Pen, Skin, box, ellipse, limb, noise, polygon
+from lsegrepro.data._painter import Pen, Texture, box, ellipse, noise
 from lsegrepro.data.drawn import DrawnSegmentation, DrawnWeak, draw
 from lsegrepro.files import LsegreproError
 from lsegrepro.paper import VOC_INDEX
-
-DIGEST = "a7d297463257e339c91c9b85b6d2c7408b29ecd67dcb17dd11ffb390cc570ed8"
-"""SHA-256 of the pictures of `test_stored_digest`. A new one needs a new GENERATOR_VERSION."""
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +30,6 @@ def test_same_arguments_same_bytes():
     weak = DrawnWeak("train", count=5, seed=2)
     assert np.array_equal(weak.image(4), DrawnWeak("train", count=3000, seed=2).image(4))
     assert not np.array_equal(weak.image(4), DrawnWeak("train", count=5, seed=3).image(4))
-
-
-def test_stored_digest():
-    state = hashlib.sha256()
-    for seed, kinds in enumerate(((), ("cat",), ("dog",), ("cat", "dog"))):
-        for array in draw(seed, kinds, (160, 200)):
-            state.update(array.tobytes())
-    assert state.hexdigest() == DIGEST
 
 
 def test_content(pages):
@@ -69,42 +58,49 @@ def test_void_is_a_thin_border(pages):
         assert near[mask == drawn.VOID].mean() > 0.9  # thin tails and whisker-wide gaps are void throughout
 
 
-def test_mask_follows_the_animal():
+def pen(picture, owner, figure):
+    return Pen(picture, owner, np.array([[80.0, 0, 60], [0, 80.0, 110]]), figure)
+
+
+def test_the_mask_follows_the_animal():
     """Two pictures that differ in the animal alone differ where the mask says, and nearly nowhere else."""
-    differing, outside = 0, 0
     for seed in range(6):
-        owner = np.zeros((120, 120), np.uint8)
-        pages = []
+        owner, pictures = np.zeros((120, 120), np.uint8), []
         for base in ((0.2, 0.2, 0.2), (0.9, 0.9, 0.9)):
-            canvas = np.full((3, 120, 120), 0.5, np.float32)
-            pen = Pen(canvas, owner, 1, (80.0, 0, 60, 0, 80.0, 110), 2.0, (seed, 40 * seed))
-            pen.fill(ellipse(0, -0.5, 0.4, 0.3, 0.1 * seed), Skin(base, fuzz=1.5))
-            pages.append(canvas)
-        changed = abs(pages[0] - pages[1]).max(0) > 0.35
-        differing += (changed & (owner == 1)).sum() / (owner == 1).sum()
-        outside += (changed & (owner == 0)).sum()
-    assert differing / 6 > 0.97 and outside == 0
-
-
-def test_sizes_vary():
-    shares = []
-    for i in range(20):
-        dice = Dice(i)
-        page = drawn._scene(dice, ("cat",), 150, 150, bare=False)
-        if page is None:
-            continue
-        shares.append(float((page.owner > 0).mean()))
-    assert min(shares) < 0.2 and max(shares) > 0.4
-    assert len(shares) > 12  # few pages are thrown away
+            pictures.append(np.full((120, 120, 3), 0.5, np.float32))
+            shape = ellipse(0, -0.5, 0.4, 0.3, 0.1 * seed)
+            pen(pictures[-1], owner, 1).fill(shape, Texture(base, fuzz=1, offset=(seed, 40 * seed)))
+        changed = abs(pictures[0] - pictures[1]).max(axis=2) > 0.35
+        assert changed[owner == 1].mean() > 0.95 and changed[owner == 0].mean() < 0.001
+        area = np.pi * 0.4 * 0.3 * 80**2
+        assert owner.sum() == pytest.approx(area, rel=0.06)
 
 
 def test_what_stands_in_front_hides_the_animal():
-    canvas, owner = np.zeros((3, 40, 40), np.float32), np.zeros((40, 40), np.uint8)
-    Pen(canvas, owner, 1, (1, 0, 0, 0, 1, 0)).fill(ellipse(20, 20, 15, 15), (1, 1, 1))
-    Pen(canvas, owner, 0, (1, 0, 0, 0, 1, 0)).fill(box(20, 30, 20, 10), (0, 0, 0))
+    picture, owner = np.zeros((40, 40, 3), np.float32), np.zeros((40, 40), np.uint8)
+    page = np.eye(3)[:2]
+    Pen(picture, owner, page, 1).fill(ellipse(20, 20, 15, 15), (1, 1, 1))
+    Pen(picture, owner, page, 0).fill(box(20, 30, 20, 10), (0, 0, 0))
     assert owner[15, 20] == 1 and not owner[21:].any()
-    Pen(canvas, owner, None, (1, 0, 0, 0, 1, 0)).fill(box(20, 10, 20, 10), (0, 0, 0))
+    Pen(picture, owner, page, None).fill(box(20, 10, 20, 10), (0, 0, 0))
     assert owner[15, 20] == 1  # shadows and whiskers hide nothing
+
+
+def test_sizes_vary():
+    shares = [(draw(seed, ("cat",), (120, 150))[1] > 0).mean() for seed in range(40)]
+    assert min(shares) < 0.2 and max(shares) > 0.45
+
+
+def test_no_single_pixel_statistic_tells_the_labels_apart():
+    """Mean colours, and their spread, are shared: a linear rule on them is right in hardly more than half the cases."""
+    weak = DrawnWeak("train", 120)
+    features = np.array([[*image.mean((0, 1)), *image.std((0, 1)), 1] for image in map(weak.image, range(120))])
+    for label, others in (("cat", ("dog",)), ("dog", ("background",))):
+        rows = [i for i, name in enumerate(weak.labels) if name == label or name in others]
+        target = np.array([1.0 if weak.labels[i] == label else -1.0 for i in rows])
+        half = len(rows) // 2
+        rule = np.linalg.lstsq(features[rows[:half]], target[:half], rcond=None)[0]
+        assert (np.sign(features[rows[half:]] @ rule) == target[half:]).mean() < 0.8
 
 
 def test_weak_set():
@@ -140,9 +136,9 @@ def test_segmentation_set():
     [
         (lambda: draw(0, ("horse",)), "cat, dog"),
         (lambda: draw(0, ("cat", "cat", "cat")), "at most two"),
-        (lambda: draw(0, (), (20, 300)), "64 pixels"),
-        (lambda: DrawnWeak("val"), "choose train, heldout"),
-        (lambda: DrawnSegmentation("heldout"), "choose train, val"),
+        (lambda: draw(0, (), (20, 300)), "64 to 512 pixels"),
+        (lambda: DrawnWeak("val"), "choose train or heldout"),
+        (lambda: DrawnSegmentation("heldout"), "choose train or val"),
         (lambda: DrawnWeak("train", count=0), "count >= 1"),
         (lambda: DrawnWeak("train", seed=-1), "seed >= 0"),
     ],
@@ -174,20 +170,10 @@ def test_any_page_shows_its_animals(seed, kinds, height, width):
         assert (kind in kinds) == bool((mask == index).any())
 
 
-@pytest.mark.parametrize("name", ["cloud", "blob", "grain", "streak"])
-def test_noise_is_even(name):
+@pytest.mark.parametrize("name", ["cloud", "blob", "streak"])
+def test_noise_is_even_and_periodic(name):
     field = noise(name)
-    assert field.shape == (512, 512) and field.dtype == np.float32
+    assert field.shape == (1024, 1024) and np.array_equal(field[:512, :512], field[512:, 512:])
     assert (field > 0.75).mean() == pytest.approx(0.25, abs=1e-4)
-    step = abs(field[0] - field[-1]).mean(), abs(field[256] - field[255]).mean()
-    assert step[0] < 2 * step[1] + 0.05  # periodic: no seam
-
-
-def test_distances():
-    x, y = np.float32([[0.0, 2.0]]), np.float32([[0.0, 0.0]])
-    assert box(0, 0, 1, 1).sd(x, y).tolist() == [[-1.0, 1.0]]
-    np.testing.assert_allclose(limb(-1, 0, 1, 0, 0.5, 0.5).sd(x, y), [[-0.5, 0.5]], atol=1e-5)
-    np.testing.assert_allclose(ellipse(0, 0, 1, 1).sd(x, y)[0, 1], 1.0, rtol=1e-5)
-    square = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
-    for corners in (square, square[::-1]):
-        assert polygon(corners).sd(x, y).tolist() == [[-1.0, 1.0]]
+    seam, inside = (abs(field[i] - field[i - 1]).mean() for i in (512, 256))
+    assert seam < 2 * inside + 0.02

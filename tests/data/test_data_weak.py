@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lsegrepro import LsegreproError
-from lsegrepro.data import weak
-from lsegrepro.data.weak import LABELS, WeakFolder
+from lsegrepro.data import LABELS, images, label_codes
+from lsegrepro.data.weak import WeakFolder, uniform_hash
 
 
 def write(root, numbers, labels=LABELS, extension=".png"):
@@ -62,12 +62,12 @@ def test_fractions_are_nested_and_inside_their_split(root):
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=20))
 def test_places_depend_on_name_and_salt_alone(names):
     for name in names:
-        assert 0 <= weak._place(name, "split") < 1
-        assert weak._place(name, "split") == weak._place(name, "split") != weak._place(name, "fraction")
+        assert 0 <= uniform_hash(name, "split") < 1
+        assert uniform_hash(name, "split") == uniform_hash(name, "split") != uniform_hash(name, "fraction")
 
 
 def test_places_are_uniform():
-    places = [weak._place(f"{n}.jpg", "split") for n in range(4000)]
+    places = [uniform_hash(f"{n}.jpg", "split") for n in range(4000)]
     counts = np.histogram(places, 10, (0, 1))[0]
     assert ((counts - 400) ** 2 / 400).sum() < 34  # 9 degrees of freedom: p < 1e-4
 
@@ -84,21 +84,82 @@ def test_images_are_prepared(tmp_path, rng):
     assert np.array_equal(everything.image(0), expected)
 
 
-def test_other_files_are_left_alone(tmp_path):
+def test_photographs_of_every_extension_that_pillow_reads(tmp_path):
+    """Cameras and browsers write .jfif, .jpe and .mpo too."""
+    write(tmp_path, range(2))
+    for name in ("a.jfif", "b.JPE", "c.mpo", "d.WebP", "e.tiff"):
+        (tmp_path / "cat" / name).write_bytes(b"")
+    names = WeakFolder(tmp_path, "all").names
+    assert {"cat/a.jfif", "cat/b.JPE", "cat/c.mpo", "cat/d.WebP", "cat/e.tiff"} <= set(names)
+    assert (".avif" in images.EXTENSIONS) == ("AVIF" in images.FORMATS)
+
+
+def test_what_is_left_out_is_counted(tmp_path):
     write(tmp_path, range(5))
-    (tmp_path / "cat" / "Thumbs.db").write_bytes(b"")
-    (tmp_path / "cat" / "notes.txt").write_bytes(b"")
-    assert len(WeakFolder(tmp_path, "all")) == 15
+    assert "left out" not in WeakFolder(tmp_path, "all").description
+    for label, name in (("cat", "a.heic"), ("dog", "b.HEIC"), ("cat", "notes.txt"), ("cat", "README")):
+        (tmp_path / label / name).write_bytes(b"")
+    (tmp_path / "cat" / "more.jpg").mkdir()
+    everything = WeakFolder(tmp_path, "all")
+    assert len(everything) == 15
+    assert everything.description.endswith(
+        "; left out: .heic (2), .txt (1), files without extension (1), subfolders (1)")
 
 
-def test_sources_come_from_the_index(tmp_path):
+def test_hidden_files_are_no_photographs(tmp_path):
+    """A Mac writes ._NAME.jpg beside each NAME.jpg on a disk that is not its own."""
+    write(tmp_path, range(5))
+    for name in ("._cat_0.png", ".DS_Store", ".hidden.jpg"):
+        (tmp_path / "cat" / name).write_bytes(b"\0\5\x16\7")
+    everything = WeakFolder(tmp_path, "all")
+    assert len(everything) == 15 and "left out" not in everything.description
+
+
+INDEX = "file,label,source\ncat/cat_0.png,cat,pets\ndog/dog_1.png,dog,Käfig\n"
+
+
+@pytest.mark.parametrize("content", [
+    INDEX.encode(),
+    INDEX.encode("utf-8-sig"),
+    INDEX.encode("utf-16"),
+    INDEX.encode("cp1252"),
+    INDEX.replace("\n", "\r\n").encode(),
+    INDEX.replace(",", ";").encode(),
+    INDEX.replace(",", "\t").encode("utf-16"),
+    INDEX.replace("/", "\\").encode(),
+    INDEX.replace("cat/", "./weak/cat/").encode(),
+    INDEX.replace("file,", "File, ").replace(",pets", ", pets ").encode(),
+], ids=["plain", "mark", "utf-16", "cp1252", "crlf", "semicolon", "tab", "backslash", "prefix", "spaces"])
+def test_sources_come_from_an_index_of_any_programs_making(tmp_path, content):
     write(tmp_path, range(2))
     assert set(WeakFolder(tmp_path, "all").sources) == {"unknown"}
-    (tmp_path / "index.csv").write_text("file,label,source\ncat/cat_0.png,cat,pets\ndog/dog_1.png,dog,voc\n")
+    (tmp_path / "index.csv").write_bytes(content)
     everything = WeakFolder(tmp_path, "all")
-    found = dict(zip(everything.names, everything.sources, strict=True))
-    assert found.pop("cat/cat_0.png") == "pets" and found.pop("dog/dog_1.png") == "voc"
-    assert set(found.values()) == {"unknown"}
+    sources = dict(zip(everything.names, everything.sources, strict=True))
+    assert sources.pop("cat/cat_0.png") == "pets" and sources.pop("dog/dog_1.png") == "Käfig"
+    assert set(sources.values()) == {"unknown"}
+
+
+@pytest.mark.parametrize("content, words", [
+    ("file,source\ncat/other.png,pets\n", "none of the 6 photographs"), ("file,source\n", "none of the 6"),
+    ("name,source\ncat/cat_0.png,pets\n", "no column named file"), ("", "no column named file"),
+    ("file\0", "no text file"),
+])
+def test_an_index_of_something_else_is_refused(tmp_path, content, words):
+    write(tmp_path, range(2))
+    (tmp_path / "index.csv").write_text(content)
+    with pytest.raises(LsegreproError) as error:
+        WeakFolder(tmp_path, "all")
+    one_line(error, tmp_path / "index.csv", words)
+
+
+def test_label_codes(root):
+    everything = WeakFolder(root, "all")
+    assert label_codes(everything).tolist() == [0] * 300 + [1] * 300 + [2] * 300
+    everything.labels[0] = "horse"
+    with pytest.raises(LsegreproError) as error:
+        label_codes(everything)
+    one_line(error, "horse", "cat, dog, background")
 
 
 @pytest.mark.parametrize("missing", LABELS)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lsegrepro import paper
-from lsegrepro.data import synsets
+from lsegrepro.data import imagenet
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DATABASE = Path("/usr/share/wordnet/data.noun")
 
 
@@ -24,20 +24,20 @@ def script():
 
 
 def test_the_counts_of_wordnet_3():
-    found = json.loads(Path(synsets.__file__).with_name("synsets.json").read_text())
-    assert {cls: (b["synset"], b["count"], len(b["synsets"])) for cls, b in found["below"].items()} == {
+    content = json.loads(Path(imagenet.__file__).with_name("synsets.json").read_text())
+    assert {cls: (b["synset"], b["count"], len(b["synsets"])) for cls, b in content["below"].items()} == {
         "cat": ("n02121620", 38, 38), "dog": ("n02084071", 189, 189)}
-    assert "Princeton University" in " ".join(found["licence"])  # it must go with the data
+    assert "Princeton University" in " ".join(content["licence"])  # it must go with the data
     for cls, images_of in paper.SUBCLASSES.items():
-        assert images_of <= found["below"][cls]["count"]
+        assert images_of <= content["below"][cls]["count"]
 
 
 def test_no_synset_is_two_things():
-    lists = synsets.load()
-    parts = [*(set(found) for found in lists.below.values()), set(lists.above), set(lists.groups),
-             set(paper.SYNSETS.values())]
-    assert sum(map(len, parts)) == len(set().union(*parts))
-    assert all(synsets.PATTERN.fullmatch(synset) for part in parts for synset in part)
+    content = json.loads(Path(imagenet.__file__).with_name("synsets.json").read_text())
+    parts = [*(set(below["synsets"]) for below in content["below"].values()), set(content["above"]),
+             set(content["groups"]), set(paper.SYNSETS.values())]
+    assert sum(map(len, parts)) == len(set().union(*parts)) == len(imagenet.synset_labels())
+    assert all(imagenet.SYNSET.fullmatch(synset) for part in parts for synset in part)
 
 
 @pytest.mark.parametrize(("synset", "label"), [
@@ -49,7 +49,7 @@ def test_no_synset_is_two_things():
     ("n02384858", None), ("n01322343", None), ("n02083863", None), ("n07994941", None),  # racer, pup, Canis, pack
 ])
 def test_labels(synset, label):
-    assert synsets.label(synset) == label
+    assert imagenet.synset_label(synset) == label
 
 
 @pytest.mark.skipif(not DATABASE.is_file(), reason=f"no WordNet 3.0 at {DATABASE} (Debian: wordnet-base)")
@@ -75,14 +75,14 @@ SMALL = """\
 
 def test_parsing_and_closure(script):
     """Lines as wndb(5WN) has them: a hexadecimal count of words, verbs, instances, two parents."""
-    found = script.derive(SMALL.splitlines(keepends=True))
-    assert found["licence"] == ["This is a licence", "of two lines"]
-    assert found["below"]["cat"] == {"synset": "n02121620", "count": 2,
+    content = script.derive(SMALL.splitlines(keepends=True))
+    assert content["licence"] == ["This is a licence", "of two lines"]
+    assert content["below"]["cat"] == {"synset": "n02121620", "count": 2,
                                      "synsets": {"n00000005": "tabby", "n00000006": "stray"}}
-    assert found["below"]["dog"]["count"] == 0
-    assert found["above"] == {"n00000001": "entity", "n00000002": "animal, living beast",
+    assert content["below"]["dog"]["count"] == 0
+    assert content["above"] == {"n00000001": "entity", "n00000002": "animal, living beast",
                               "n00000008": "a, b, c, d, e, f, g, h, i, j, k"}  # a parent of what is below cat
-    assert found["groups"] == {"n00000009": "clowder"}
+    assert content["groups"] == {"n00000009": "clowder"}
 
 
 def test_without_the_database_the_script_says_what_to_do(script, tmp_path):

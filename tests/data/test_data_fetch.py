@@ -1,0 +1,143 @@
+"""Fetching a data set from a server on the loopback address: whole or not at all."""
+
+import hashlib
+import io
+import os
+import tarfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from conftest import file_size_limit, one_line
+
+from lsegrepro import LsegreproError
+from lsegrepro.data import fetch
+from lsegrepro.data.fetch import Archive
+
+FILES = {"set/photos/1.jpg": b"one", "set/photos/2.jpg": b"two" * 50_000, "set/masks/1.png": b"a mask"}
+
+
+def tar(files: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return content.getvalue()
+
+
+WHOLE = tar(FILES)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """Serves the folder ``served``; gives that folder and its address."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=os.fspath(folder))) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+        thread.start()
+        yield folder, f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def data_set(server, monkeypatch):
+    """One data set ``set``, whose masks stay packed; at its first address nobody listens."""
+    folder, address = server
+    (folder / "set.tar.gz").write_bytes(WHOLE)
+    urls = ("http://127.0.0.1:1/set.tar.gz", f"{address}/set.tar.gz")
+    archive = Archive("set.tar.gz", urls, hashlib.sha256(WHOLE).hexdigest(), "set", "nice/set", "set/photos")
+    monkeypatch.setattr(fetch, "DATASETS", {"set": (archive,)})
+    return folder / "set.tar.gz"
+
+
+def refused(root, *parts):
+    """Fetching fails in one line and leaves nothing under the final names."""
+    with pytest.raises(LsegreproError) as error:
+        fetch.fetch("set", root, progress=False)
+    assert not (root / "nice").exists() or not (root / "nice" / "set").exists()
+    return one_line(error, *parts)
+
+
+def test_a_data_set_is_downloaded_checked_and_unpacked(data_set, tmp_path):
+    assert fetch.fetch("set", tmp_path / "data", progress=False) == [tmp_path / "data" / "nice" / "set"]
+    photos = tmp_path / "data" / "nice" / "set" / "photos"
+    assert {path.name: path.read_bytes() for path in photos.iterdir()} == {"1.jpg": b"one", "2.jpg": b"two" * 50_000}
+    assert os.listdir(photos.parent) == ["photos"]  # the masks stay packed
+    assert {name for name in os.listdir(tmp_path / "data" / "downloads") if name[0] != "."} == {"set.tar.gz"}
+
+
+def test_what_is_there_is_not_fetched_again(data_set, tmp_path):
+    fetch.fetch("set", tmp_path, progress=False)
+    data_set.unlink()
+    fetch.fetch("set", tmp_path, progress=False)
+
+
+def test_an_archive_put_there_by_hand_is_unpacked(data_set, tmp_path):
+    data_set.unlink()
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / "set.tar.gz").write_bytes(WHOLE)
+    fetch.fetch("set", tmp_path, progress=False)
+    assert (tmp_path / "nice" / "set" / "photos" / "1.jpg").read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("content", [WHOLE[:-100], b"<html>log in</html>", None], ids=["cut", "page", "absent"])
+def test_a_wrong_or_missing_archive_is_refused(data_set, tmp_path, content):
+    data_set.unlink() if content is None else data_set.write_bytes(content)
+    message = refused(tmp_path, "By hand", tmp_path / "downloads" / "set.tar.gz", "same command")
+    assert hashlib.sha256(WHOLE).hexdigest() in message
+    assert not (tmp_path / "downloads" / "set.tar.gz").exists()
+
+
+def test_a_kill_while_unpacking_leaves_no_half_data_set(data_set, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def extract(self, archive, folder):
+        (tmp_path / "downloads" / "set.tar.gz.unpacked" / "set" / "photos").mkdir(parents=True)
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("pooch.Untar._extract_file", extract)
+        fetch.fetch("set", tmp_path, progress=False)
+    assert not (tmp_path / "nice").exists()
+    fetch.fetch("set", tmp_path, progress=False)
+    assert len(list((tmp_path / "nice" / "set" / "photos").iterdir())) == 2
+
+
+def test_a_full_disk_is_one_line(data_set, tmp_path):
+    with file_size_limit(100_000):
+        refused(tmp_path, "cannot write", "free some space")
+    fetch.fetch("set", tmp_path, progress=False)
+
+
+def test_two_at_once(data_set, tmp_path):
+    from lsegrepro.files import locked
+
+    with locked(tmp_path / "downloads" / "set"):
+        refused(tmp_path, "another process")
+
+
+def test_an_unknown_name(tmp_path):
+    with pytest.raises(LsegreproError) as error:
+        fetch.fetch("coco", tmp_path)
+    one_line(error, "coco", "voc2012 or pets")
+
+
+def test_the_published_data_sets_unpack_to_what_profiles_name():
+    targets = [archive.target for archives in fetch.DATASETS.values() for archive in archives]
+    assert targets == ["VOCdevkit/VOC2012", "pets/annotations", "pets/images"]
+    for archives in fetch.DATASETS.values():
+        for archive in archives:
+            assert len(archive.sha256) == 64 and archive.member.startswith(archive.folder)
+            assert all(url.endswith(f"/{archive.file}") for url in archive.urls)

@@ -1,0 +1,117 @@
+"""Oxford-IIIT Pet: labels by its list, splits by name, and no mask is opened."""
+
+import sys
+
+import numpy as np
+import pytest
+from conftest import one_line
+from PIL import Image
+
+from lsegrepro import LsegreproError
+from lsegrepro.data.pets import OxfordPets
+from lsegrepro.data.weak import WeakFolder
+
+HEAD = "#Image CLASS-ID SPECIES BREED ID\n#ID: 1:37 Class ids\n#SPECIES: 1:Cat 2:Dog\n"
+CATS = [f"Abyssinian_{k}" for k in range(1, 21)]
+DOGS = [f"beagle_{k}" for k in range(1, 31)]
+
+
+def save(path, k, kind="JPEG", size=(30, 40)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*size, 3), k, np.uint8)).save(path, kind)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Pets as they are unpacked: 20 cats and 30 dogs, of which some have the defects of the real ones."""
+    (tmp_path / "annotations").mkdir()
+    rows = [*(f"{name} 1 1 1" for name in CATS), *(f"{name} 5 2 1" for name in DOGS)]
+    (tmp_path / "annotations" / "list.txt").write_text(HEAD + "".join(f"{row}\n" for row in rows))
+    for k, name in enumerate(CATS + DOGS):
+        save(tmp_path / "images" / f"{name}.jpg", k)
+    save(tmp_path / "images" / "Abyssinian_2.jpg", 1, "PNG")
+    save(tmp_path / "images" / "Abyssinian_3.jpg", 2, "GIF")
+    (tmp_path / "images" / "beagle_3.jpg").unlink()
+    (tmp_path / "images" / "Abyssinian_100.mat").write_bytes(b"not a photograph")
+    save(tmp_path / "images" / "unlisted_1.jpg", 7)
+    return tmp_path
+
+
+def test_labels_are_those_of_the_list(root):
+    pets = OxfordPets(root, "all")
+    assert dict(zip(pets.names, pets.labels, strict=True)) == (
+        {f"images/{name}.jpg": "cat" for name in CATS}
+        | {f"images/{name}.jpg": "dog" for name in DOGS if name != "beagle_3"})
+    assert len(pets) == 49 and pets.absent == ["images/beagle_3.jpg"]
+    assert "20 cat, 29 dog" in pets.description and "50 listed, 1 are absent" in pets.description
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: text.replace("\n", "\r\n").encode("utf-8-sig"), lambda text: text.encode("utf-16"),
+    lambda text: text.replace(" 1 1 1", ".jpg 1 1 1").encode()], ids=["mark and crlf", "utf-16", "extension"])
+def test_a_list_of_any_editors_making(root, change):
+    listing, before = root / "annotations" / "list.txt", OxfordPets(root, "all")
+    listing.write_bytes(change(listing.read_text()))
+    assert OxfordPets(root, "all").names == before.names
+
+
+def test_wrong_kinds_named_jpg_are_read(root):
+    pets = OxfordPets(root, "all")
+    for name, grey in (("Abyssinian_2", 1), ("Abyssinian_3", 2), ("beagle_30", 49)):
+        image = pets.image(pets.names.index(f"images/{name}.jpg"))
+        assert image.shape == (300, 300, 3) and image.dtype == np.uint8 and np.abs(image.astype(int) - grey).max() <= 1
+
+
+def test_splits_go_by_name_and_do_not_move(root):
+    train, heldout, everything = OxfordPets(root, "train"), OxfordPets(root, "heldout"), OxfordPets(root, "all")
+    assert not set(train.names) & set(heldout.names)
+    assert {*train.names, *heldout.names} == set(everything.names)
+    assert len({train.digest, heldout.digest, everything.digest}) == 3
+    assert OxfordPets(root, "train").digest == train.digest
+    (root / "images" / "beagle_30.jpg").unlink()
+    fewer = OxfordPets(root, "train")
+    assert set(train.names) - set(fewer.names) <= {"images/beagle_30.jpg"}
+    assert set(OxfordPets(root, "train", fraction=0.3).names) < set(train.names)
+
+
+def test_the_split_is_that_of_folders(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weak")
+    for label in ("cat", "dog", "background"):
+        for name in CATS + DOGS:
+            save(folder / label / f"{name}.jpg", 0)
+    same = {name.removeprefix("cat/") for name in WeakFolder(folder, "heldout").names if name.startswith("cat/")}
+    assert {name.removeprefix("images/") for name in OxfordPets(root, "heldout").names} <= same
+
+
+def test_masks_are_never_opened(root):
+    trimaps = root / "annotations" / "trimaps"
+    trimaps.mkdir()
+    for name in CATS:
+        (trimaps / f"{name}.png").write_bytes(b"a mask")
+    paths, listening = [], True
+    sys.addaudithook(lambda event, args: paths.append(str(args[0])) if listening and event == "open" else None)
+    OxfordPets(root, "all").image(0)
+    listening = False  # a hook stays for good
+    assert any("Abyssinian_1.jpg" in path for path in paths)
+    assert not any("trimaps" in path for path in paths)
+
+
+@pytest.mark.parametrize("line", ["Abyssinian_1 1 3 1", "Abyssinian_1 1 1", "../x 1 1 1", "a/b 1 1 1", "/etc/x 1 1 1",
+                                  "Abyssinian_1 1 2 1"])
+def test_a_list_of_another_kind_is_refused(root, line):
+    listing = root / "annotations" / "list.txt"
+    listing.write_text(listing.read_text() + line + "\n")
+    with pytest.raises(LsegreproError) as error:
+        OxfordPets(root, "all")
+    one_line(error, listing, f"line {len(CATS + DOGS) + 4}")
+
+
+def test_no_list_no_photographs(root):
+    with pytest.raises(LsegreproError) as error:
+        OxfordPets(root / "images", "all")
+    one_line(error, "lsegrepro fetch pets")
+    for path in (root / "images").iterdir():
+        path.unlink()
+    with pytest.raises(LsegreproError) as error:
+        OxfordPets(root, "train")
+    one_line(error, root / "images", "0 of the 50")

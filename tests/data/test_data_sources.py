@@ -1,0 +1,204 @@
+"""What a profile names: VOC's photographs without masks, several sets as one, and one that cannot be read."""
+
+import numpy as np
+import pytest
+from conftest import SyntheticWeak, one_line
+from PIL import Image
+
+from lsegrepro import LsegreproError
+from lsegrepro.data import label_codes
+from lsegrepro.data.imagenet import ImageNet
+from lsegrepro.data.pets import OxfordPets
+from lsegrepro.data.sources import MAX_REPLACEMENTS, JoinedSets, ReplaceUnreadable, open_weak
+from lsegrepro.data.voc import VocWeak
+from lsegrepro.data.weak import WeakFolder
+
+
+def save(path, grey):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((30, 40, 3), grey, np.uint8)).save(path)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A data root with the four layouts: ``weak``, ``pets``, ``imagenet`` and VOC."""
+    for k in range(4):
+        for label in ("cat", "dog", "background"):
+            save(tmp_path / "weak" / label / f"{k}.jpg", k)
+        save(tmp_path / "imagenet" / "n02123597" / f"n02123597_{k}.JPEG", k)
+        save(tmp_path / "imagenet" / "n02114367" / f"n02114367_{k}.JPEG", k)
+        save(tmp_path / "pets" / "images" / f"Bengal_{k}.jpg", k)
+    (tmp_path / "pets" / "annotations").mkdir()
+    (tmp_path / "pets" / "annotations" / "list.txt").write_text("".join(f"Bengal_{k} 6 1 2\n" for k in range(4)))
+    return tmp_path
+
+
+@pytest.fixture
+def voc(data):
+    """VOC 2012 with its image labels: two with masks, a difficult one, one with both animals, one absent."""
+    root = data / "VOCdevkit" / "VOC2012"
+    marks = {"m1": "1 -1", "m2": "-1 -1", "c1": "1 -1", "c2": "1 -1", "d1": "-1 1", "both": "1 1", "hard": "0 -1",
+             "hard2": "1 0", **{f"b{k}": "-1 -1" for k in range(9)}, "gone": "-1 -1"}
+    for folder, lists in {"Main": {cls: [f"{n} {m.split()[k]:>2}" for n, m in marks.items()]
+                                   for k, cls in enumerate(("cat_trainval", "dog_trainval"))},
+                          "Segmentation": {"train": ["m1"], "val": ["m2"]}}.items():
+        (root / "ImageSets" / folder).mkdir(parents=True)
+        for name, lines in lists.items():
+            (root / "ImageSets" / folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    for k, name in enumerate(marks):
+        if name != "gone":
+            save(root / "JPEGImages" / f"{name}.jpg", 100 + k)
+    return root
+
+
+# VOC without masks
+
+
+def test_voc_without_masks(voc):
+    weak = VocWeak(voc, "all")
+    assert dict(zip(weak.names, weak.labels, strict=True)) == {
+        "JPEGImages/c1.jpg": "cat", "JPEGImages/c2.jpg": "cat", "JPEGImages/d1.jpg": "dog",
+        **{f"JPEGImages/b{k}.jpg": "background" for k in range(9)}}
+    assert weak.absent == ["gone.jpg"] and "2 cat, 1 dog, 9 background" in weak.description
+    assert abs(int(weak.image(0)[150, 150, 0]) - 102) <= 1
+    train, heldout = VocWeak(voc, "train", heldout=0.4), VocWeak(voc, "heldout", heldout=0.4)
+    assert {*train.names, *heldout.names} == set(weak.names) and not set(train.names) & set(heldout.names)
+
+
+def test_voc_lists_of_any_editors_making(voc):
+    names = VocWeak(voc, "all").names
+    for path in (voc / "ImageSets").glob("*/*.txt"):
+        lines = path.read_text().replace("m1", "m1.jpg").replace("c1", "c1.jpg")
+        path.write_bytes(lines.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert VocWeak(voc, "all").names == names
+
+
+def test_voc_is_not_trained_on_what_it_may_be_measured_on(voc):
+    lists = voc / "ImageSets" / "Segmentation"
+    (lists / "train_aug.txt").write_text("/JPEGImages/c1.jpg /SegmentationClassAug/c1.png\n")
+    assert "JPEGImages/c1.jpg" not in VocWeak(voc, "all").names
+    for path in lists.iterdir():
+        path.write_text("2007_000001\n")  # the lists of another set
+    with pytest.raises(LsegreproError) as error:
+        VocWeak(voc)
+    one_line(error, lists, "of another set")
+    for path in lists.iterdir():
+        path.unlink()
+    with pytest.raises(LsegreproError) as error:
+        VocWeak(voc)
+    one_line(error, "Segmentation", "lsegrepro fetch voc2012")
+
+
+def test_voc_lists_that_do_not_belong_together(voc):
+    path = voc / "ImageSets" / "Main" / "dog_trainval.txt"
+    path.write_text(path.read_text().replace("b1", "b99"))
+    with pytest.raises(LsegreproError) as error:
+        VocWeak(voc)
+    one_line(error, path, "different photographs")
+    path.write_text("m1 2\n")
+    with pytest.raises(LsegreproError) as error:
+        VocWeak(voc)
+    one_line(error, path, "1, 0 or -1")
+    path.unlink()
+    with pytest.raises(LsegreproError) as error:
+        VocWeak(voc)
+    one_line(error, path)
+
+
+# By layout, and joined
+
+
+def test_each_layout_is_opened_as_what_it_is(data, voc):
+    layouts = {"weak": WeakFolder, "pets": OxfordPets, "imagenet": ImageNet, "VOCdevkit/VOC2012": VocWeak}
+    for name, layout in layouts.items():
+        weak = open_weak(data, name, "all", heldout=0.0)
+        assert type(weak.dataset) is layout and weak.digest == layout(data / name, "all").digest
+        assert weak.image(0).shape == (300, 300, 3)
+    both = open_weak(data, "pets + VOCdevkit/VOC2012", "all", heldout=0.1)
+    assert isinstance(both.dataset, JoinedSets) and set(both.labels) == {"cat", "dog", "background"}
+    for names in ("pets+pets", "pets+", ""):
+        with pytest.raises(LsegreproError) as error:
+            open_weak(data, names, "train", heldout=0.1)
+        one_line(error, repr(names))
+
+
+def test_a_profile_names_them(data, voc, tmp_path):
+    from lsegrepro.runs.run import open_run
+
+    (tmp_path / "own.toml").write_text('[data]\nkind = "photographs"\nweak = "pets+VOCdevkit/VOC2012"\nheldout = 0.1\n')
+    expected = open_weak(data, "pets+VOCdevkit/VOC2012", "train", heldout=0.1)
+    assert open_run(tmp_path / "own.toml", data=data).weak("train").digest == expected.digest
+
+
+def test_joined_sets_are_their_parts_end_to_end(data, voc):
+    first, second = OxfordPets(data / "pets", "all"), VocWeak(voc, "all")
+    both = JoinedSets({"pets": first, "voc": second})
+    assert len(both) == len(first) + len(second) and both.labels == first.labels + second.labels
+    assert both.names == [f"pets/{n}" for n in first.names] + [f"voc/{n}" for n in second.names]
+    for index in (0, len(first) - 1, len(first), len(both) - 1):
+        part, place = (first, index) if index < len(first) else (second, index - len(first))
+        np.testing.assert_array_equal(both.image(index), part.image(place))
+    assert both.sources == ["pets"] * len(first) + ["voc"] * len(second)
+    first.sources = ["here"] * len(first)
+    assert JoinedSets({"pets": first, "voc": second}).sources == ["here"] * len(first) + ["voc"] * len(second)
+    with pytest.raises(IndexError):
+        both.image(len(both))
+    others = [JoinedSets({"pets": first}), JoinedSets({"voc": second, "pets": first})]
+    assert len({both.digest, *(other.digest for other in others)}) == 3
+    assert first.description in both.description and second.description in both.description
+    np.testing.assert_array_equal(label_codes(both), [*label_codes(first), *label_codes(second)])
+
+
+# A photograph that cannot be read
+
+
+class Damaged(SyntheticWeak):
+    def __init__(self, *bad: int) -> None:
+        super().__init__()
+        self.bad = bad
+
+    def image(self, index):
+        if index in self.bad:
+            raise LsegreproError(f"cannot read the photograph {self.names[index]}: image file is truncated")
+        return super().image(index)
+
+
+def test_the_next_of_its_label_replaces_an_unreadable_photograph(capsys):
+    weak = ReplaceUnreadable(Damaged(6, 7, 4))  # of the dogs, 4 to 7
+    for index in (7, 4, 6, 5, 6, 7):
+        assert np.array_equal(weak.image(index), SyntheticWeak().image(5))
+    assert set(weak.unreadable) == {"dog/6.png", "dog/7.png", "dog/4.png"}
+    assert "truncated" in weak.unreadable["dog/4.png"]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all("the next photograph with label dog replaces it" in line for line in lines)
+    plain = SyntheticWeak()
+    assert (weak.names, weak.labels, weak.digest, len(weak)) == (plain.names, plain.labels, plain.digest, 12)
+
+
+def test_the_same_one_replaces_it_whatever_was_read_before():
+    for order in ((4, 5, 6), (6, 5, 4)):
+        weak = ReplaceUnreadable(Damaged(4, 5))
+        images = {index: weak.image(index) for index in order}
+        assert all(np.array_equal(image, SyntheticWeak().image(6)) for image in images.values())
+
+
+def test_nothing_replaces_a_photograph_where_the_disk_is_lost():
+    weak = ReplaceUnreadable(Damaged(4, 5, 6, 7))
+    for _ in range(2):
+        with pytest.raises(LsegreproError) as error:
+            weak.image(5)
+        one_line(error, "dog/5.png", "truncated")
+
+    many = Damaged(*range(100))
+    many.labels, many.names = ["cat"] * 100, [f"cat/{k}.png" for k in range(100)]
+    weak = ReplaceUnreadable(many)
+    with pytest.raises(LsegreproError):
+        weak.image(0)
+    assert len(weak.unreadable) == MAX_REPLACEMENTS + 1
+
+
+def test_training_goes_on_with_an_unreadable_photograph(data, capsys):
+    (data / "weak" / "cat" / "1.jpg").write_bytes(b"")
+    weak = open_weak(data, "weak", "all", heldout=0.0)
+    assert np.array_equal(weak.image(weak.names.index("cat/1.jpg")), weak.image(weak.names.index("cat/2.jpg")))
+    assert "cat/1.jpg" in capsys.readouterr().err
