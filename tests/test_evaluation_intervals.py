@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from lsegrepro import LsegreproError
-from lsegrepro.evaluation import Counts, Interval, ap, background_accuracy, bootstrap, bootstrap_difference
+from lsegrepro.evaluation import (
+    Counts,
+    Interval,
+    ap,
+    background_accuracy,
+    bootstrap,
+    bootstrap_difference,
+    bootstrap_p_value,
+    holm,
+)
 
 
 def some_counts(seed, n=60, quality=0.5):
@@ -125,3 +134,17 @@ def test_bootstrap_without_the_class():
 def test_bootstrap_refuses(call, says):
     with pytest.raises(LsegreproError, match=says):
         call()
+
+
+def test_p_values_of_a_shifted_normal():
+    """The share of resamples beyond 0 is that of the normal distribution, doubled."""
+    draws = np.random.default_rng(0).normal(1.5, 1, 100_000)
+    assert bootstrap_p_value(draws) == pytest.approx(2 * 0.0668, abs=0.003)
+    assert bootstrap_p_value(-draws) == pytest.approx(bootstrap_p_value(draws))
+
+
+def test_holm_by_hand():
+    """Smallest p times 4, next times 3 ...; never below the one before, never above 1."""
+    assert holm([0.04, 0.001, 0.5, 0.02]).tolist() == pytest.approx([0.08, 0.004, 0.5, 0.06])
+    assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
+    assert holm([]).tolist() == []

@@ -20,7 +20,7 @@ from .baselines import (
     three_way,
     trivial_classification,
 )
-from .choices import Choice, bootstrap_choices
+from .choices import best_answers, resampled_counts
 from .counts import (
     Counts,
     accuracy,
@@ -35,14 +35,22 @@ from .counts import (
     threshold,
 )
 from .curves import Curve, curve, raw_curve, smoothed_curve
-from .intervals import Interval, Statistic, bootstrap, bootstrap_difference, bootstrap_draws
+from .intervals import (
+    Interval,
+    Statistic,
+    bootstrap,
+    bootstrap_difference,
+    bootstrap_draws,
+    bootstrap_p_value,
+    holm,
+)
 from .trends import LAWS, Growth, growth
 
 __all__ = [
-    "Choice", "Classification", "Counts", "Curve", "Growth", "Interval", "LAWS", "Statistic", "ThreeWay",
-    "accuracy", "ap", "background_accuracy", "balanced_accuracy", "bootstrap", "bootstrap_choices",
-    "bootstrap_difference", "bootstrap_draws", "centred_box_counts", "classification_accuracy",
+    "Classification", "Counts", "Curve", "Growth", "Interval", "LAWS", "Statistic", "ThreeWay",
+    "accuracy", "ap", "background_accuracy", "balanced_accuracy", "best_answers", "bootstrap",
+    "bootstrap_difference", "bootstrap_draws", "bootstrap_p_value", "centred_box_counts", "classification_accuracy",
     "classification_counts", "curve", "everything_foreground", "foreground_accuracy", "growth",
-    "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts", "smoothed_curve",
+    "holm", "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts", "resampled_counts", "smoothed_curve",
     "smoothed_grid_counts", "three_way", "threshold", "trivial_classification",
 ]  # fmt: skip

@@ -172,3 +172,30 @@ def percentile_interval(value: float, draws: np.ndarray, level: float) -> Interv
         return Interval(value, np.nan, np.nan)
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high))
+
+
+def bootstrap_p_value(draws: np.ndarray) -> float:
+    """Two-sided p-value of "the effect is 0", from bootstrap resamples of the effect; those that are nan are left out.
+
+    Twice the smaller share of resamples on one side of 0, with one added to each count, so that it is never 0
+    (Davison and Hinkley, 1997, equation 4.11).
+
+    >>> bootstrap_p_value(np.arange(1, 100)), bootstrap_p_value(np.array([-1, 1]))
+    (0.02, 1.0)
+    """
+    draws = draws[~np.isnan(draws)]
+    smaller = min((draws <= 0).sum(), (draws >= 0).sum())
+    return float(min(1.0, 2 * (1 + smaller) / (1 + len(draws))))
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """p-values corrected for their number by Holm's step-down method (Holm, 1979), in the order given.
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, float)
+    order = np.argsort(p, kind="stable")
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return corrected

@@ -90,20 +90,20 @@ def three_way_counts(run: Run, model: str, round: int = 2) -> dict[str, np.ndarr
 
     Each at the theta chosen on train. To be set beside `seed_counts`, where each class stands alone.
     """
-    names, found = evaluation.ThreeWay.NAMES, []
+    names, counts = evaluation.ThreeWay.NAMES, []
     seeds = {cls: run.seeds(model, cls, round) for cls in paper.CLASSES}
     thetas = {cls: dict(zip(seeds[cls], seed_thetas(run, model, cls, round), strict=True)) for cls in paper.CLASSES}
     for seed in [s for s in run.profile.seeds if all(s in seeds[cls] for cls in paper.CLASSES)]:
-        both = (run.scores(model, cls, round, seed) for cls in paper.CLASSES)
-        joined = evaluation.three_way(run.regions("val"), *both, *(thetas[cls][seed] for cls in paper.CLASSES))
-        found.append([joined.counts(name) for name in names])
-    return dict(zip(names, np.swapaxes(found, 0, 1), strict=True))
+        scores = (run.scores(model, cls, round, seed) for cls in paper.CLASSES)
+        labelling = evaluation.three_way(run.regions("val"), *scores, *(thetas[cls][seed] for cls in paper.CLASSES))
+        counts.append([labelling.counts(name) for name in names])
+    return dict(zip(names, np.swapaxes(counts, 0, 1), strict=True))
 
 
 def classification_counts(run: Run, model: str, cls: str, round: int = 2) -> np.ndarray:
     """The images of val, classified with each seed's network, as counts (s, n, 4)."""
-    holds = evaluation.present(run.regions("val"), cls)
-    return np.stack([evaluation.classification_counts(run.scores(model, cls, round, s).image_scores, holds)
+    present = evaluation.present(run.regions("val"), cls)
+    return np.stack([evaluation.classification_counts(run.scores(model, cls, round, s).image_scores, present)
                      for s in run.seeds(model, cls, round)])
 
 
@@ -149,7 +149,7 @@ class Difference:
 
 def model_differences(run: Run, pairs: Sequence[tuple[str, str]], round: int = 2) -> list[Difference]:
     """Paired differences of AP for every pair of models that the profile trains, class by class."""
-    found = []
+    differences = []
     for cls in run.profile.classes:
         for first, second in pairs:
             if first in run.profile.models and second in run.profile.models:
@@ -157,8 +157,8 @@ def model_differences(run: Run, pairs: Sequence[tuple[str, str]], round: int = 2
                     seed_counts(run, first, cls, round), seed_counts(run, second, cls, round)
                 )
                 printed = (paper.TABLE_2[first][cls].ap - paper.TABLE_2[second][cls].ap) / 100
-                found.append(Difference(f"{first} − {second}", cls, interval, printed))
-    return found
+                differences.append(Difference(f"{first} − {second}", cls, interval, printed))
+    return differences
 
 
 def round_differences(run: Run) -> list[Difference]:
@@ -196,7 +196,7 @@ def centred_box(run: Run, cls: str) -> Box:
     """
     train, val = run.regions("train"), run.regions("val")
     weights = present_weights(train)
-    measured, holds = evaluation.centred_box_counts(val, cls), evaluation.present(val, cls)
+    on_val, present = evaluation.centred_box_counts(val, cls), evaluation.present(val, cls)
 
     def best(counts: np.ndarray) -> int:
         return int(np.argmax(evaluation.ap(weights @ counts)))  # (f, n, 4) to (f, 4): the AP of each box
@@ -204,7 +204,7 @@ def centred_box(run: Run, cls: str) -> Box:
     counts = evaluation.centred_box_counts(train, cls)
     blind = best(counts)
     told = best(without_false_alarms(counts, evaluation.present(train, cls)))
-    return Box(BOX_FRACTIONS[blind], measured[blind], BOX_FRACTIONS[told], without_false_alarms(measured[told], holds))
+    return Box(BOX_FRACTIONS[blind], on_val[blind], BOX_FRACTIONS[told], without_false_alarms(on_val[told], present))
 
 
 def baselines(run: Run, cls: str) -> dict[str, np.ndarray]:

@@ -63,11 +63,10 @@ class Result:
 
 
 def present_weights(regions: Regions) -> np.ndarray:
-    """How many listed images each present one stands for: (n,) float64.
+    """Sampling weight of each image, how many listed images it stands for: (n,) float64.
 
-    Where images of the list are absent, those that hold a cat or a dog are assumed to be all
-    at hand (true of the photographs this book was made with, where it was checked), and each of
-    the others stands for its share of the absent. Without this, a set that is short of
+    Where images of the list are absent, every image with a cat or a dog is assumed to be at hand (checked for the
+    published run), and each of the others stands for its share of the absent. Without this, a set that is short of
     background images would make a low theta look better than it is.
 
     >>> from lsegrepro.superpixels import Superpixels
@@ -77,10 +76,10 @@ def present_weights(regions: Regions) -> np.ndarray:
     >>> present_weights(builder.build()).tolist()
     [1.0, 3.0]
     """
-    held = (regions.totals[:, : len(paper.CLASSES)] > 0).any(axis=1)
-    others = int((~held).sum())
+    with_class = (regions.totals[:, : len(paper.CLASSES)] > 0).any(axis=1)
+    others = int((~with_class).sum())
     weight = 1 + len(regions.absent) / others if others else 1.0
-    return np.where(held, 1.0, weight)
+    return np.where(with_class, 1.0, weight)
 
 
 def train_curve(regions: Regions, scores: Scores) -> Curve:
@@ -129,7 +128,7 @@ def cell(regions: Regions, scores: Scores, theta: float, *, smoothed: bool = Tru
 
 
 def result(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> Result:
-    """Evaluate one network of a run; computes what is missing."""
+    """Evaluate one network of a run."""
     regions, scores = run.regions("val"), run.scores(model, cls, round, seed, "val")
     smoothed = evaluation.smoothed_curve(regions, scores)
     return Result(

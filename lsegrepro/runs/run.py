@@ -43,7 +43,7 @@ SPLITS = ("train", "val")
 DATA_VARIABLE = "LSEGREPRO_DATA"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a run is itself: results are cached by it
 class Run:
     """One run of one profile.
 
