@@ -102,6 +102,10 @@ def _parser() -> argparse.ArgumentParser:
                           "Try parameters of the superpixels on train, with trained networks.")
     _run_options(superpixels)
 
+    statistics = command("statistics", _statistics,
+                         "Statistics that only photographs and weights can tell, as JSON files for the pages.")
+    _run_options(statistics)
+
     score = command("score", _score, "Score VOC (or the drawn pictures) with one network, into evidence.")
     _run_options(score)
     _network_options(score)
@@ -145,16 +149,15 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--snakemake-profile", metavar="DIR", help="a Snakemake profile, for a cluster")
 
     verify = command("verify", _verify, "Whether the published numbers come out again here, line by line.")
-    verify.add_argument("--depth", choices=DEPTHS, help="default the deepest of evidence and weights that can be done")
+    verify.add_argument("--depth", choices=DEPTHS, default="evidence", help="default: %(default)s")
     verify.add_argument("--profile", default=PROFILE, help="of the published run (default: %(default)s)")
     verify.add_argument("--run", type=Path, metavar="DIR", help="the published run (default: the repository's)")
     verify.add_argument("--data", type=Path, metavar="DIR", help="root of the photographs (default: $LSEGREPRO_DATA)")
     verify.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    verify.add_argument("--images", type=int, metavar="N",
-                        help="at depth weights, score N images, evenly spaced; 0 is all (default: all on a GPU)")
+    verify.add_argument("--images", type=int, metavar="N", default=48,
+                        help="at depth weights, score N images, evenly spaced; 0 is all (default: %(default)s)")
     verify.add_argument("--work", type=Path, metavar="DIR", default=Path("runs/verify"),
                         help="folder for what is computed on the way (default: %(default)s)")
-    verify.add_argument("--json", action="store_true", help="for programs")
 
     publish = command("publish", _publish, "Make a finished run the published one, without its photographs.")
     _run_options(publish)
@@ -243,17 +246,24 @@ def _regions(args: argparse.Namespace) -> None:
 
 
 def _superpixels(args: argparse.Namespace) -> None:
-    from .runs.sensitivity import record_path, search
+    from .runs.statistics import statistics_path
+    from .runs.superpixel_search import choose_setting, search_superpixels
 
     run = _open(args)
-    record = search(run)
-    print(f"{'scale':>6}{'sigma':>7}{'min_size':>10}{'superpixels':>13}  AP in percent on train: "
-          + ", ".join(record.networks))
-    for s in record.settings:
+    settings = search_superpixels(run)
+    chosen = choose_setting(settings)
+    print(f"{'scale':>6}{'sigma':>7}{'min_size':>10}{'superpixels':>13}  AP in percent on train: " + ", ".join(chosen.ap))
+    for s in settings:
         print(f"{s.params.scale:6g}{s.params.sigma:7g}{s.params.min_size:10}{s.superpixels:13.0f}  "
-              + " ".join(f"{100 * record.ap(s, network):.2f}" for network in record.networks)
-              + " (chosen)" * (s is record.chosen))
-    print(record_path(run))
+              + " ".join(f"{100 * ap:.2f}" for ap in s.ap.values()) + " (chosen)" * (s is chosen))
+    print(statistics_path(run, "superpixels"))
+
+
+def _statistics(args: argparse.Namespace) -> None:
+    from .runs.statistics import write_statistics
+
+    for path in write_statistics(_open(args)):
+        print(path)
 
 
 def _score(args: argparse.Namespace) -> None:
@@ -264,21 +274,21 @@ def _score(args: argparse.Namespace) -> None:
 
 def _experiment(args: argparse.Namespace) -> None:
     from .runs import experiments
-    from .runs.facts import fact_path
 
     run = _open(args)
     if args.name is None:
-        for name, each in experiments.experiments(run.profile).items():
-            left = experiments.undone(run, name)
+        for name, experiment in experiments.load_experiments(run.profile).items():
+            left = experiments.missing(run, name)
             state = "done" if not left else "to do" if left == list(run.profile.classes) else f"to do: {' '.join(left)}"
-            print(f"{name:23}{state:12}{each.question:15}{', '.join(each.models)}, round {each.round}")
+            print(f"{name:23}{state:12}{experiment.question:15}{', '.join(experiment.models)}, round {experiment.round}")
         return
     classes = (args.cls,) if args.cls else ()
-    for name, found in experiments.perform(run, args.name, classes=classes, score=not args.no_score).items():
-        print(f"{name:24}{found.samples:11,} images seen, {found.hours:.2f} hours, held-out accuracy "
-              f"{100 * found.final.get('heldout_accuracy', math.nan):.1f} %"
-              + ("" if found.ap is None else f", AP {100 * found.ap:.2f} % at theta {found.theta:.3f}"))
-    print(fact_path(run, f"experiment-{args.name}"))
+    results = experiments.run_experiment(run, args.name, classes=classes, score=not args.no_score)
+    for name, result in results.items():
+        print(f"{name:24}{result.samples:11,} images seen, {result.hours:.2f} hours, held-out accuracy "
+              f"{100 * result.final.get('heldout_accuracy', math.nan):.1f} %"
+              + ("" if result.ap is None else f", AP {100 * result.ap:.2f} % at theta {result.theta:.3f}"))
+    print(experiments.result_path(run, args.name))
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -337,7 +347,7 @@ def _reproduce(args: argparse.Namespace) -> None:
         args.run = args.run or PUBLISHED
     reproduce(_open(args), cores=args.cores, dry_run=args.dry_run, snakemake_profile=args.snakemake_profile)
     if args.depth == "weights" and not args.dry_run:
-        args.work, args.images, args.json, args.run = _open(args).folder, 0, False, None
+        args.work, args.images, args.run = _open(args).folder, 0, None
         _verify(args)
 
 
@@ -346,25 +356,14 @@ def _verify(args: argparse.Namespace) -> None:
     from .runs.verify import verify
 
     run = open_run(args.profile, args.run or PUBLISHED, data=args.data, device=args.device, compute=False)
-    check = verify(run, args.depth, images=args.images, work=args.work)
-    if not args.json:
-        print("This machine can reproduce from")
-        for depth in check.machine:
-            print(f"  {depth.name:9} {'yes' if depth.can else 'no '}  {depth.why}")
-        print(f"Doing: {check.depth}", *(f"Note: {note}" for note in check.notes), sep="\n", flush=True)
-    verdicts = []
-    for verdict in check.verdicts:
-        verdicts.append(verdict)
-        if not args.json:
-            print(verdict.line, flush=True)
-    if args.json:
-        print(json.dumps({"machine": [dataclasses.asdict(depth) for depth in check.machine], "depth": check.depth,
-                          "notes": check.notes, "verdicts": [dataclasses.asdict(v) for v in verdicts]}, indent=2))
-    differing = sum(not v.same for v in verdicts)
-    if differing:
-        raise LsegreproError(f"{differing} of {len(verdicts)} numbers differ from the published ones")
-    if not args.json:
-        print(f"All {len(verdicts)} numbers are the published ones.")
+    lines = verify(run, args.depth, images=args.images, work=args.work)
+    for line in lines:
+        print(line)
+    if differing := [line for line in lines if line.differing]:
+        raise LsegreproError(f"{sum(line.of - line.same for line in differing)} of {sum(line.of for line in lines)} "
+                             f"results differ from the published ones; first {differing[0].what} of "
+                             f"{differing[0].differing}")
+    print(f"All {sum(line.of for line in lines):,} results are the published ones.")
 
 
 def _publish(args: argparse.Namespace) -> None:

@@ -19,8 +19,11 @@ PUBLISHED = Path(__file__).resolve().parents[2] / "published"
 PROFILE = "local"
 """The profile that it is a run of."""
 
-FOLDERS = {"weights": ("*.checkpoint", "*-round1-*.safetensors"), "negatives": (), "evidence": (), "statistics": ()}
-"""Folders of a run that are published, and the files of each that are not."""
+FOLDERS = ("weights", "negatives", "evidence", "statistics", "experiments")
+"""Folders of a run that are published, without folders in them."""
+
+LEFT_OUT = (".*", "*.checkpoint", "*-round1-*.safetensors")
+"""Files in them that are not."""
 
 
 def adopt_weights(path: Path) -> None:
@@ -100,15 +103,20 @@ def _require_files(run: Run) -> None:
 
 def _replace_folders(folder: Path) -> None:
     """Put the folders of a run in the place of those published before; a copy that fails leaves them as they were."""
-    copies = {kind: PUBLISHED / f".{kind}.new" for kind in FOLDERS}
+    def left_out(parent: str, names: list[str]) -> set[str]:
+        return {name for name in names if (Path(parent) / name).is_dir()} | ignored(parent, names)
+
+    ignored, copies = shutil.ignore_patterns(*LEFT_OUT), {kind: PUBLISHED / f".{kind}.new" for kind in FOLDERS}
     try:
         for kind, copy in copies.items():
             shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(folder / kind, copy, ignore=shutil.ignore_patterns(*FOLDERS[kind], "*.parts", ".*"))
+            if (folder / kind).is_dir():  # a run need not have experiments
+                shutil.copytree(folder / kind, copy, ignore=left_out)
     except OSError:
         for copy in copies.values():
             shutil.rmtree(copy, ignore_errors=True)
         raise
     for kind, copy in copies.items():
         shutil.rmtree(PUBLISHED / kind, ignore_errors=True)
-        copy.rename(PUBLISHED / kind)
+        if copy.is_dir():
+            copy.rename(PUBLISHED / kind)

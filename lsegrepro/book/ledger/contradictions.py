@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from ... import evaluation, paper
-from ...runs import facts
 from ...runs.results import coverage
 from ...runs.run import Run
+from ...runs.statistics import read_statistics
 from ..notebook import bounded, percent
 from .silences import experiment
 
@@ -56,7 +56,7 @@ def counts(run: Run) -> str:
 
 def initial(run: Run) -> str:
     """Saturation before any training, and what comes of it."""
-    found = facts.first_steps(run)["initial"]
+    found = read_statistics(run, "first-steps")["initial"]
     least, most = min(found["literal"]["saturated"].values()), max(found["torch7"]["saturated"].values())
     dead = sum(v < 1e-6 for v in found["literal"]["gradients"])
     return (f"To the letter at least {percent(least, 0)} of every layer's outputs lie beyond ±0.99 before any "

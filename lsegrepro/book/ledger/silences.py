@@ -10,16 +10,18 @@ import numpy as np
 from ... import evaluation, paper
 from ...data.index import LABELS
 from ...files import LsegreproError, read_npz
-from ...runs import claims, experiments, facts, sensitivity
+from ...runs import claims, experiments
 from ...runs.comparisons import seed_counts
 from ...runs.results import coverage
 from ...runs.run import Run
+from ...runs.statistics import read_statistics
+from ...runs.superpixel_search import choose_setting, read_search
 from ..notebook import between, percent
 
 
 def balance(run: Run) -> str:
     """How unbalanced the weak photographs are."""
-    labels = facts.weak_labels(run)["train"]["labels"]
+    labels = read_statistics(run, "weak-labels")["train"]["labels"]
     total = sum(labels.values())
     parts = " and ".join(f"{percent(labels[c] / total, 0)} hold a {c}" for c in paper.CLASSES)
     theirs = sum(paper.TRAINING_IMAGES.values())
@@ -30,7 +32,7 @@ def balance(run: Run) -> str:
 
 def negatives(run: Run) -> str:
     """What the images without the class are."""
-    labels = facts.weak_labels(run)["train"]["labels"]
+    labels = read_statistics(run, "weak-labels")["train"]["labels"]
     parts = []
     for cls, other in zip(paper.CLASSES, reversed(paper.CLASSES), strict=True):
         parts.append(f"{percent(labels[other] / (labels[other] + labels['background']), 0)} of the photographs "
@@ -53,21 +55,21 @@ def cards(run: Run, round: int = 1) -> list[dict]:
 
 
 def steps(run: Run) -> str:
-    """Images seen, and how far the loss came."""
+    """Images seen, and whether the held-out loss was still falling."""
     seen = sorted({card["samples"] for card in cards(run)})
-    ways = [claims.way(run, m, c, s) for m, c, r, s in run.networks() if r == 1 and run.curve(m, c, 1, s)]
-    if not ways:
+    falls = [claims.loss_fall(run, m, c, s) for m, c, r, s in run.networks() if r == 1 and run.curve(m, c, 1, s)]
+    if not falls:
         raise LsegreproError("no training curve is at hand")
-    one = sum(paper.TRAINING_IMAGES.values())
-    said = " or ".join(f"{n:,}" for n in seen)
-    return (f"The networks of this run saw {said} images in round 1; one pass over the paper's photographs would be "
-            f"{one:,}. Their loss, in the mean over the last {percent(claims.END, 0)} of each curve, came "
-            f"{percent(min(ways), 0)} to {percent(max(ways), 0)} of the way from chance to its floor.")
+    epoch = sum(paper.TRAINING_IMAGES.values())
+    samples = " or ".join(f"{n:,}" for n in seen)
+    return (f"The networks of this run saw {samples} images in round 1; one pass over the paper's photographs would be "
+            f"{epoch:,}. The held-out loss of {sum(fall < claims.LEVEL for fall in falls)} of {len(falls)} had levelled "
+            f"off: from the middle fifth of the training to the last it fell by less than {claims.LEVEL:g}.")
 
 
 def batch(run: Run) -> str:
     """Whether one long step goes where many short ones go."""
-    found = facts.first_steps(run)
+    found = read_statistics(run, "first-steps")
     parts = ", ".join(f"{step['cosine']:.4f} at rate {rate}" for rate, step in found["steps"].items())
     used = sorted({card["arguments"]["batch"] for card in cards(run)})
     return (f"This run takes {' or '.join(map(str, used))} images a step. The cosine between one step of "
@@ -156,17 +158,13 @@ def theta(run: Run) -> str:
 
 def superpixels(run: Run) -> str:
     """What other parameters give on train."""
-    record = sensitivity.kept(run)
-    if record is None:
-        raise LsegreproError("the search of superpixel parameters was not made for this run")
-    aps = [100 * record.mean_ap(setting) for setting in record.settings]
-    asked = {cls: [each["name"].split("-")[0] for each in record.header["networks"] if each["class"] == cls]
-             for cls in record.totals}
-    who = " and ".join(f"{' and '.join(names)} for {cls}" for cls, names in asked.items() if names)
-    chosen, used = record.chosen, record.at(run.profile.superpixels)
-    own = "" if used in (None, chosen) else f" The run has another setting, with {100 * record.mean_ap(used):.2f} %."
-    return (f"{len(record.settings)} settings were tried on {coverage(run.regions('train'))}, with {who}: mean AP "
-            f"{min(aps):.2f} to {max(aps):.2f} %, {100 * record.mean_ap(chosen):.2f} % for the choice, which leaves an "
+    settings = read_search(run)
+    chosen, aps = choose_setting(settings), [100 * setting.mean_ap for setting in settings]
+    used = next((s for s in settings if s.params == run.profile.superpixels), chosen)
+    own = "" if used is chosen else f" The run has another setting, with {100 * used.mean_ap:.2f} %."
+    networks = " and ".join(name.replace("-round2-seed0", "").replace("-", " for ") for name in chosen.ap)
+    return (f"{len(settings)} settings were tried on {coverage(run.regions('train'))}, with {networks}: mean AP "
+            f"{min(aps):.2f} to {max(aps):.2f} %, {100 * chosen.mean_ap:.2f} % for the choice, which leaves an "
             f"IoU of {percent(min(chosen.achievable.values()))} within reach.{own}")
 
 
@@ -209,7 +207,7 @@ def void(run: Run) -> str:
 
 def classification(run: Run) -> str:
     """What the classifier of central patches reaches, against always saying no."""
-    found = [c for c in claims.measured(run, "classification") if c.effect is not None]
+    found = [c for c in claims.classification_for_free(run).comparisons if c.effect is not None]
     if not found:
         raise LsegreproError("LSE1 of round 2 was not scored")
     return ("LSE1, set beside the answer “no” to every image: "
@@ -218,7 +216,7 @@ def classification(run: Run) -> str:
 
 def experiment(run: Run, name: str, said: str) -> str:
     """What an experiment adds, for the classes that it was done for."""
-    groups, _ = experiments.groups(run, experiments.experiments(run.profile)[name].question)
+    groups = experiments.experiment_rows(run, experiments.load_experiments(run.profile)[name].question)
     own = {(g.model, g.cls): g for g in groups if not g.name and g.counts is not None}
     varied = [g for g in groups if g.name == name and g.counts is not None and (g.model, g.cls) in own]
     if not varied:

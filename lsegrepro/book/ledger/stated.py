@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ... import paper
-from ...runs import facts
 from ...runs.run import Run
+from ...runs.statistics import read_statistics
 from ..notebook import percent
 from .silences import cards, experiment, of_source
 
 
 def photographs(run: Run) -> str:
     """What the run was trained on, and how much of it comes from where val comes from."""
-    train = facts.weak_labels(run)["train"]
+    train = read_statistics(run, "weak-labels")["train"]
     voc = sum(sum(counts.values()) for source, counts in train["sources"].items() if of_source(source, "voc"))
     theirs = sum(paper.TRAINING_IMAGES.values())
     text = f"This run has {train['images']:,} training images, the paper {theirs:,}."
