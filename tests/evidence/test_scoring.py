@@ -178,7 +178,6 @@ def test_without_a_folder_nothing_is_kept(weights, regions, tmp_path, monkeypatc
     assert len(counted) == 8 and not list(tmp_path.iterdir())
 
 
-@pytest.mark.fault("weights", tried="a damaged score map in the cache", survived="it is computed again")
 @pytest.mark.parametrize("damage", [
     lambda data: b"", lambda data: b"no archive", lambda data: data[: len(data) // 2],
     lambda data: data[:300] + bytes([data[300] ^ 255]) + data[301:],
@@ -208,8 +207,6 @@ def test_a_map_of_other_arguments_or_another_image_is_not_taken(weights, counted
         counted.pop()
 
 
-@pytest.mark.fault("kills", tried="a scoring stopped in the middle",
-                   survived="finished images are not scored again; the same evidence")
 def test_an_interrupted_scoring_goes_on(weights, regions, counted, tmp_path, monkeypatch):
     complete = scored(weights, regions)
     counted.clear()

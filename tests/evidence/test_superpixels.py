@@ -1,5 +1,7 @@
 """The majority vote as an order statistic, against voting pixel by pixel; the cache; the order."""
 
+from concurrent.futures import ProcessPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -141,8 +143,8 @@ def test_damaged_cache_is_computed_again(tmp_path):
         damaged.append(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
     for content in damaged:
         path.write_bytes(content)
-        kept = superpixels._read_cache(path, labels.shape)
-        assert kept is None or (kept == labels).all()  # some bytes of a zip file mean nothing
+        cached = superpixels._read_cache(image, params, tmp_path)
+        assert cached is None or (cached == labels).all()  # some bytes of a zip file mean nothing
     path.write_bytes(whole[:-30])
     assert (oversegment_cached(image, params, tmp_path) == labels).all()
     assert path.read_bytes() == whole
@@ -167,7 +169,7 @@ def test_parallel_keeps_the_order(tmp_path):
 def test_cached_images_start_no_process(tmp_path, monkeypatch):
     image, params = photograph(20, 30), Superpixels()
     oversegment_cached(image, params, tmp_path)
-    monkeypatch.setattr(superpixels, "pool", None)
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", None)
     assert len(list(oversegment_all([image] * 3, params, tmp_path, workers=2))) == 3
 
 
@@ -177,7 +179,7 @@ def test_a_network_is_scored_on_superpixels_that_are_there(own_run, monkeypatch)
     path, before = own_run.scores_path(*network), own_run.scores(*network).digest
     path.unlink()
     monkeypatch.setattr(superpixels, "oversegment", None)
-    monkeypatch.setattr(superpixels, "pool", None)
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", None)
     assert own_run.scores(*network).digest == before
 
 
@@ -191,7 +193,7 @@ def test_images_are_drawn_as_needed():
 
 def test_workers_below_one():
     with pytest.raises(LsegreproError, match="workers"):
-        oversegment_all([], Superpixels(), workers=0)
+        list(oversegment_all([], Superpixels(), workers=0))
 
 
 def test_on_photographs(real_data):

@@ -14,7 +14,8 @@ import numpy as np
 from ... import __version__, evaluation
 from ...files import LsegreproError, one_line
 from ...evaluation import Interval
-from ...evidence import Regions, sealed
+from ...evidence import Regions
+from ...evidence.archive import read_archive, write_archive
 from ...evidence.superpixels import Superpixels
 
 SCALES = (50.0, 100.0, 200.0, 400.0, 800.0)
@@ -184,14 +185,14 @@ def achievable(regions: Regions, cls: str) -> float:
 
 
 def write(path: Path, record: Sensitivity) -> None:
-    """Write a record atomically and sealed; the same content gives the same bytes."""
+    """Write a record atomically; the same content gives the same bytes."""
     header = {
         **record.header, "package_version": __version__, "rule": RULE, "chosen": asdict(record.chosen.params),
         "classes": list(record.totals),
         "settings": [{"params": asdict(s.params), "superpixels": s.superpixels, "achievable": s.achievable,
                       "thetas": s.thetas} for s in record.settings],
     }  # fmt: skip
-    sealed.write(path, _KIND, header, {
+    write_archive(path, _KIND, header, {
         "weights": record.weights,
         "totals": np.stack(list(record.totals.values())),  # (classes, n, 2)
         "positives": np.array([[s.positives[name] for name in record.networks] for s in record.settings]),
@@ -206,7 +207,7 @@ def read(path: Path) -> Sensitivity:
     LsegreproError
         If it is absent, damaged, altered or of another version; the message names the file.
     """
-    header, arrays = sealed.read(path, _KIND)
+    header, arrays = read_archive(path, _KIND)
     try:
         names = [network["name"] for network in header["networks"]]
         settings = tuple(
@@ -216,5 +217,5 @@ def read(path: Path) -> Sensitivity:
         )  # fmt: skip
         totals = dict(zip(header["classes"], arrays["totals"], strict=True))
         return Sensitivity(header, arrays["weights"], totals, settings)
-    except Exception as error:  # sealed, so another program wrote it: its header can hold anything
+    except Exception as error:  # the digest holds, so another program wrote it: its header can hold anything
         raise LsegreproError(f"{path} is refused: {one_line(error)}") from error

@@ -1,16 +1,15 @@
 """Evidence files: the same content in the same bytes, and anything else is refused by name."""
 
-import hashlib
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from literal import evidence_of, pictures
 
+import lsegrepro
 from lsegrepro import LsegreproError
-from lsegrepro.evidence import VERSION, read_regions, read_scores, sealed, write_regions, write_scores
+from lsegrepro.evidence import archive, read_regions, read_scores, write_regions, write_scores
 
 
 @pytest.fixture
@@ -21,26 +20,16 @@ def stored(tmp_path):
     return tmp_path
 
 
-def reseal(path: Path, change) -> None:
-    """Rewrite a file with its parts changed and the seal made good: what a forger would do."""
-    with np.load(path) as archive:
-        planes = {name: archive[name] for name in archive.files}
+def rewrite(path: Path, change) -> None:
+    """Rewrite a file with its head (which holds the digest) and its arrays changed."""
+    with np.load(path) as stored:
+        planes = dict(stored)
     head = json.loads(planes.pop("header").tobytes())
-    arrays = {name: sealed._joined(planes[name], kind).copy() for name, kind in head["types"].items()}
+    arrays = {name: archive._from_planes(planes[name], text).copy() for name, text in head["types"].items()}
     change(head, arrays)
     head["types"] = {name: array.dtype.str for name, array in arrays.items()}
     text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
-    with open(path, "wb") as file:
-        np.savez(file, header=text, **{name: sealed._planes(array) for name, array in arrays.items()})
-    seal(path)
-
-
-def seal(path: Path) -> None:
-    """Make the seal of a file good."""
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.comment = b"0" * 64
-    body = path.read_bytes()[:-64]
-    path.write_bytes(body + hashlib.sha256(body).hexdigest().encode())
+    np.savez(path, header=text, **{name: archive._to_planes(array) for name, array in arrays.items()})
 
 
 def test_same_content_same_bytes(tmp_path):
@@ -54,13 +43,13 @@ def test_same_content_same_bytes(tmp_path):
 
 
 def test_plain_numpy_reads_it(stored):
-    with np.load(stored / "scores.npz", allow_pickle=False) as archive:
-        assert set(archive.files) == {"header", "statistics", "foreground", "background", "foreground_codes",
+    with np.load(stored / "scores.npz", allow_pickle=False) as arrays:
+        assert set(arrays.files) == {"header", "statistics", "foreground", "background", "foreground_codes",
                                       "background_codes", "image_scores"}
-        header = json.loads(archive["header"].tobytes())
-        low, high = archive["statistics"].astype(np.uint16)
+        header = json.loads(arrays["header"].tobytes())
+        low, high = arrays["statistics"].astype(np.uint16)
     assert header["format"] == "lsegrepro scores" and header["content"]["class"] == "cat"
-    assert header["version"] == VERSION == 3 and header["types"]["statistics"] == "<u2"
+    assert header["version"] == archive.VERSION == 3 and header["types"]["statistics"] == "<u2"
     assert np.array_equal(low + 256 * high, read_scores(stored / "scores.npz").statistics)
 
 
@@ -70,57 +59,60 @@ def test_plain_numpy_reads_it(stored):
     np.arange(3, dtype=">i4"), np.arange(12, dtype=np.uint32).reshape(3, 4)[:, ::2],
 ], ids=lambda array: f"{array.dtype.str}{array.shape}")
 def test_every_array_comes_back(tmp_path, array):
-    sealed.write(tmp_path / "a.npz", "example", {}, {"x": array})
-    found = sealed.read(tmp_path / "a.npz", "example")[1]["x"]
+    archive.write_archive(tmp_path / "a.npz", "example", {}, {"x": array})
+    found = archive.read_archive(tmp_path / "a.npz", "example")[1]["x"]
     assert found.shape == array.shape and found.dtype == array.dtype.newbyteorder("=") and np.array_equal(found, array)
 
 
 @pytest.mark.parametrize("types", [{}, {"x": "<u4"}, {"x": "|u1"}, {"x": "no type"}, {"x": 3}, None])
 def test_types_that_are_not_those_of_the_arrays_are_refused(tmp_path, types):
     path = tmp_path / "a.npz"
-    sealed.write(path, "example", {}, {"x": np.arange(3, dtype=np.uint16)})
-    with np.load(path) as archive:
-        planes, head = archive["x"], json.loads(archive["header"].tobytes())
+    archive.write_archive(path, "example", {}, {"x": np.arange(3, dtype=np.uint16)})
+    with np.load(path) as stored:
+        planes, head = stored["x"], json.loads(stored["header"].tobytes())
     np.savez(path, header=np.frombuffer(json.dumps(head | {"types": types}).encode(), np.uint8), x=planes)
-    seal(path)
     with pytest.raises(LsegreproError, match="a.npz is refused"):
-        sealed.read(path, "example")
+        archive.read_archive(path, "example")
 
 
-@pytest.mark.fault("weights", "any byte of evidence changed", "refused with one line")
 @pytest.mark.parametrize("name, read", [("regions.npz", read_regions), ("scores.npz", read_scores)])
-def test_any_flipped_byte_is_refused(stored, name, read):
+def test_a_changed_byte_is_refused_or_means_nothing(stored, name, read):
+    """Some bytes of a zip file, its dates for example, are no content; all others are noticed."""
+    path = stored / name
+    whole, digest = path.read_bytes(), read(path).digest
+    refused = 0
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            assert read(path).digest == digest
+        except LsegreproError as error:
+            refused += 1
+            assert name in str(error) and "\n" not in str(error)
+    assert refused > 0.7 * len(range(0, len(whole), 7))
+
+
+@pytest.mark.parametrize("name, read", [("regions.npz", read_regions), ("scores.npz", read_scores)])
+def test_a_file_cut_short_is_refused(stored, name, read):
     path = stored / name
     whole = path.read_bytes()
-    rng = np.random.default_rng(0)
-    for place in [*range(0, len(whole) - 100, 5), *range(len(whole) - 100, len(whole))]:
-        flipped = whole[place] ^ int(rng.integers(1, 256))
-        path.write_bytes(whole[:place] + bytes([flipped]) + whole[place + 1 :])
-        with pytest.raises(LsegreproError, match=name):
-            read(path)
-
-
-@pytest.mark.fault("weights", "evidence cut short anywhere", "refused with one line")
-@pytest.mark.parametrize("name, read", [("regions.npz", read_regions), ("scores.npz", read_scores)])
-def test_any_truncation_is_refused(stored, name, read):
-    path = stored / name
-    whole = path.read_bytes()
-    for length in [*range(0, len(whole) - 100, 31), *range(len(whole) - 100, len(whole))]:
+    for length in [*range(0, len(whole), 97), len(whole) - 1]:
         path.write_bytes(whole[:length])
-        with pytest.raises(LsegreproError, match=f"{name}.*truncated"):
+        with pytest.raises(LsegreproError, match=f"{name} is refused: it was cut or altered.*compute it again"):
             read(path)
 
 
-@pytest.mark.parametrize("part", ["statistics", "foreground_codes"])
-def test_the_damaged_part_is_named(stored, part):
-    path = stored / "scores.npz"
-    whole = path.read_bytes()
-    with zipfile.ZipFile(path) as archive:
-        info = archive.getinfo(f"{part}.npy")
-    place = info.header_offset + 30 + len(info.filename) + info.compress_size // 2
-    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-    with pytest.raises(LsegreproError, match=f"scores.npz is refused.*altered.*{part}"):
-        read_scores(path)
+def test_the_published_evidence_is_read_and_written_again_with_the_same_content(tmp_path):
+    """Files of the first edition, which end in a digest of their bytes as well."""
+    folder = Path(lsegrepro.__file__).parents[1] / "published" / "evidence"
+    if not folder.is_dir():
+        pytest.skip("no published evidence beside the package")
+    regions = read_regions(folder / "regions-val.npz")
+    scores = read_scores(folder / "LSE1-cat-round2-seed0-val.npz", regions)
+    write_regions(tmp_path / "r.npz", regions)
+    write_scores(tmp_path / "s.npz", scores)
+    for mine, published in (("r.npz", "regions-val.npz"), ("s.npz", "LSE1-cat-round2-seed0-val.npz")):
+        with np.load(tmp_path / mine) as a, np.load(folder / published) as b:
+            assert a.files == b.files and all(np.array_equal(a[name], b[name]) for name in a.files)
 
 
 def _older(head, arrays):
@@ -130,7 +122,7 @@ def _older(head, arrays):
 
 
 def _newer(head, arrays):
-    head["version"] = VERSION + 1
+    head["version"] = archive.VERSION + 1
 
 
 def _without_content(head, arrays):
@@ -148,7 +140,7 @@ def _altered_header(head, arrays):
 def _redigested(change):
     def forge(head, arrays):
         change(head, arrays)
-        head["digest"] = sealed.content_digest(head["content"], arrays)
+        head["digest"] = archive.content_digest(head["content"], arrays)
 
     return forge
 
@@ -183,12 +175,10 @@ def _no_model(head, arrays):
     del head["content"]["model"]
 
 
-@pytest.mark.fault("weights", "evidence of another version, with NaN, or altered and sealed again",
-                   "refused with one line")
 @pytest.mark.parametrize(
     "change, says",
     [(_older, "version 1, wanted 'lsegrepro scores' version 3; use the lsegrepro that wrote it or compute it again"),
-     (_newer, "version 4"), (_without_content, "not a file of the format"),
+     (_newer, "version 4"), (_without_content, "no file of the format"),
      (_altered, "digest"), (_altered_header, "digest"),
      (_not_a_number, "image_scores.*finite"), (_wrong_type, "statistics.*uint16"),
      (_wrong_shape, "foreground"), (_one_array_more, "photograph"),
@@ -196,13 +186,13 @@ def _no_model(head, arrays):
 )
 def test_forged_scores_are_refused(stored, change, says):
     path = stored / "scores.npz"
-    reseal(path, change)
+    rewrite(path, change)
     with pytest.raises(LsegreproError, match=f"scores.npz is refused.*{says}"):
         read_scores(path)
 
 
-def test_honest_reseal_is_read(stored):
-    reseal(stored / "scores.npz", lambda head, arrays: None)
+def test_an_unchanged_rewriting_is_read(stored):
+    rewrite(stored / "scores.npz", lambda head, arrays: None)
     read_scores(stored / "scores.npz", read_regions(stored / "regions.npz"))
 
 
@@ -211,7 +201,7 @@ def test_honest_reseal_is_read(stored):
     (lambda arrays: arrays["background_codes"].__setitem__(3, 9), "histograms background and background_codes"),
 ])
 def test_forged_histograms_do_not_add_up(stored, change, says):
-    reseal(stored / "scores.npz", _redigested(lambda head, arrays: change(arrays)))
+    rewrite(stored / "scores.npz", _redigested(lambda head, arrays: change(arrays)))
     with pytest.raises(LsegreproError, match=f"scores.npz is refused.*{says}"):
         read_scores(stored / "scores.npz", read_regions(stored / "regions.npz"))
 
