@@ -23,7 +23,7 @@ from . import facts
 from ..arguments import parse_aggregation
 from ..data.index import LABELS, label_codes
 from ..files import LsegreproError
-from ..evaluation.counts import class_totals, complete
+from ..evaluation.counts import class_totals, counts_from_positives
 from ..files import locked
 from ..profiles import Profile, vary
 from .results import choose_theta
@@ -357,6 +357,6 @@ def _read(run: Run, experiment: Experiment) -> dict[str, Found]:
 def _found(run: Run, cls: str, record: dict[str, Any]) -> Found:
     counts = None
     if record["positives"] is not None:
-        counts = complete(np.array(record["positives"], np.int64), class_totals(run.regions("val"), cls))
+        counts = counts_from_positives(np.array(record["positives"], np.int64), class_totals(run.regions("val"), cls))
     return Found(record["samples"], record["hours"], record["device"], record["photographs"], record["final"],
                  record["curve"], record["theta"], counts)

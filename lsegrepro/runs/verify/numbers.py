@@ -16,8 +16,6 @@ from ... import evaluation, paper
 from ..comparisons import (
     LSE_OR_MAX,
     SMALL_OR_LARGE,
-    Difference,
-    Row,
     baseline_differences,
     baselines,
     centred_box,
@@ -27,7 +25,7 @@ from ..comparisons import (
     row,
     three_way_counts,
 )
-from ...evaluation import Interval
+from ...evaluation import Difference, Interval, TableRow
 from ..results import Cell, coverage, estimate_all, result
 from ..run import Run
 
@@ -155,7 +153,7 @@ def _rows(run: Run) -> Iterator[Number]:
                 yield from _row(f"{model} {cls} round 2, {len(run.profile.seeds)} seeds", row(run, model, cls))
 
 
-def _row(of: str, r: Row) -> Iterator[Number]:
+def _row(of: str, r: TableRow) -> Iterator[Number]:
     for name in ("AP", "foreground", "background"):
         yield _of(of, name, getattr(r, name.lower()))
 
