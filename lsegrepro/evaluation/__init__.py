@@ -62,7 +62,7 @@ __all__ = [
     "TableRow", "ThreeWay", "accuracy", "ap", "auc", "background_accuracy", "balanced_accuracy", "bootstrap",
     "bootstrap_choices", "bootstrap_difference", "bootstrap_draws", "centred_box_counts", "choice_draws",
     "classification_accuracy", "classification_counts", "curve", "difference_p_value", "everything_foreground",
-    "foreground_accuracy", "gated_box", "growth", "holm", "image_auc", "image_counts", "image_margin", "nothing_foreground",
-    "per_image_counts", "present", "raw_curve", "raw_grid_counts", "smoothed_curve", "smoothed_grid_counts",
-    "three_way", "threshold", "told_presence_curve", "trivial_classification", "two_sided_p_value",
+    "foreground_accuracy", "gated_box", "growth", "holm", "image_auc", "image_counts", "image_margin",
+    "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts", "smoothed_curve",
+    "smoothed_grid_counts", "three_way", "threshold", "told_presence_curve", "trivial_classification", "two_sided_p_value",
 ]  # fmt: skip

@@ -43,13 +43,13 @@ def bootstrap(
     per_image : ndarray
         (n, 4) counts of each image; or (s, n, 4), s runs that differ in seed, on the same images.
         With runs the value is the mean of the runs' statistics, and each resample draws
-        runs with replacement as well as images (the same images for every run). Few runs
-        make the share of the seeds too small: of s runs it sees (s - 1)/s of the variance.
+        runs with replacement as well as images (the same images for every run). With few runs the
+        variance between seeds is underestimated, by a factor of (s - 1)/s.
     statistic : callable
         Pooled counts (..., 4) to values (...). Resamples where it is nan (no image of the
         class was drawn) are left out.
     resamples, seed, level
-        Draws, seed of their generator, and the part of them inside the interval.
+        Number of resamples, seed of their generator, and confidence level.
 
     Raises
     ------
@@ -62,9 +62,8 @@ def bootstrap(
     >>> round(interval.value, 3), interval.low < interval.value < interval.high
     (0.333, True)
     """
-    (runs,) = _as_runs(per_image)
-    draws = _resample([runs], statistic, resamples, seed)[0]
-    return percentile_interval(_mean_statistic(runs, statistic), draws, level)
+    (value,), (draws,) = bootstrap_draws([per_image], statistic, resamples=resamples, seed=seed)
+    return percentile_interval(value, draws, level)
 
 
 def bootstrap_difference(
@@ -85,10 +84,8 @@ def bootstrap_difference(
     >>> bootstrap_difference(both, both, resamples=100)
     Interval(value=0.0, low=0.0, high=0.0)
     """
-    runs = _as_runs(a, b)
-    first, second = _resample(runs, statistic, resamples, seed)
-    value = _mean_statistic(runs[0], statistic) - _mean_statistic(runs[1], statistic)
-    return percentile_interval(value, first - second, level)
+    values, draws = bootstrap_draws([a, b], statistic, resamples=resamples, seed=seed)
+    return percentile_interval(values[0] - values[1], draws[0] - draws[1], level)
 
 
 def bootstrap_draws(
@@ -110,9 +107,13 @@ def bootstrap_draws(
     >>> values.round(3).tolist(), draws.shape, bool((draws[0] == draws[1]).all())
     ([0.625, 0.625], (2, 50), True)
     """
-    runs = _as_runs(*groups)
-    values = np.array([_mean_statistic(group, statistic) for group in runs])
-    return values, np.stack(_resample(runs, statistic, resamples, seed))
+    if resamples < 1:
+        raise LsegreproError(f"resamples must be at least 1, got {resamples}")
+    groups = _as_runs(*groups)
+    values = np.array([np.mean(statistic(runs.sum(axis=1))) for runs in groups])
+    weights = image_draws(groups[0].shape[1], resamples, seed)
+    rng = np.random.default_rng([seed, 1])  # for the runs; the images of a seed are the same with one run and several
+    return values, np.stack([mean_of_drawn_runs(statistic(weights @ runs), rng) for runs in groups])
 
 
 def difference_p_value(
@@ -174,24 +175,6 @@ def _as_runs(*arrays: np.ndarray) -> list[np.ndarray]:
     return runs
 
 
-def _mean_statistic(runs: np.ndarray, statistic: Statistic) -> float:
-    return float(np.mean(statistic(runs.sum(axis=1))))
-
-
-def _resample(
-    groups: Sequence[np.ndarray], statistic: Statistic, resamples: int, seed: int
-) -> list[np.ndarray]:
-    """Resampled statistic of each group of runs (s, n, 4): a list of (resamples,)."""
-    if resamples < 1:
-        raise LsegreproError(f"resamples must be at least 1, got {resamples}")
-    weights = image_draws(groups[0].shape[1], resamples, seed)
-    rng = np.random.default_rng([seed, 1])  # for the runs; the images of a seed are the same with one run and several
-    parts = []
-    for runs in groups:
-        parts.append(mean_of_drawn_runs(statistic(weights @ runs), rng))
-    return parts
-
-
 def mean_of_drawn_runs(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Mean over the runs of each resample (s, resamples), the runs drawn with replacement: (resamples,)."""
     if len(values) > 1:
@@ -221,10 +204,8 @@ def percentile_interval(value: float, draws: np.ndarray, level: float) -> Interv
     if not 0 < level < 1:
         raise LsegreproError(f"level must lie in (0, 1), got {level}")
     draws = draws[~np.isnan(draws)]
-    if not draws.size:
-        return Interval(value, np.nan, np.nan)
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high))
+    ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) if draws.size else (np.nan, np.nan)
+    return Interval(*map(float, (value, *ends)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from lsegrepro.evaluation import (
 )
 
 
-def test_every_code_is_its_own_breakpoint():
+def test_every_16_bit_probability_is_its_own_breakpoint():
     codes = np.arange(65535)
     assert (threshold(codes / 65535) == codes).all()
     assert (threshold(np.nextafter(codes[1:] / 65535, 0)) == codes[1:] - 1).all()

@@ -10,7 +10,17 @@ from hypothesis.extra import numpy as hnp
 from literal import Picture, counted, evidence_of, pictures, voted
 
 from lsegrepro import LsegreproError, paper
-from lsegrepro.evaluation import Counts, ap, curve, raw_curve, smoothed_curve
+from lsegrepro.evaluation import (
+    Counts,
+    ap,
+    curve,
+    per_image_counts,
+    present,
+    raw_curve,
+    smoothed_curve,
+    told_presence_curve,
+)
+from lsegrepro.evaluation.mistakes import without_false_alarms
 from lsegrepro.evidence.superpixels import Superpixels, oversegment
 
 codes_and_weights = st.integers(1, 30).flatmap(lambda n: st.tuples(
@@ -99,6 +109,51 @@ def test_half_of_a_superpixel_is_background():
     assert smoothed_curve(regions, scores).at(0.5) == Counts(0, 0, 2, 1)
     assert raw_curve(scores).at(0.5) == Counts(2, 0, 0, 1)
     assert raw_curve(scores).best() == (10 / 65535, 1.0)  # off any grid
+
+
+@settings(max_examples=50)
+@given(codes_and_weights, st.floats(0, 1))
+def test_recall_and_false_positive_rate_against_every_threshold(case, rate):
+    prob_u16, fg, bg = case
+    if not fg.sum() or not bg.sum():
+        return
+    steps = curve(prob_u16, fg, bg)
+    above = [prob_u16 > limit for limit in {0, *prob_u16.tolist()} - {65535}]  # theta is below 1
+    points = [(fg[a].sum() / fg.sum(), bg[a].sum() / bg.sum()) for a in above]
+    assert steps.recall_at(rate) == max((r for r, f in points if f <= rate), default=0)
+    best = min((f for r, f in points if r >= rate), default=None)
+    found = steps.false_positive_rate_at(rate)
+    assert np.isnan(found) if best is None else found == best
+
+
+def test_recall_at_a_rate_by_hand():
+    steps = curve([60000, 40000, 10], [5, 3, 2], [1, 2, 7])  # rates 0.1, 0.3, 1 with recalls 0.5, 0.8, 1
+    assert [steps.recall_at(rate) for rate in (0, 0.1, 0.29, 0.3, 1)] == [0, 0.5, 0.5, 0.8, 1]
+    assert [steps.false_positive_rate_at(recall) for recall in (0, 0.5, 0.6, 1)] == [0, 0.1, 0.3, 1]
+
+
+def test_weights_count_an_image_several_times():
+    items = pictures(3)
+    regions, scores = evidence_of(items)
+    weighted = smoothed_curve(regions, scores, weights=np.array([2, 1, 0]))
+    answers = [voted(p.codes["cat"], p.labels, 0.6) for p in items]
+    one = [counted([a], [p.mask], 8) for a, p in zip(answers, items, strict=True)]
+    assert np.array(weighted.at(0.6)).tolist() == (2 * np.array(one[0]) + one[1]).tolist()
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_told_the_presence_only_images_with_the_class_count(seed):
+    items = pictures(seed, 4)
+    items[1].mask[items[1].mask == 8] = 0
+    regions, scores = evidence_of(items)
+    holding = [p for p in items if (p.mask == 8).any()]
+    told = told_presence_curve(regions, scores)
+    for theta in (0.0, 0.2, 0.6, 0.9):
+        answers = [voted(p.codes["cat"], p.labels, theta) for p in holding]
+        assert np.array(told.at(theta)).tolist() == counted(answers, [p.mask for p in holding], 8)
+        left = without_false_alarms(per_image_counts(regions, scores, theta=theta), present(regions, "cat"))
+        assert told.at(theta).ap == pytest.approx(float(ap(left.sum(axis=0))), nan_ok=True)
 
 
 def test_scores_of_other_regions_are_refused():
