@@ -17,6 +17,7 @@ from .baselines import (
     nothing_foreground,
     three_way,
 )
+from .choices import Choice, best_answers, bootstrap_choices, resampled_counts
 from .classification import (
     Classification,
     auc,
@@ -42,27 +43,25 @@ from .counts import (
 )
 from .curves import Curve, curve, raw_curve, smoothed_curve, told_presence_curve
 from .intervals import (
-    Choice,
     Interval,
     Statistic,
     bootstrap,
-    bootstrap_choices,
     bootstrap_difference,
     bootstrap_draws,
-    choice_draws,
+    bootstrap_p_value,
     difference_p_value,
     holm,
-    two_sided_p_value,
 )
 from .records import Difference, TableRow
 from .trends import LAWS, Growth, growth
 
 __all__ = [
-    "Choice", "Classification", "Counts", "Curve", "Difference", "Growth", "Interval", "LAWS", "Statistic",
-    "TableRow", "ThreeWay", "accuracy", "ap", "auc", "background_accuracy", "balanced_accuracy", "bootstrap",
-    "bootstrap_choices", "bootstrap_difference", "bootstrap_draws", "centred_box_counts", "choice_draws",
+    "Choice", "Classification", "Counts", "Curve", "Difference", "Growth", "Interval", "LAWS", "Statistic", "TableRow",
+    "ThreeWay", "accuracy", "ap", "auc", "background_accuracy", "balanced_accuracy", "best_answers", "bootstrap",
+    "bootstrap_choices", "bootstrap_difference", "bootstrap_draws", "bootstrap_p_value", "centred_box_counts",
     "classification_accuracy", "classification_counts", "curve", "difference_p_value", "everything_foreground",
     "foreground_accuracy", "gated_box", "growth", "holm", "image_auc", "image_counts", "image_margin",
-    "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts", "smoothed_curve",
-    "smoothed_grid_counts", "three_way", "threshold", "told_presence_curve", "trivial_classification", "two_sided_p_value",
+    "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts", "resampled_counts",
+    "smoothed_curve", "smoothed_grid_counts", "three_way", "threshold", "told_presence_curve",
+    "trivial_classification",
 ]  # fmt: skip

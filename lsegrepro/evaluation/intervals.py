@@ -1,8 +1,4 @@
-"""Confidence intervals and p-values by bootstrap over images: paired for a difference, over seeds if there are several.
-
-`bootstrap` takes a threshold as chosen. `bootstrap_choices` chooses it again in each resample: a theta that is largest
-on the images of train would have been another one on other images.
-"""
+"""Bootstrap over images (and seeds): confidence intervals and p-values, paired for a difference."""
 
 from __future__ import annotations
 
@@ -126,17 +122,17 @@ def difference_p_value(
     (0.002, 1.0)
     """
     _, (first, second) = bootstrap_draws([a, b], statistic, resamples=resamples, seed=seed)
-    return two_sided_p_value(first - second)
+    return bootstrap_p_value(first - second)
 
 
-def two_sided_p_value(draws: np.ndarray) -> float:
+def bootstrap_p_value(draws: np.ndarray) -> float:
     r"""Two-sided bootstrap p-value of resampled differences (resamples,) against a difference of 0.
 
     .. math:: p = \min\left(1,\; 2\,\frac{1 + \min(\#\{d \le 0\}, \#\{d \ge 0\})}{1 + R}\right)
 
     Of R draws it is never below 2 / (R + 1). Draws that are nan are left out; nan if none is left.
 
-    >>> two_sided_p_value(np.array([0.1, 0.2, -0.1, 0.3, 0.1, 0.2, 0.4, 0.1, 0.2]))
+    >>> bootstrap_p_value(np.array([0.1, 0.2, -0.1, 0.3, 0.1, 0.2, 0.4, 0.1, 0.2]))
     0.4
     """
     draws = draws[~np.isnan(draws)]
@@ -206,80 +202,3 @@ def percentile_interval(value: float, draws: np.ndarray, level: float) -> Interv
     draws = draws[~np.isnan(draws)]
     ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) if draws.size else (np.nan, np.nan)
     return Interval(*map(float, (value, *ends)))
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """A choice among several predictions, such as a mask at each theta: that of largest AP on train, measured on val.
-
-    Attributes
-    ----------
-    train : ndarray or None
-        (t, n, 4), counts of each of t predictions on each train image, times the weight of the image. None where the
-        choice is made on the images that it is measured on, an oracle.
-    val : ndarray
-        (t, m, 4), counts of each prediction on each val image. Of one prediction nothing is chosen.
-    """
-
-    train: np.ndarray | None
-    val: np.ndarray
-
-
-def bootstrap_choices(
-    a: Sequence[Choice], b: Sequence[Choice] = (), statistic: Statistic = ap, *, resamples: int = 2000, seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """Interval of the statistic of `a`, less that of `b` if given, images of train and of val drawn with replacement.
-
-    Parameters
-    ----------
-    a, b : sequence of Choice
-        Runs that differ in seed, one choice each. Every choice has the same images of train, and the same of val; a
-        resample draws them once for all, so that a difference is paired.
-    statistic, resamples, seed, level
-        As of `bootstrap`, whose resamples of val these are too.
-
-    Raises
-    ------
-    LsegreproError
-        If train and val of a choice differ in the number of predictions.
-
-    >>> val = np.array([[[4, 1, 0, 9], [1, 2, 0, 9]], [[2, 0, 2, 10], [1, 0, 0, 11]]])  # two predictions, two images
-    >>> round(bootstrap_choices([Choice(val[::-1], val)], [Choice(None, val)], resamples=50).value, 3)
-    -0.025
-    """
-    draws = choice_draws(a, b, statistic, resamples=resamples, seed=seed)
-    return percentile_interval(float(draws[0]), draws[1:], level)
-
-
-def choice_draws(
-    a: Sequence[Choice], b: Sequence[Choice] = (), statistic: Statistic = ap, *, resamples: int = 2000, seed: int = 0
-) -> np.ndarray:
-    """The value of `bootstrap_choices`, then its resamples, for `two_sided_p_value`: (1 + resamples,)."""
-    rng = np.random.default_rng([seed, 1])
-    first, second = (_choose_and_measure(group, statistic, resamples, seed, rng) if group else np.zeros(resamples + 1)
-                     for group in (a, b))
-    return first - second
-
-
-def _choose_and_measure(
-    runs: Sequence[Choice], statistic: Statistic, resamples: int, seed: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Mean over the runs of the statistic of what is chosen: (1 + resamples,), first with every image once."""
-    values = []
-    for run in runs:
-        if run.train is not None and len(run.train) != len(run.val):
-            raise LsegreproError(f"{len(run.train)} predictions on train, and {len(run.val)} on val")
-        on_val = _resampled(run.val, resamples, seed)
-        # The images of train are drawn on their own, with another generator.
-        merit = ap(on_val if run.train is None else _resampled(run.train, resamples, (seed, 2)))
-        chosen = np.argmax(np.where(np.isnan(merit), -1, merit), axis=0)
-        values.append(np.take_along_axis(statistic(on_val), chosen[None], axis=0)[0])
-    whole = np.stack(values)
-    return np.append(whole[:, 0].mean(), mean_of_drawn_runs(whole[:, 1:], rng))
-
-
-def _resampled(counts: np.ndarray, resamples: int, seed: int | tuple[int, ...]) -> np.ndarray:
-    """Pooled counts (t, 1 + resamples, 4) of counts (t, n, 4): of all images once, then of each resample."""
-    drawn = image_draws(counts.shape[1], resamples, seed) @ counts.astype(np.float32)  # seven digits: enough here
-    return np.concatenate([counts.sum(axis=1, keepdims=True, dtype=np.float64), drawn], axis=1)

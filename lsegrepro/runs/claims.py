@@ -14,7 +14,7 @@ import numpy as np
 from .. import evaluation, paper
 from .comparisons import LSE_OR_MAX, SMALL_OR_LARGE, centred_box, classification_counts, seed_counts
 from ..evaluation import Choice, Interval, Statistic
-from ..figures.style import LOSS_FLOOR, LOSS_START
+from ..paper import LOSS_FLOOR, LOSS_START
 from .results import choose_theta, present_weights, train_curve
 from .run import SPLITS, Run
 from .verdicts import RULES, Comparison, Outcome, Rule, judge, overall

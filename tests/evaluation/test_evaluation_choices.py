@@ -73,7 +73,7 @@ def test_several_seeds_choose_each_for_itself(rng):
 def test_other_answers_on_train_than_on_val_are_refused(rng):
     with pytest.raises(LsegreproError) as error:
         bootstrap_choices([Choice(counts(rng, 3, 8), counts(rng, 4, 8))])
-    one_line(error, "3 predictions on train, and 4 on val")
+    one_line(error, "3 answers on train, and 4 on val")
 
 
 def test_the_grid_after_the_vote_is_each_theta_alone(own_run):

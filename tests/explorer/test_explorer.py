@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lsegrepro import LsegreproError, evaluation, explorer
+from lsegrepro import LsegreproError, evaluation, explorer, paper
 from lsegrepro.evidence.superpixels import smooth
 from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, image_counts, masks_at, packing
-from lsegrepro.figures import overlays
 
 THETAS = (0.0, 0.3, 0.6, 0.705, 0.881)
 
@@ -24,9 +23,9 @@ def maps(height, width, seed):
     rng = np.random.default_rng(seed)
     labels = (np.arange(height)[:, None] // 6 * 99 + np.arange(width) // 7).astype(np.int32)
     labels = np.unique(labels, return_inverse=True)[1].reshape(height, width).astype(np.int32)
-    level = rng.uniform(overlays.FLOOR, overlays.CEILING, labels.max() + 1)[labels]
-    probabilities = (level + rng.uniform(-0.2, 0.2, labels.shape)).clip(overlays.FLOOR, overlays.CEILING).round(3)
-    codes = np.floor(probabilities.clip(None, overlays.CEILING) * 65535).astype(np.uint16)
+    level = rng.uniform(paper.FLOOR, paper.CEILING, labels.max() + 1)[labels]
+    probabilities = (level + rng.uniform(-0.2, 0.2, labels.shape)).clip(paper.FLOOR, paper.CEILING).round(3)
+    codes = np.floor(probabilities.clip(None, paper.CEILING) * 65535).astype(np.uint16)
     return codes, smooth(codes, labels)
 
 
@@ -201,7 +200,7 @@ def test_levels_know_every_position_of_the_slider():
     levels = packing.levels(codes)
     for k in range(0, packing.STEPS, 7):
         assert ((levels > k) == (codes > k / 1000 * 65535)).all()
-    assert packing.STEPS == 882 and not (levels[codes <= overlays.CEILING * 65535] > 881).any()
+    assert packing.STEPS == 882 and not (levels[codes <= paper.CEILING * 65535] > 881).any()
 
 
 def test_the_page_holds_the_exact_curves_and_nothing_from_elsewhere(seen):
