@@ -1,32 +1,43 @@
-"""A piece of a page that answers by itself: its style, its script and its data in one HTML fragment.
+"""Self-contained HTML fragments: style, script and data of an interactive figure.
 
-The scripts and styles are the files beside this one, ``web/``. They need a browser and nothing
-else: no network, no server, no file beside the page.
+The scripts and styles are the files in ``web/``. They need a browser and nothing else: no network, no server,
+no file beside the page.
 """
 
 from __future__ import annotations
 
 import html
+import json
 from importlib import resources
+from typing import Any
 
 from ..figures.style import Html
 
-THETA = ("theta-data", "theta-chart", "theta-panels", "theta")
-BAG = ("aggregate", "bag-charts", "bag")
+THETA_SCRIPTS = ("theta-data", "theta-chart", "theta-panels", "theta")
+BAG_SCRIPTS = ("aggregate", "bag-charts", "bag")
 
 
 def script(*names: str) -> str:
-    """One ECMAScript module: ``piece.js``, which all pieces share, and then each named one."""
-    return "\n".join(_read(f"{name}.js") for name in ("piece", *names))
+    """One ECMAScript module: ``shared.js``, then each named script."""
+    return "\n".join(_read(f"{name}.js") for name in ("shared", *names))
 
 
 def style(name: str) -> str:
-    """The style that all pieces share, and that of one."""
-    return _read("piece.css") + _read(f"{name}.css")
+    """The style that all fragments share, and that of one."""
+    return _read("shared.css") + _read(f"{name}.css")
 
 
-def static(kind: str, label: str, data: str, names: tuple[str, ...], said: str) -> Html:
-    """The fragment: it starts where it is read, and leaves pieces that were started alone.
+def to_json(data: Any) -> str:
+    """JSON in ASCII that cannot end the ``<script>`` it stands in.
+
+    >>> to_json({"a": "</script>"})
+    '{"a":"<\\\\/script>"}'
+    """
+    return json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+
+
+def fragment(kind: str, label: str, data: str, names: tuple[str, ...], text: str) -> Html:
+    """An interactive figure as HTML; its script starts every figure of its kind that has not been started.
 
     Parameters
     ----------
@@ -35,20 +46,20 @@ def static(kind: str, label: str, data: str, names: tuple[str, ...], said: str) 
     label : str
         What a screen reader calls the section.
     data : str
-        JSON (`packing.embed`).
+        JSON (`to_json`).
     names : tuple of str
         The scripts.
-    said : str
-        What stands for the fragment where there is no page.
+    text : str
+        Replaces the figure where there is no page.
     """
-    trouble = "This figure answers to the hand only with JavaScript. The rest of the page does without."
+    trouble = "This figure is interactive and needs JavaScript. The rest of the page does without."
     return Html(
         f'<section class="lse-piece lse-{kind}" aria-label="{html.escape(label)}">'
         f"<style>{style(kind)}</style>"
         f'<noscript><p class="lse-trouble">{trouble}</p></noscript>'
         f'<script type="application/json">{data}</script>'
         f'<script type="module">{script(*names, f"{kind}-static")}</script></section>',
-        said,
+        text,
     )
 
 

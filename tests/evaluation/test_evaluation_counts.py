@@ -17,6 +17,7 @@ from lsegrepro.evaluation import (
     background_accuracy,
     balanced_accuracy,
     foreground_accuracy,
+    image_counts,
     per_image_counts,
     present,
     raw_grid_counts,
@@ -103,6 +104,13 @@ def test_ap_is_the_jaccard_index(masks, seed):
         assert theirs == 0 and not (answer | truth)[known].any()
     else:
         assert mine == pytest.approx(theirs, abs=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_counts_of_a_mask(seed):
+    for picture in pictures(seed, 1):
+        mask = picture.codes["cat"] > 30000
+        assert np.array(image_counts(mask, picture.mask, "dog")).tolist() == counted([mask], [picture.mask], 12)
 
 
 def test_counts_and_their_ratios():

@@ -8,12 +8,11 @@ import zlib
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lsegrepro import LsegreproError, evaluation, explorer, paper
 from lsegrepro.evidence.superpixels import smooth
-from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, image_counts, masks_at, packing
+from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, packing
 
 THETAS = (0.0, 0.3, 0.6, 0.705, 0.881)
 
@@ -55,24 +54,6 @@ def seen():
 
 def embedded(page):
     return json.loads(re.search(r'<script type="application/json">(.*?)</script>', page.html, re.S)[1])
-
-
-# The masks and the counts
-
-
-@given(hnp.arrays(np.uint16, (3, 4)), st.floats(0, 1, exclude_max=True))
-def test_masks_are_codes_above_theta(codes, theta):
-    raw, voted = masks_at(codes, codes[::-1], theta)
-    assert (raw == (codes > theta * 65535)).all() and (voted == (codes[::-1] > theta * 65535)).all()
-
-
-def test_counts_leave_void_out(seen):
-    picture = seen.pictures[0]
-    truth, mask = picture.truth, picture.maps["LSE1, cat, round 2"][0] > 40000
-    counts = image_counts(mask, truth, "dog")
-    assert counts.tp + counts.fn == (truth == 12).sum()
-    assert counts.tp + counts.fp + counts.fn + counts.tn == (truth != 255).sum()
-    assert counts.fp == (mask & (truth != 12) & (truth != 255)).sum()
 
 
 # The control
@@ -132,7 +113,7 @@ def test_wrong_inputs_are_named(seen):
     codes, smoothed = picture.maps[net.name]
     with pytest.raises(LsegreproError, match="smoothed of LSE1, cat, round 2 must be"):
         Picture("p", picture.image, {net.name: (codes, smoothed[1:])})
-    with pytest.raises(LsegreproError, match="codes of LSE1, cat, round 2 must be .* uint16, got .* float64"):
+    with pytest.raises(LsegreproError, match="prob_u16 of LSE1, cat, round 2 must be .* uint16, got .* float64"):
         Picture("p", picture.image, {net.name: (codes / 65535, smoothed)})
     with pytest.raises(LsegreproError, match="truth must be"):
         Picture("p", picture.image, {}, codes)
@@ -195,7 +176,7 @@ def test_packed_maps_come_back_exactly(values):
     assert ((((zigzag >> 1) ^ -(zigzag & 1)).cumsum(axis=0).cumsum(axis=1) & 65535) == values).all()
 
 
-def test_levels_know_every_position_of_the_slider():
+def test_levels_are_right_at_every_position_of_the_slider():
     codes = np.arange(65536)
     levels = packing.levels(codes)
     for k in range(0, packing.STEPS, 7):
