@@ -17,7 +17,7 @@ from .baselines import (
     nothing_foreground,
     three_way,
 )
-from .choices import Choice, best_answers, bootstrap_choices, resampled_counts
+from .choices import best_answers, resampled_counts
 from .classification import (
     Classification,
     auc,
@@ -56,9 +56,9 @@ from .records import Difference, TableRow
 from .trends import LAWS, Growth, growth
 
 __all__ = [
-    "Choice", "Classification", "Counts", "Curve", "Difference", "Growth", "Interval", "LAWS", "Statistic", "TableRow",
+    "Classification", "Counts", "Curve", "Difference", "Growth", "Interval", "LAWS", "Statistic", "TableRow",
     "ThreeWay", "accuracy", "ap", "auc", "background_accuracy", "balanced_accuracy", "best_answers", "bootstrap",
-    "bootstrap_choices", "bootstrap_difference", "bootstrap_draws", "bootstrap_p_value", "centred_box_counts",
+    "bootstrap_difference", "bootstrap_draws", "bootstrap_p_value", "centred_box_counts",
     "classification_accuracy", "classification_counts", "curve", "difference_p_value", "everything_foreground",
     "foreground_accuracy", "gated_box", "growth", "holm", "image_auc", "image_counts", "image_margin",
     "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts", "resampled_counts",

@@ -64,9 +64,12 @@ def gated_box(regions: Regions, scores: Scores, gates: Sequence[float]) -> np.nd
     --------
     Choose gate and side on train, where images count with their weights, and measure on val:
 
-    >>> def choice(train, val, gates, weights):
+    >>> def gated_box_ap(train, val, gates, weights):  # two pairs of Regions and Scores
     ...     on_train, on_val = (gated_box(*pair, gates).reshape(-1, len(pair[0]), 4) for pair in (train, val))
-    ...     return Choice(on_train * weights[:, None], on_val)  # for `bootstrap_choices`
+    ...     best = np.nanargmax(ap(np.einsum("n,tnk->tk", weights, on_train)))
+    ...     return ap(on_val[best].sum(axis=0))
+
+    For an interval, choose again in each resample with `resampled_counts` and `best_answers`.
     """
     scores.check(regions)
     boxes, nothing = centred_box_counts(regions, scores.cls), nothing_foreground(regions, scores.cls)

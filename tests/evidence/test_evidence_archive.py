@@ -116,17 +116,7 @@ def test_the_published_evidence_is_read_and_written_again_with_the_same_content(
 
 
 def _older(head, arrays):
-    """A file of the first version, which had neither the exact histograms nor the digest of the code."""
     head["version"] = 1
-    del arrays["foreground_codes"], arrays["background_codes"], head["content"]["code_digest"]
-
-
-def _newer(head, arrays):
-    head["version"] = archive.VERSION + 1
-
-
-def _without_content(head, arrays):
-    del head["content"]
 
 
 def _altered(head, arrays):
@@ -137,54 +127,26 @@ def _altered_header(head, arrays):
     head["content"]["model"] = "LSE2"
 
 
-def _redigested(change):
-    def forge(head, arrays):
+def _with_its_digest(change):
+    """A file of another program: its content is not that of scores, and its digest is right."""
+    def rewritten(head, arrays):
         change(head, arrays)
         head["digest"] = archive.content_digest(head["content"], arrays)
 
-    return forge
+    return rewritten
 
 
-@_redigested
-def _not_a_number(head, arrays):
-    arrays["image_scores"][0, 0] = np.nan
-
-
-@_redigested
-def _wrong_type(head, arrays):
-    arrays["statistics"] = arrays["statistics"].astype(np.int64)
-
-
-@_redigested
-def _wrong_shape(head, arrays):
-    arrays["foreground"] = arrays["foreground"][:, 1:]
-
-
-@_redigested
-def _one_array_more(head, arrays):
-    arrays["photograph"] = np.zeros((3, 3, 3), np.uint8)
-
-
-@_redigested
-def _no_class(head, arrays):
-    head["content"]["class"] = "cow"
-
-
-@_redigested
-def _no_model(head, arrays):
-    del head["content"]["model"]
-
-
-@pytest.mark.parametrize(
-    "change, says",
-    [(_older, "version 1, wanted 'lsegrepro scores' version 3; use the lsegrepro that wrote it or compute it again"),
-     (_newer, "version 4"), (_without_content, "no file of the format"),
-     (_altered, "digest"), (_altered_header, "digest"),
-     (_not_a_number, "image_scores.*finite"), (_wrong_type, "statistics.*uint16"),
-     (_wrong_shape, "foreground"), (_one_array_more, "photograph"),
-     (_no_class, "cow"), (_no_model, "model")],
-)
-def test_forged_scores_are_refused(stored, change, says):
+@pytest.mark.parametrize("change, says", [
+    (_older, "version 1, wanted 'lsegrepro scores' version 3; use the lsegrepro that wrote it or compute it again"),
+    (lambda head, arrays: head.pop("content"), "no file of the format"),
+    (_altered, "digest"), (_altered_header, "digest"),
+    (_with_its_digest(lambda head, arrays: arrays["image_scores"].fill(np.nan)), "image_scores.*finite"),
+    (_with_its_digest(lambda head, arrays: arrays.update(statistics=arrays["statistics"].astype(int))), "uint16"),
+    (_with_its_digest(lambda head, arrays: arrays.update(photograph=np.zeros(3))), "photograph"),
+    (_with_its_digest(lambda head, arrays: head["content"].update({"class": "cow"})), "cow"),
+    (_with_its_digest(lambda head, arrays: head["content"].pop("model")), "model"),
+])
+def test_altered_scores_are_refused(stored, change, says):
     path = stored / "scores.npz"
     rewrite(path, change)
     with pytest.raises(LsegreproError, match=f"scores.npz is refused.*{says}"):
@@ -194,16 +156,6 @@ def test_forged_scores_are_refused(stored, change, says):
 def test_an_unchanged_rewriting_is_read(stored):
     rewrite(stored / "scores.npz", lambda head, arrays: None)
     read_scores(stored / "scores.npz", read_regions(stored / "regions.npz"))
-
-
-@pytest.mark.parametrize("change, says", [
-    (lambda arrays: arrays["foreground"].__setitem__((1, 3), arrays["foreground"][1, 3] + 1), "histograms.*i1"),
-    (lambda arrays: arrays["background_codes"].__setitem__(3, 9), "histograms background and background_codes"),
-])
-def test_forged_histograms_do_not_add_up(stored, change, says):
-    rewrite(stored / "scores.npz", _redigested(lambda head, arrays: change(arrays)))
-    with pytest.raises(LsegreproError, match=f"scores.npz is refused.*{says}"):
-        read_scores(stored / "scores.npz", read_regions(stored / "regions.npz"))
 
 
 def test_one_kind_for_the_other(stored):
