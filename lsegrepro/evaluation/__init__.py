@@ -9,14 +9,7 @@ A probability is stored in 16 bits, prob_u16 = floor(p * 65535), and "p > theta"
 stored whole: nothing is sampled.
 """
 
-from .baselines import (
-    ThreeWay,
-    centred_box_counts,
-    everything_foreground,
-    gated_box,
-    nothing_foreground,
-    three_way,
-)
+from .baselines import ThreeWay, centred_box_counts, everything_foreground, gated_box, nothing_foreground, three_way
 from .choices import best_answers, resampled_counts
 from .classification import (
     Classification,
@@ -26,7 +19,7 @@ from .classification import (
     image_auc,
     image_margin,
     trivial_classification,
-)
+)  # fmt: skip
 from .counts import (
     Counts,
     accuracy,
@@ -40,8 +33,8 @@ from .counts import (
     raw_grid_counts,
     smoothed_grid_counts,
     threshold,
-)
-from .curves import Curve, curve, raw_curve, smoothed_curve, told_presence_curve
+)  # fmt: skip
+from .curves import Curve, curve, curve_given_presence, raw_curve, smoothed_curve
 from .intervals import (
     Interval,
     Statistic,
@@ -51,7 +44,7 @@ from .intervals import (
     bootstrap_p_value,
     difference_p_value,
     holm,
-)
+)  # fmt: skip
 from .records import Difference, TableRow
 from .trends import LAWS, Growth, growth
 
@@ -62,6 +55,6 @@ __all__ = [
     "classification_accuracy", "classification_counts", "curve", "difference_p_value", "everything_foreground",
     "foreground_accuracy", "gated_box", "growth", "holm", "image_auc", "image_counts", "image_margin",
     "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts", "resampled_counts",
-    "smoothed_curve", "smoothed_grid_counts", "three_way", "threshold", "told_presence_curve",
+    "smoothed_curve", "smoothed_grid_counts", "three_way", "threshold", "curve_given_presence",
     "trivial_classification",
 ]  # fmt: skip

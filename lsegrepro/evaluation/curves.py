@@ -161,16 +161,16 @@ def smoothed_curve(
     return curve(scores.statistics, fg, bg)
 
 
-def told_presence_curve(regions: Regions, scores: Scores) -> Curve:
-    """Curve over the images that hold the class alone, as if it were known which these are.
+def curve_given_presence(regions: Regions, scores: Scores) -> Curve:
+    """Curve of the images that hold the class alone, as if it were known which these are: outlines without recognition.
 
-    Its AP bounds what outlines can reach: no image without the class adds a false positive. Choose theta with
-    ``best`` on train, and measure at it on val:
+    No other image adds a false positive, so the AP is TP / (TP + FP' + FN) with FP' those of images with the class.
+    Choose theta for it on train, and measure on val::
 
-        theta, _ = told_presence_curve(train_regions, train_scores).best(step=0.005)
-        told_presence_curve(val_regions, val_scores).at(theta).ap
+        theta, _ = curve_given_presence(train_regions, train_scores).best(step=0.005)
+        curve_given_presence(val_regions, val_scores).at(theta).ap
 
-    Counts of each image, for intervals, are `mistakes.without_false_alarms` of `per_image_counts` at that theta.
+    The counts of each image, for intervals, are `mistakes.without_false_alarms` of `per_image_counts` at that theta.
     """
     return smoothed_curve(regions, scores, weights=present(regions, scores.cls))
 

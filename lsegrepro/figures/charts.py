@@ -11,7 +11,6 @@ from fractions import Fraction
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from ..evaluation import Growth, Interval
 from ..evaluation.mistakes import PARTS, Exemplar, UnionShares
@@ -132,7 +131,7 @@ def tempered_family(
 
 
 @styled
-def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], log: bool = False) -> Figure:
+def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     """Loss and held-out accuracy against the number of images seen.
 
     Parameters
@@ -140,8 +139,6 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], log: bool
     runs : mapping
         Label, such as "LSE1", to the rows of a training's curve file: ``samples``, ``loss`` in
         nats, and in some rows ``heldout_loss`` and ``heldout_accuracy`` (balanced, a fraction).
-    log : bool
-        A logarithmic axis of samples.
     """
     figure = Figure(figsize=(WIDTH, 2.9 + 0.2 * (1 + len(runs) // 4)))  # a line of the legend holds four names
     left, right = figure.subplots(1, 2, sharex=True)
@@ -167,12 +164,8 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], log: bool
     left.set(title="Loss (nats)", ylim=(0, max(0.78, left.get_ylim()[1])))
     right.set(title="Held-out accuracy, balanced (%)", ylim=(min(45, right.get_ylim()[0]), 100))
     for axes in (left, right):
-        axes.set(xlabel="images seen", xscale="log" if log else "linear")
-        if log:
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_minor_formatter("")
-        else:
-            axes.set_xlim(left=0)
+        axes.set(xlabel="images seen")
+        axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=4)
     figure.alt = (f"Training curves. {'; '.join(texts)}. Chance is {LOSS_START:.3f}, the floor {LOSS_FLOOR:.4f}.")

@@ -31,8 +31,6 @@ class ThetaLine:
         (m,) each; a step begins at each theta and holds until the next.
     smoothed : bool
         After the vote of the superpixels: solid. Raw pixels: dashed.
-    band : tuple of ndarray, optional
-        thetas, low and high of an interval, shaded.
     """
 
     model: str
@@ -40,14 +38,11 @@ class ThetaLine:
     thetas: np.ndarray
     ap: np.ndarray
     smoothed: bool = True
-    band: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     @classmethod
-    def of(
-        kind, model: str, cls: str, curve: evaluation.Curve, *, smoothed: bool = True, band=None
-    ) -> ThetaLine:
+    def of(cls_, model: str, cls: str, curve: evaluation.Curve, *, smoothed: bool = True) -> ThetaLine:
         """The line of a curve, step for step."""
-        return kind(model, cls, curve.thetas, curve.ap, smoothed, band)
+        return cls_(model, cls, curve.thetas, curve.ap, smoothed)
 
 
 @dataclass(frozen=True)
@@ -121,9 +116,6 @@ def _theta_line(axis: Axes, line: ThetaLine) -> str:
         linewidth=1.8 if line.smoothed else 1.1, linestyle="-" if line.smoothed else _DASHES,
         drawstyle="steps-post",
     )  # fmt: skip
-    if line.band is not None:
-        thetas, low, high = (np.asarray(a, float) for a in line.band)
-        axis.fill_between(thetas, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
     name = f"{line.cls}, {line.model}, {'smoothed' if line.smoothed else 'raw'}"
     if np.isnan(line.ap).all():
         return f"{name}: undefined"

@@ -18,7 +18,7 @@ from lsegrepro.evaluation import (
     present,
     raw_curve,
     smoothed_curve,
-    told_presence_curve,
+    curve_given_presence,
 )
 from lsegrepro.evaluation.mistakes import without_false_alarms
 from lsegrepro.evidence.superpixels import Superpixels, oversegment
@@ -148,7 +148,7 @@ def test_told_the_presence_only_images_with_the_class_count(seed):
     items[1].mask[items[1].mask == 8] = 0
     regions, scores = evidence_of(items)
     holding = [p for p in items if (p.mask == 8).any()]
-    told = told_presence_curve(regions, scores)
+    told = curve_given_presence(regions, scores)
     for theta in (0.0, 0.2, 0.6, 0.9):
         answers = [voted(p.codes["cat"], p.labels, theta) for p in holding]
         assert np.array(told.at(theta)).tolist() == counted(answers, [p.mask for p in holding], 8)

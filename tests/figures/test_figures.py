@@ -205,7 +205,7 @@ def test_figure_6_has_a_column_an_image(picture, codes):
 def test_figure_5_draws_exactly_the_curve(curve):
     thetas = np.arange(200) / 200
     raw = sweep.ThetaLine("LSE1", "cat", thetas, evaluation.ap(curve.at_many(thetas)), False)
-    smoothed = sweep.ThetaLine.of("LSE1", "cat", curve, band=(thetas, raw.ap - 0.01, raw.ap + 0.01))
+    smoothed = sweep.ThetaLine.of("LSE1", "cat", curve)
     best = curve.best()
     marks = [sweep.ThetaMark("LSE1", "cat", 0.5, curve.at(0.5).ap),
              sweep.ThetaMark("LSE1", "cat", *best, oracle=True)]
@@ -300,12 +300,11 @@ def test_tempered_family_goes_from_the_mean_to_the_maximum():
     assert sum(to_hex(line.get_color()) == display.VERMILLION.lower() for line in right.lines) == 2
 
 
-@pytest.mark.parametrize("log", [False, True])
-def test_training_curves(log):
+def test_training_curves():
     rows = [{"step": k, "samples": 2000 * k, "loss": 0.69 - 0.01 * k} for k in range(1, 9)]
     rows[3] |= {"heldout_loss": 0.66, "heldout_accuracy": 0.6}
     rows[7] |= {"heldout_loss": 0.65, "heldout_accuracy": 0.7}
-    figure = charts.training_curves({"LSE1": rows, "LSE1 round 2": rows, "max1": rows[:1]}, log)
+    figure = charts.training_curves({"LSE1": rows, "LSE1 round 2": rows, "max1": rows[:1]})
     drawn(figure)
     left, right = figure.axes
     assert left.lines[0].get_xdata().tolist() == [row["samples"] for row in rows]
