@@ -154,7 +154,7 @@ def test_three_way(seed):
     cat, dog = (scores_of(regions, items, cls) for cls in paper.CLASSES)
     result = three_way(regions, cat, dog, 0.6, 0.2)
     for i, picture in enumerate(items):
-        painted = [smooth(picture.codes[cls], picture.labels) for cls in paper.CLASSES]
+        painted = [smooth(picture.prob_u16[cls], picture.labels) for cls in paper.CLASSES]
         table = np.zeros((3, 3), int)
         for y, x in np.ndindex(picture.mask.shape):
             margins = [0.0, painted[0][y, x] - 0.6 * 65535, painted[1][y, x] - 0.2 * 65535]

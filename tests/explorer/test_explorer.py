@@ -24,8 +24,8 @@ def maps(height, width, seed):
     labels = np.unique(labels, return_inverse=True)[1].reshape(height, width).astype(np.int32)
     level = rng.uniform(paper.FLOOR, paper.CEILING, labels.max() + 1)[labels]
     probabilities = (level + rng.uniform(-0.2, 0.2, labels.shape)).clip(paper.FLOOR, paper.CEILING).round(3)
-    codes = np.floor(probabilities.clip(None, paper.CEILING) * 65535).astype(np.uint16)
-    return codes, smooth(codes, labels)
+    prob_u16 = np.floor(probabilities.clip(None, paper.CEILING) * 65535).astype(np.uint16)
+    return prob_u16, smooth(prob_u16, labels)
 
 
 def scene(networks=(("LSE1", "cat", "round 2"), ("max1", "cat", "round 2"), ("LSE2", "dog", "round 1"))):
@@ -64,8 +64,8 @@ def test_moving_theta_moves_the_masks_and_the_numbers(seen, theta):
     control = ThetaExplorer(seen)
     control.theta = theta
     network, picture = seen.networks[0], seen.pictures[0]
-    codes, smoothed = picture.maps[network.name]
-    assert (control.raw == (codes > theta * 65535)).all()
+    prob_u16, smoothed = picture.maps[network.name]
+    assert (control.raw == (prob_u16 > theta * 65535)).all()
     assert (control.mask == (smoothed > theta * 65535)).all()
     inside, valid = picture.truth == 8, picture.truth != 255
     iou = (control.mask & inside).sum() / ((control.mask | inside) & valid).sum()
@@ -102,23 +102,24 @@ def test_theta_takes_a_position_of_the_slider(seen):
 
 def test_undefined_is_none():
     net, image = Network("LSE1", "dog"), np.zeros((4, 6, 3), np.uint8)
-    codes = np.full((4, 6), 9000, np.uint16)
-    control = ThetaExplorer(Scene([net], [Picture("p", image, {net.name: (codes, codes)}, np.zeros((4, 6), np.uint8))]))
+    prob_u16 = np.full((4, 6), 9000, np.uint16)
+    picture = Picture("p", image, {net.name: (prob_u16, prob_u16)}, np.zeros((4, 6), np.uint8))
+    control = ThetaExplorer(Scene([net], [picture]))
     assert net.name == "LSE1, dog" and control.ap is None and control.whole_ap is None  # 0/0, and no curve
     assert control.text.endswith("after the vote")
 
 
 def test_wrong_inputs_are_named(seen):
     picture, net = seen.pictures[0], seen.networks[0]
-    codes, smoothed = picture.maps[net.name]
+    prob_u16, smoothed = picture.maps[net.name]
     with pytest.raises(LsegreproError, match="smoothed of LSE1, cat, round 2 must be"):
-        Picture("p", picture.image, {net.name: (codes, smoothed[1:])})
+        Picture("p", picture.image, {net.name: (prob_u16, smoothed[1:])})
     with pytest.raises(LsegreproError, match="prob_u16 of LSE1, cat, round 2 must be .* uint16, got .* float64"):
-        Picture("p", picture.image, {net.name: (codes / 65535, smoothed)})
+        Picture("p", picture.image, {net.name: (prob_u16 / 65535, smoothed)})
     with pytest.raises(LsegreproError, match="truth must be"):
-        Picture("p", picture.image, {}, codes)
+        Picture("p", picture.image, {}, prob_u16)
     with pytest.raises(LsegreproError, match=r"image must be \(H, W, 3\) uint8"):
-        Picture("p", codes, {})
+        Picture("p", prob_u16, {})
     with pytest.raises(LsegreproError, match="unknown class 'cow'"):
         Network("LSE1", "cow")
     with pytest.raises(LsegreproError, match=r"theta must lie in \[0, 1\)"):
@@ -177,11 +178,11 @@ def test_packed_maps_come_back_exactly(values):
 
 
 def test_levels_are_right_at_every_position_of_the_slider():
-    codes = np.arange(65536)
-    levels = packing.levels(codes)
+    prob_u16 = np.arange(65536)
+    levels = packing.levels(prob_u16)
     for k in range(0, packing.STEPS, 7):
-        assert ((levels > k) == (codes > k / 1000 * 65535)).all()
-    assert packing.STEPS == 882 and not (levels[codes <= paper.CEILING * 65535] > 881).any()
+        assert ((levels > k) == (prob_u16 > k / 1000 * 65535)).all()
+    assert packing.STEPS == 882 and not (levels[prob_u16 <= paper.CEILING * 65535] > 881).any()
 
 
 def test_the_page_holds_the_exact_curves_and_nothing_from_elsewhere(seen):
@@ -205,8 +206,8 @@ def test_eight_networks_stay_below_three_megabytes():
         found = {}
         for network in networks:
             slopes = rng.normal(size=(height, width)).cumsum(axis=1) / 30
-            codes = np.floor(65535 / (1 + np.exp(-2 * np.tanh(slopes)))).astype(np.uint16)
-            found[network.name] = codes, smooth(codes, maps_labels(height, width))
+            prob_u16 = np.floor(65535 / (1 + np.exp(-2 * np.tanh(slopes)))).astype(np.uint16)
+            found[network.name] = prob_u16, smooth(prob_u16, maps_labels(height, width))
         image = np.broadcast_to(40 * np.sin(np.arange(width) / 9)[:, None] + 120, (height, width, 3)).astype(np.uint8)
         pictures.append(Picture(str(p), image, found))
     assert len(ThetaExplorer(Scene(networks, pictures)).static.html) < 2_700_000

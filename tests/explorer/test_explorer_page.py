@@ -81,8 +81,8 @@ def test_by_keyboard_at_many_thetas(opened, seen):
 
 def test_the_pictures_are_the_masks(opened, seen):
     page, picture = opened.page, seen.pictures[0]
-    codes, smoothed = picture.maps[CAT]
-    raw, voted = codes > 0.6 * 65535, smoothed > 0.6 * 65535
+    prob_u16, smoothed = picture.maps[CAT]
+    raw, voted = prob_u16 > 0.6 * 65535, smoothed > 0.6 * 65535
     assert (pixels(page, 2, raw.shape)[..., 0] == 255 * raw).all()
     shown, edge = pixels(page, 3, voted.shape), overlays.outline(voted)
     assert edge.any() and (shown[edge] == overlays.GREEN).all()
@@ -92,7 +92,7 @@ def test_the_pictures_are_the_masks(opened, seen):
     for panel, where in ((0, rim), (3, rim & ~edge)):
         assert (pixels(page, panel, rim.shape)[where] == (240, 228, 66)).all()
     # The probability map, in the colours of every other figure, to the 0.001 of the levels.
-    assert np.abs(pixels(page, 1, codes.shape) - overlays.heat(codes).astype(int)).max() <= 8
+    assert np.abs(pixels(page, 1, prob_u16.shape) - overlays.heat(prob_u16).astype(int)).max() <= 8
 
 
 def curve_at(page):
@@ -182,8 +182,8 @@ def test_focus_can_be_seen_and_a_phone_is_wide_enough(chromium, seen, tmp_path):
 
 
 def test_two_explorers_on_a_dark_page(chromium, seen, tmp_path):
-    net, codes = Network("LSE1", "dog"), np.full((4, 6), 40000, np.uint16)
-    plain = ThetaExplorer(Scene([net], [Picture("p", np.zeros((4, 6, 3), np.uint8), {net.name: (codes, codes)})]))
+    net, prob_u16 = Network("LSE1", "dog"), np.full((4, 6), 40000, np.uint16)
+    plain = ThetaExplorer(Scene([net], [Picture("p", np.zeros((4, 6, 3), np.uint8), {net.name: (prob_u16, prob_u16)})]))
     made = Opened(chromium, tmp_path / "two.html", ThetaExplorer(seen).static, plain.static, color_scheme="dark")
     first, second = made.page.locator(".lse-theta").all()
     second.get_by_role("slider").press("End")

@@ -33,14 +33,14 @@ def picture(rng):
 
 
 @pytest.fixture
-def codes(rng):
+def prob_u16(rng):
     return rng.integers(7812, 57724, (40, 60)).astype(np.uint16)
 
 
 @pytest.fixture
 def curve(rng):
-    codes = rng.integers(7812, 57724, 3000)
-    return evaluation.curve(codes, rng.integers(0, 50, 3000) * (codes > 30000), rng.integers(0, 90, 3000))
+    prob_u16 = rng.integers(7812, 57724, 3000)
+    return evaluation.curve(prob_u16, rng.integers(0, 50, 3000) * (prob_u16 > 30000), rng.integers(0, 90, 3000))
 
 
 @pytest.fixture
@@ -167,31 +167,31 @@ def test_figure_2_shows_the_patches_that_were_cut(n, rng):
         figures.figure_2(image, cells, corners[1:], size)
 
 
-def test_figure_4_takes_the_majority(picture, codes):
+def test_figure_4_takes_the_majority(picture, prob_u16):
     labels = np.arange(40 * 60).reshape(40, 60) // 7
-    figure = figures.figure_4(picture, codes, labels, 0.5)
+    figure = figures.figure_4(picture, prob_u16, labels, 0.5)
     kind, content = drawn(figure)
     panels = [axes.images[0].get_array() for axes in figure.axes[:6]]
-    raw, theta = codes > 0.5 * 65535, evaluation.threshold(0.5)
+    raw, theta = prob_u16 > 0.5 * 65535, evaluation.threshold(0.5)
     assert (panels[2][..., 0] == 255 * raw).all()
     voted = np.array([raw[labels == k].mean() > 0.5 for k in range(labels.max() + 1)])[labels]
     assert (panels[5] == overlays.overlay(picture, voted)).all() and 0 < voted.mean() < 1
     from lsegrepro.evidence.superpixels import smooth
 
-    assert (voted == (smooth(codes, labels.astype(np.int32)) > theta)).all()
+    assert (voted == (smooth(prob_u16, labels.astype(np.int32)) > theta)).all()
     assert "θ = 0.5" in [label.get_text() for label in figure.axes[6].get_yticklabels()]
     assert figure.axes[6].get_ylim() == (paper.FLOOR, paper.CEILING)
     assert kind == "image/webp" and Image.open(io.BytesIO(content)).width == round(192 * display.WIDTH)
 
 
-def test_figure_6_has_a_column_an_image(picture, codes):
-    mask = codes > 40000
-    results = [figures.Figure6Column(picture, codes, mask, "one\nIoU 0.1"),
-               figures.Figure6Column(picture[:, :30], codes[:, :30], mask[:, :30])]
+def test_figure_6_has_a_column_an_image(picture, prob_u16):
+    mask = prob_u16 > 40000
+    results = [figures.Figure6Column(picture, prob_u16, mask, "one\nIoU 0.1"),
+               figures.Figure6Column(picture[:, :30], prob_u16[:, :30], mask[:, :30])]
     figure = figures.figure_6(results, "dog")
     drawn(figure)
     shown = [axes.images[0].get_array() for axes in figure.axes[:6]]
-    first = (picture, overlays.heat(codes), overlays.overlay(picture, mask))
+    first = (picture, overlays.heat(prob_u16), overlays.overlay(picture, mask))
     for given, seen in zip(first, shown[::2], strict=True):
         assert (given == seen).all()
     assert "dog" in figure.alt and figure.axes[0].get_title(loc="center") == "one\nIoU 0.1"
@@ -236,8 +236,8 @@ def test_figure_5_draws_exactly_the_curve(curve):
 
 
 def test_figure_5_stays_small_at_the_largest_number_of_steps(rng):
-    codes = np.arange(7812, 57724)
-    many = evaluation.curve(codes, rng.integers(0, 9, len(codes)), rng.integers(0, 90, len(codes)))
+    prob_u16 = np.arange(7812, 57724)
+    many = evaluation.curve(prob_u16, rng.integers(0, 9, len(prob_u16)), rng.integers(0, 90, len(prob_u16)))
     lines = [sweep.ThetaLine.of(model, cls, many) for model in paper.TABLE_2 for cls in paper.CLASSES]
     kind, content = drawn(sweep.figure_5(lines))
     assert kind == "image/svg+xml" and len(many.thetas) > 49_000 and len(content) < display.LARGEST
