@@ -14,7 +14,7 @@ from .counts import Counts, ap, foreground_accuracy, present, threshold
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Counts at every theta in [0, 1): a step function, held by its steps.
+    """Counts at every theta in [0, 1): a step function, stored as its steps.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Curve:
         0.8
         """
         rates = self.counts[:, 1] / self.counts[:, [1, 3]].sum(axis=1)
-        return float(foreground_accuracy(self.counts)[rates <= false_positive_rate + 1e-12].max(initial=0))
+        return float(foreground_accuracy(self.counts)[rates <= false_positive_rate].max(initial=0))
 
     def false_positive_rate_at(self, recall: float) -> float:
         """Smallest false-positive rate, FP / (FP + TN), over all thetas with at least the recall given; nan if none.
@@ -74,7 +74,7 @@ class Curve:
         0.3
         """
         rates = self.counts[:, 1] / self.counts[:, [1, 3]].sum(axis=1)
-        reached = rates[foreground_accuracy(self.counts) >= recall - 1e-12]
+        reached = rates[foreground_accuracy(self.counts) >= recall]
         return float(reached.min()) if len(reached) else float("nan")
 
     def best(self, step: float | None = None) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ..figures.style import Html
 from ..files import LsegreproError
-from .fragment import BAG_SCRIPTS, fragment, to_json
+from .fragment import BAG_SCRIPTS, fragment, script_json
 
 
 def bag_explorer(bags: Mapping[str, Sequence[float]], r: float = 1.0) -> Html:
@@ -41,6 +41,6 @@ def bag_explorer(bags: Mapping[str, Sequence[float]], r: float = 1.0) -> Html:
     if not 0.001 <= r <= 1000:
         raise LsegreproError(f"r must lie in [0.001, 1000], got {r}")
     (count,) = sizes
-    data = to_json({"r": r, "bags": [[name, [float(s) for s in scores]] for name, scores in bags.items()]})
+    data = script_json({"r": r, "bags": [[name, [float(s) for s in scores]] for name, scores in bags.items()]})
     text = f"a bag of {count} scores: mean, LSE and max, and the gradient on each patch"
     return fragment("bag", "LSE versus max, interactive", data, BAG_SCRIPTS, text)

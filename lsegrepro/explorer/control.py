@@ -12,7 +12,7 @@ from ..evaluation import ap, image_counts, threshold
 from ..figures.style import Html
 from ..files import LsegreproError
 from . import packing
-from .fragment import THETA_SCRIPTS, fragment, script, style, to_json
+from .fragment import THETA_SCRIPTS, css, fragment, script, script_json
 from .scene import Network, Picture, Scene
 
 
@@ -135,7 +135,7 @@ class ThetaExplorer:
     @property
     def static(self) -> Html:
         """The HTML that needs no kernel."""
-        start = to_json({"start": self._values})
+        start = script_json({"start": self._values})
         data = start[:-1] + "," + self._payload[1:]
         return fragment("theta", "Theta explorer", data, THETA_SCRIPTS, f"theta explorer: {html.escape(self.text)}")
 
@@ -162,7 +162,7 @@ class ThetaExplorer:
 
         class Control(anywidget.AnyWidget):
             _esm = script(*THETA_SCRIPTS, "theta-widget")
-            _css = style("theta")
+            _css = css("theta")
             data = traitlets.Unicode().tag(sync=True)
             theta = traitlets.Float().tag(sync=True)
             network = traitlets.Unicode().tag(sync=True)

@@ -22,15 +22,15 @@ def script(*names: str) -> str:
     return "\n".join(_read(f"{name}.js") for name in ("shared", *names))
 
 
-def style(name: str) -> str:
+def css(name: str) -> str:
     """The style that all fragments share, and that of one."""
     return _read("shared.css") + _read(f"{name}.css")
 
 
-def to_json(data: Any) -> str:
+def script_json(data: Any) -> str:
     """JSON in ASCII that cannot end the ``<script>`` it stands in.
 
-    >>> to_json({"a": "</script>"})
+    >>> script_json({"a": "</script>"})
     '{"a":"<\\\\/script>"}'
     """
     return json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
@@ -46,7 +46,7 @@ def fragment(kind: str, label: str, data: str, names: tuple[str, ...], text: str
     label : str
         What a screen reader calls the section.
     data : str
-        JSON (`to_json`).
+        JSON (`script_json`).
     names : tuple of str
         The scripts.
     text : str
@@ -55,7 +55,7 @@ def fragment(kind: str, label: str, data: str, names: tuple[str, ...], text: str
     trouble = "This figure is interactive and needs JavaScript. The rest of the page does without."
     return Html(
         f'<section class="lse-piece lse-{kind}" aria-label="{html.escape(label)}">'
-        f"<style>{style(kind)}</style>"
+        f"<style>{css(kind)}</style>"
         f'<noscript><p class="lse-trouble">{trouble}</p></noscript>'
         f'<script type="application/json">{data}</script>'
         f'<script type="module">{script(*names, f"{kind}-static")}</script></section>',

@@ -15,7 +15,7 @@ from ..evidence import VOID
 from ..figures import overlays
 from ..figures.style import model_style
 from ..files import data_uri
-from .fragment import to_json
+from .fragment import script_json
 from .scene import Network, Picture, Scene
 
 STEPS = 882
@@ -66,7 +66,7 @@ def payload(scene: Scene) -> str:
         "networks": [_network(network) for network in scene.networks],
         "pictures": [_picture(picture, scene.networks) for picture in scene.pictures],
     }  # fmt: skip
-    return to_json(data)
+    return script_json(data)
 
 
 def _network(network: Network) -> dict:

@@ -10,7 +10,7 @@ from test_explorer import scene
 from lsegrepro import evaluation
 from lsegrepro.evaluation import image_counts
 from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, packing
-from lsegrepro.explorer.fragment import THETA_SCRIPTS, script, to_json
+from lsegrepro.explorer.fragment import THETA_SCRIPTS, script, script_json
 from lsegrepro.figures import overlays
 
 CAT, MAX, DOG = "LSE1, cat, round 2", "max1, cat, round 2", "LSE2, dog, round 1"
@@ -213,7 +213,7 @@ widget.render({model, el: document.body});
 
 def test_the_widget_is_the_same_script(chromium, seen, tmp_path):
     """The module that a live notebook runs, with a model in place of the kernel's."""
-    values = to_json({"data": packing.payload(seen), "theta": 0.432, "network": MAX, "picture": "with a truth"})
+    values = script_json({"data": packing.payload(seen), "theta": 0.432, "network": MAX, "picture": "with a truth"})
     module = script(*THETA_SCRIPTS, "theta-widget").replace("export default", "const widget =")
     path = tmp_path / "widget.html"
     path.write_text(f"<!doctype html><html lang=en><body><script type=module>{module}{WIDGET % values}</script>")
