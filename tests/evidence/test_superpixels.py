@@ -173,16 +173,6 @@ def test_cached_images_start_no_process(tmp_path, monkeypatch):
     assert len(list(oversegment_all([image] * 3, params, tmp_path, workers=2))) == 3
 
 
-def test_a_network_is_scored_on_superpixels_that_are_there(own_run, monkeypatch):
-    """They do not depend on the model: another network cuts no image again."""
-    network = ("max1", "cat", 2, 0)
-    path, before = own_run.scores_path(*network), own_run.scores(*network).digest
-    path.unlink()
-    monkeypatch.setattr(superpixels, "oversegment", None)
-    monkeypatch.setattr(ProcessPoolExecutor, "submit", None)
-    assert own_run.scores(*network).digest == before
-
-
 def test_images_are_drawn_as_needed():
     drawn = []
     images = (drawn.append(i) or photograph(8, 8) for i in range(1000))
