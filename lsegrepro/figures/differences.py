@@ -76,7 +76,7 @@ def forest(differences: Sequence[Difference]) -> Figure:
 
 MARKS = {
     "for": dict(marker="o", color=GREEN, markersize=8),
-    "open": dict(marker="o", color=INK, markerfacecolor="white", markersize=8),
+    "undecided": dict(marker="o", color=INK, markerfacecolor="white", markersize=8),
     "against": dict(marker="X", color=VERMILLION, markersize=9),
     "not measured": dict(marker=".", color=MUTED, markersize=4),
 }
