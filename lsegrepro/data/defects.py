@@ -7,6 +7,8 @@ import io
 import json
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +18,6 @@ from tqdm import tqdm
 
 from ..files import LsegreproError, cores
 from ..oldfiles import atomic, is_lost, read_jsonl, remove_leftovers
-from ..pools import pool, possible
 from . import images
 from .index import Index
 from .report import Remark
@@ -71,7 +72,7 @@ def check(
                disable=not progress)
     try:
         with bar, open(path, "a", encoding="utf-8") as file:
-            for chunk, rows in zip(todo, _checked(index, todo, possible(min(workers, len(todo)))), strict=True):
+            for chunk, rows in zip(todo, _checked(index, todo, min(workers, len(todo))), strict=True):
                 done[chunk.start] = rows
                 file.write(json.dumps({"first": chunk.start, "rows": rows}) + "\n")
                 file.flush()
@@ -102,9 +103,7 @@ def _checked(index: Index, todo: list[range], workers: int) -> Iterator[list]:
         _start(index)
         yield from map(_check, todo)
         return
-    died = ("a worker that decodes photographs ended early (out of memory, or a script without "
-            "'if __name__ == \"__main__\"'); the same call goes on from there, also with workers=1")
-    with pool(workers, died, _start, index) as processes:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (index,)) as processes:
         yield from processes.map(_check, todo)
 
 

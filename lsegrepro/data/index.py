@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from .. import paper
-from ..evidence import sealed
+from ..evidence.archive import read_archive, write_archive
 from ..files import LsegreproError, one_line
 from ..oldfiles import MAX_BYTES, is_file, open_plain
 from . import WeakSet, images
@@ -196,7 +196,7 @@ class Index:
         if self.checksum is not None:
             arrays["checksum"] = self.checksum
         header = {"root": os.fsencode(root).hex(), "description": self.description, "labels": list(LABELS)}
-        sealed.write(path, FORMAT, header, arrays, level=1)  # seconds for a million photographs
+        write_archive(path, FORMAT, header, arrays)
 
 
 def read_index(path: str | Path, root: str | Path | None = None) -> Index:
@@ -223,7 +223,7 @@ def read_index(path: str | Path, root: str | Path | None = None) -> Index:
     (b'12345', {'cat': 0, 'dog': 1, 'background': 0}, True)
     """
     path = Path(path)
-    header, arrays = sealed.read(path, FORMAT)
+    header, arrays = read_archive(path, FORMAT)
     try:
         if tuple(header["labels"]) != LABELS:
             raise LsegreproError(f"its labels are {', '.join(header['labels'])}")

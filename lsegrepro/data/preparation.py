@@ -6,8 +6,9 @@ import contextlib
 import re
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from .. import paper
 from ..files import LsegreproError, cores
 from ..oldfiles import read_json, remove_leftovers, write_json
 from ..oldlocks import locked_folder
-from ..pools import pool, possible
 from . import WeakSet
 from .index import Index, label_codes
 from .shards import INDEX, QUALITY, RECORD, Maker, Shard, gather, spread
@@ -96,7 +96,7 @@ def prepare_shards(
     parts = spread(codes, -(-len(codes) * TYPICAL_BYTES // shard_bytes))
     plan = {"format": "lsegrepro shards 1", "source": source.digest, "photographs": len(codes), "shards": len(parts),
             "side": paper.IMAGE_SIDE, "quality": QUALITY}
-    workers = possible(min(workers or cores(), len(parts)))
+    workers = min(workers or cores(), len(parts))
     with _alone(out, plan):
         done = _in_processes(Maker(source, codes, out, plan), parts, workers, progress)
         index, defective, tars = gather(source, codes, out, len(parts))
@@ -145,9 +145,7 @@ def _in_processes(maker: Maker, parts: Sequence[np.ndarray], workers: int, progr
             for number, rows in enumerate(parts):
                 count(maker.shard(number, rows), rows)
             return done
-        died = ("a process of the preparation died (killed, or out of memory): run the same command again, perhaps "
-                "with fewer --workers; finished shards are kept")
-        with pool(workers, died, _begin, maker) as processes:
+        with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (maker,)) as processes:
             jobs = {processes.submit(_shard, number, rows): rows for number, rows in enumerate(parts)}
             for job in as_completed(jobs):
                 count(job.result(), jobs[job])

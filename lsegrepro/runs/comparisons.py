@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import evaluation, paper
 from ..files import LsegreproError
-from ..evaluation import Interval
+from ..evaluation import Difference, TableRow
 from ..evidence import BOX_FRACTIONS
 from ..evaluation.mistakes import without_false_alarms
 from .results import GRID_STEP, choose_theta, present_weights
@@ -26,30 +26,6 @@ SMALL_OR_LARGE = (("LSE1", "LSE2"), ("max1", "max2"))
 
 THETAS = {"train": "θ chosen on train", "paper": "the paper's θ", "oracle": "best θ on val (an oracle)"}
 """Where a theta comes from. The first is the headline; nobody may choose the last."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One class of one row of our Table 2, in fractions.
-
-    Attributes
-    ----------
-    model : str
-        A model of the paper's table, or any other name (a baseline).
-    cls : str
-    foreground, background, ap : Interval or None
-        Pixel accuracies and AP; None if there is no such number. An interval whose ends are nan
-        is left out, for a number that has none.
-    theta : float, optional
-        What the numbers were measured at.
-    """
-
-    model: str
-    cls: str
-    foreground: Interval | None
-    background: Interval | None
-    ap: Interval | None
-    theta: float | None = None
 
 
 def seed_thetas(
@@ -107,44 +83,15 @@ def classification_counts(run: Run, model: str, cls: str, round: int = 2) -> np.
                      for s in run.seeds(model, cls, round)])
 
 
-def row(run: Run, model: str, cls: str, round: int = 2) -> Row:
+def row(run: Run, model: str, cls: str, round: int = 2) -> TableRow:
     """One class of one row of our Table 2: the mean over seeds, with 95 % intervals over images and seeds."""
     return constant_row(model, cls, seed_counts(run, model, cls, round))
 
 
-def constant_row(name: str, cls: str, counts: np.ndarray) -> Row:
+def constant_row(name: str, cls: str, counts: np.ndarray) -> TableRow:
     """A row of Table 2 from counts (n, 4) or (s, n, 4), such as those of an answer that no training made."""
     statistics = (evaluation.foreground_accuracy, evaluation.background_accuracy, evaluation.ap)
-    return Row(name, cls, *(evaluation.bootstrap(counts, s) for s in statistics))
-
-
-@dataclass(frozen=True)
-class Difference:
-    """AP of one network minus AP of another on the same images, in fractions.
-
-    Attributes
-    ----------
-    name : str
-        ``"LSE1 − max1"``.
-    cls : str
-    interval : Interval
-    paper : float or None
-        The same difference in the paper's Table 2.
-    """
-
-    name: str
-    cls: str
-    interval: Interval
-    paper: float | None = None
-
-    @property
-    def sign(self) -> int:
-        """1 or -1 if the interval lies on one side of zero, else 0: the images cannot tell.
-
-        >>> Difference("a − b", "cat", Interval(0.1, 0.02, 0.2)).sign
-        1
-        """
-        return int(self.interval.low > 0) - int(self.interval.high < 0)
+    return TableRow(name, cls, *(evaluation.bootstrap(counts, s) for s in statistics))
 
 
 def model_differences(run: Run, pairs: Sequence[tuple[str, str]], round: int = 2) -> list[Difference]:

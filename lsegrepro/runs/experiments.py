@@ -21,7 +21,7 @@ import numpy as np
 from .. import evaluation, paper
 from ..arguments import parse_aggregation
 from ..data.index import LABELS, label_codes
-from ..evaluation.counts import class_totals, complete
+from ..evaluation.counts import class_totals, counts_from_positives
 from ..files import LsegreproError, atomic, locked, read_json, write_json
 from ..profiles import Profile, vary
 from .results import choose_theta
@@ -377,7 +377,7 @@ def _record(run: Run, network: tuple[str, str, int, int], photographs: int, scor
 def _result(run: Run, cls: str, record: dict[str, Any]) -> ExperimentResult:
     counts = None
     if record["positives"] is not None:
-        counts = complete(np.array(record["positives"], np.int64), class_totals(run.regions("val"), cls))
+        counts = counts_from_positives(np.array(record["positives"], np.int64), class_totals(run.regions("val"), cls))
     keys = ("samples", "hours", "device", "photographs", "final", "curve", "theta", "ap_train")
     return ExperimentResult(**{key: record[key] for key in keys}, counts=counts)
 

@@ -12,7 +12,6 @@ from importlib.util import find_spec
 import numpy as np
 
 from .. import evaluation
-from ..explorer import image_counts
 from .run import Run
 from ..evidence.superpixels import oversegment, smooth
 
@@ -49,7 +48,7 @@ class Scored:
 
     def iou(self, truth: np.ndarray, cls: str) -> float:
         """IoU with a mask (H, W) of VOC indices; nan if neither has the class."""
-        return image_counts(self.mask, truth, cls).ap
+        return evaluation.image_counts(self.mask, truth, cls).ap
 
 
 def refusal(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> str:

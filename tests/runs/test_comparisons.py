@@ -7,7 +7,7 @@ from conftest import run_page
 from literal import counted
 
 from lsegrepro import evaluation, evidence, figures, paper
-from lsegrepro.figures.effects import forest
+from lsegrepro.figures import forest
 from lsegrepro.files import LsegreproError
 from lsegrepro.runs import comparisons
 from lsegrepro.runs.results import choose_theta, present_weights

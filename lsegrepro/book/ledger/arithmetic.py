@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from ... import evaluation, paper
 from ...data import synsets
-from ...figures.overlays import CEILING
-from ...figures.style import LOSS_FLOOR
+from ...paper import CEILING, LOSS_FLOOR
 from ...runs import claims
 from ...runs.comparisons import centred_box
 from ...runs.results import coverage

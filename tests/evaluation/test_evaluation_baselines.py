@@ -1,4 +1,4 @@
-"""Answers that see nothing, the labels of images and three classes at once, against the masks."""
+"""Baselines, classification of images and three classes at once, against the masks and by hand."""
 
 import numpy as np
 import pytest
@@ -9,12 +9,19 @@ from literal import Picture, counted, pictures, regions_of, scores_of
 from lsegrepro import LsegreproError, paper
 from lsegrepro.evaluation import (
     accuracy,
+    ap,
+    auc,
+    best_answers,
     bootstrap,
     centred_box_counts,
     classification_accuracy,
     classification_counts,
     everything_foreground,
+    gated_box,
+    image_auc,
+    image_margin,
     nothing_foreground,
+    resampled_counts,
     three_way,
     trivial_classification,
 )
@@ -66,6 +73,51 @@ def test_a_centred_box_is_the_box_painted_on_the_mask(seed):
         assert (boxes[-1] == everything_foreground(regions, cls)).all() and BOX_FRACTIONS[-1] == 1
 
 
+def gated_items(scores):
+    """An image of 20 by 20 with a cat in the middle, one with a dog there, one with neither; image scores given."""
+    items = []
+    for index, image_scores in zip((8, 12, 0), scores, strict=True):
+        mask = np.zeros((20, 20), np.uint8)
+        mask[5:15, 5:15] = index
+        items.append(Picture(np.zeros((20, 20), np.int32), mask, {"cat": np.zeros((20, 20), np.uint16)},
+                             np.array(image_scores)))
+    return items
+
+
+def test_a_gated_box_by_hand():
+    items = gated_items([(0.9, 0.1), (0.5, 0.2), (-0.5, 0.5)])  # margins 0.8, 0.3, -1
+    regions = regions_of(items)
+    scores = scores_of(regions, items)
+    assert image_margin(scores) == pytest.approx([0.8, 0.3, -1])
+    counts = gated_box(regions, scores, [-2, 0, 0.5, 1])
+    assert counts.shape == (4, 20, 3, 4)
+    half = BOX_FRACTIONS.index(0.5)  # 100 pixels, the animal's
+    assert counts[:, half].tolist() == [
+        [[100, 0, 0, 300], [0, 100, 0, 300], [0, 100, 0, 300]],  # every image passes
+        [[100, 0, 0, 300], [0, 100, 0, 300], [0, 0, 0, 400]],
+        [[100, 0, 0, 300], [0, 0, 0, 400], [0, 0, 0, 400]],
+        [[0, 0, 100, 300], [0, 0, 0, 400], [0, 0, 0, 400]],  # none does
+    ]
+    assert (counts[0] == centred_box_counts(regions, "cat")).all()
+    assert ap(counts[2, half].sum(axis=0)) == 1
+    answers = counts.reshape(-1, 3, 4) * np.array([1, 1, 2.5])[:, None]  # a background image that stands for more
+    (best, *_) = best_answers(resampled_counts(answers, resamples=20))
+    assert best == 2 * len(BOX_FRACTIONS) + half  # the highest gate that the cat passes, and the cat's box
+
+
+def test_auc_by_hand_and_against_all_pairs(rng):
+    assert auc([3, 2], [1]) == 1 and auc([1], [3, 2]) == 0 and auc([1, 1], [1]) == 0.5
+    assert np.isnan(auc([], [1.0])) and np.isnan(auc([1.0], []))
+    p, q = rng.integers(0, 9, 40), rng.integers(0, 9, 30) - 1
+    assert auc(p, q) == pytest.approx(np.mean([(a > b) + (a == b) / 2 for a in p for b in q]))
+
+
+def test_auc_of_images_against_the_other_class_and_against_neither():
+    items = gated_items([(0.5, 0.2), (0.9, 0.1), (-0.5, 0.5)])  # the dog looks more like a cat than the cat does
+    regions = regions_of(items)
+    assert image_auc(regions, scores_of(regions, items)) == {"all": 0.5, "dog": 0.0, "neither": 1.0}
+
+
 def test_real_masks_and_their_boxes(real_data):
     from lsegrepro.data.voc import VocSegmentation
 
@@ -102,7 +154,7 @@ def test_three_way(seed):
     cat, dog = (scores_of(regions, items, cls) for cls in paper.CLASSES)
     result = three_way(regions, cat, dog, 0.6, 0.2)
     for i, picture in enumerate(items):
-        painted = [smooth(picture.codes[cls], picture.labels) for cls in paper.CLASSES]
+        painted = [smooth(picture.prob_u16[cls], picture.labels) for cls in paper.CLASSES]
         table = np.zeros((3, 3), int)
         for y, x in np.ndindex(picture.mask.shape):
             margins = [0.0, painted[0][y, x] - 0.6 * 65535, painted[1][y, x] - 0.2 * 65535]

@@ -8,13 +8,11 @@ import zlib
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lsegrepro import LsegreproError, evaluation, explorer
+from lsegrepro import LsegreproError, evaluation, explorer, paper
 from lsegrepro.evidence.superpixels import smooth
-from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, image_counts, masks_at, packing
-from lsegrepro.figures import overlays
+from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, packing
 
 THETAS = (0.0, 0.3, 0.6, 0.705, 0.881)
 
@@ -24,10 +22,10 @@ def maps(height, width, seed):
     rng = np.random.default_rng(seed)
     labels = (np.arange(height)[:, None] // 6 * 99 + np.arange(width) // 7).astype(np.int32)
     labels = np.unique(labels, return_inverse=True)[1].reshape(height, width).astype(np.int32)
-    level = rng.uniform(overlays.FLOOR, overlays.CEILING, labels.max() + 1)[labels]
-    probabilities = (level + rng.uniform(-0.2, 0.2, labels.shape)).clip(overlays.FLOOR, overlays.CEILING).round(3)
-    codes = np.floor(probabilities.clip(None, overlays.CEILING) * 65535).astype(np.uint16)
-    return codes, smooth(codes, labels)
+    level = rng.uniform(paper.FLOOR, paper.CEILING, labels.max() + 1)[labels]
+    probabilities = (level + rng.uniform(-0.2, 0.2, labels.shape)).clip(paper.FLOOR, paper.CEILING).round(3)
+    prob_u16 = np.floor(probabilities.clip(None, paper.CEILING) * 65535).astype(np.uint16)
+    return prob_u16, smooth(prob_u16, labels)
 
 
 def scene(networks=(("LSE1", "cat", "round 2"), ("max1", "cat", "round 2"), ("LSE2", "dog", "round 1"))):
@@ -58,24 +56,6 @@ def embedded(page):
     return json.loads(re.search(r'<script type="application/json">(.*?)</script>', page.html, re.S)[1])
 
 
-# The masks and the counts
-
-
-@given(hnp.arrays(np.uint16, (3, 4)), st.floats(0, 1, exclude_max=True))
-def test_masks_are_codes_above_theta(codes, theta):
-    raw, voted = masks_at(codes, codes[::-1], theta)
-    assert (raw == (codes > theta * 65535)).all() and (voted == (codes[::-1] > theta * 65535)).all()
-
-
-def test_counts_leave_void_out(seen):
-    picture = seen.pictures[0]
-    truth, mask = picture.truth, picture.maps["LSE1, cat, round 2"][0] > 40000
-    counts = image_counts(mask, truth, "dog")
-    assert counts.tp + counts.fn == (truth == 12).sum()
-    assert counts.tp + counts.fp + counts.fn + counts.tn == (truth != 255).sum()
-    assert counts.fp == (mask & (truth != 12) & (truth != 255)).sum()
-
-
 # The control
 
 
@@ -84,8 +64,8 @@ def test_moving_theta_moves_the_masks_and_the_numbers(seen, theta):
     control = ThetaExplorer(seen)
     control.theta = theta
     network, picture = seen.networks[0], seen.pictures[0]
-    codes, smoothed = picture.maps[network.name]
-    assert (control.raw == (codes > theta * 65535)).all()
+    prob_u16, smoothed = picture.maps[network.name]
+    assert (control.raw == (prob_u16 > theta * 65535)).all()
     assert (control.mask == (smoothed > theta * 65535)).all()
     inside, valid = picture.truth == 8, picture.truth != 255
     iou = (control.mask & inside).sum() / ((control.mask | inside) & valid).sum()
@@ -122,23 +102,24 @@ def test_theta_takes_a_position_of_the_slider(seen):
 
 def test_undefined_is_none():
     net, image = Network("LSE1", "dog"), np.zeros((4, 6, 3), np.uint8)
-    codes = np.full((4, 6), 9000, np.uint16)
-    control = ThetaExplorer(Scene([net], [Picture("p", image, {net.name: (codes, codes)}, np.zeros((4, 6), np.uint8))]))
+    prob_u16 = np.full((4, 6), 9000, np.uint16)
+    picture = Picture("p", image, {net.name: (prob_u16, prob_u16)}, np.zeros((4, 6), np.uint8))
+    control = ThetaExplorer(Scene([net], [picture]))
     assert net.name == "LSE1, dog" and control.ap is None and control.whole_ap is None  # 0/0, and no curve
     assert control.text.endswith("after the vote")
 
 
 def test_wrong_inputs_are_named(seen):
     picture, net = seen.pictures[0], seen.networks[0]
-    codes, smoothed = picture.maps[net.name]
+    prob_u16, smoothed = picture.maps[net.name]
     with pytest.raises(LsegreproError, match="smoothed of LSE1, cat, round 2 must be"):
-        Picture("p", picture.image, {net.name: (codes, smoothed[1:])})
-    with pytest.raises(LsegreproError, match="codes of LSE1, cat, round 2 must be .* uint16, got .* float64"):
-        Picture("p", picture.image, {net.name: (codes / 65535, smoothed)})
+        Picture("p", picture.image, {net.name: (prob_u16, smoothed[1:])})
+    with pytest.raises(LsegreproError, match="prob_u16 of LSE1, cat, round 2 must be .* uint16, got .* float64"):
+        Picture("p", picture.image, {net.name: (prob_u16 / 65535, smoothed)})
     with pytest.raises(LsegreproError, match="truth must be"):
-        Picture("p", picture.image, {}, codes)
+        Picture("p", picture.image, {}, prob_u16)
     with pytest.raises(LsegreproError, match=r"image must be \(H, W, 3\) uint8"):
-        Picture("p", codes, {})
+        Picture("p", prob_u16, {})
     with pytest.raises(LsegreproError, match="unknown class 'cow'"):
         Network("LSE1", "cow")
     with pytest.raises(LsegreproError, match=r"theta must lie in \[0, 1\)"):
@@ -196,12 +177,12 @@ def test_packed_maps_come_back_exactly(values):
     assert ((((zigzag >> 1) ^ -(zigzag & 1)).cumsum(axis=0).cumsum(axis=1) & 65535) == values).all()
 
 
-def test_levels_know_every_position_of_the_slider():
-    codes = np.arange(65536)
-    levels = packing.levels(codes)
+def test_levels_are_right_at_every_position_of_the_slider():
+    prob_u16 = np.arange(65536)
+    levels = packing.levels(prob_u16)
     for k in range(0, packing.STEPS, 7):
-        assert ((levels > k) == (codes > k / 1000 * 65535)).all()
-    assert packing.STEPS == 882 and not (levels[codes <= overlays.CEILING * 65535] > 881).any()
+        assert ((levels > k) == (prob_u16 > k / 1000 * 65535)).all()
+    assert packing.STEPS == 882 and not (levels[prob_u16 <= paper.CEILING * 65535] > 881).any()
 
 
 def test_the_page_holds_the_exact_curves_and_nothing_from_elsewhere(seen):
@@ -225,8 +206,8 @@ def test_eight_networks_stay_below_three_megabytes():
         found = {}
         for network in networks:
             slopes = rng.normal(size=(height, width)).cumsum(axis=1) / 30
-            codes = np.floor(65535 / (1 + np.exp(-2 * np.tanh(slopes)))).astype(np.uint16)
-            found[network.name] = codes, smooth(codes, maps_labels(height, width))
+            prob_u16 = np.floor(65535 / (1 + np.exp(-2 * np.tanh(slopes)))).astype(np.uint16)
+            found[network.name] = prob_u16, smooth(prob_u16, maps_labels(height, width))
         image = np.broadcast_to(40 * np.sin(np.arange(width) / 9)[:, None] + 120, (height, width, 3)).astype(np.uint8)
         pictures.append(Picture(str(p), image, found))
     assert len(ThetaExplorer(Scene(networks, pictures)).static.html) < 2_700_000

@@ -1,4 +1,4 @@
-"""Evidence is what the label maps, masks and codes hold, counted pixel by pixel; other pictures are refused."""
+"""Evidence is what the label maps, masks and probabilities hold, counted pixel by pixel; other pictures are refused."""
 
 import numpy as np
 import pytest
@@ -45,19 +45,19 @@ def test_scores_are_those_of_the_pixels(cls, index):
     items = pictures(6)
     regions, scores = evidence_of(items, cls)
     pooled = {"foreground": [], "background": []}
-    for i, (labels, mask, codes, image_scores) in enumerate(items):
+    for i, (labels, mask, prob_u16, image_scores) in enumerate(items):
         mine = scores.statistics[regions.offsets[i] : regions.offsets[i + 1]]
-        assert (mine == order_statistic(codes[cls], labels)).all()
+        assert (mine == order_statistic(prob_u16[cls], labels)).all()
         assert (scores.image_scores[i] == image_scores.astype(np.float32)).all()
-        inside, outside = codes[cls][mask == index], codes[cls][(mask != index) & (mask != 255)]
+        inside, outside = prob_u16[cls][mask == index], prob_u16[cls][(mask != index) & (mask != 255)]
         for b in range(GRID):
             theta = b / GRID
             assert scores.foreground[i, b + 1 :].sum() == (inside > theta * 65535).sum()
             assert scores.background[i, b + 1 :].sum() == (outside > theta * 65535).sum()
         pooled["foreground"] += inside.tolist()
         pooled["background"] += outside.tolist()
-    for name, codes in pooled.items():
-        assert np.repeat(np.arange(65536), getattr(scores, f"{name}_codes")).tolist() == sorted(codes)
+    for name, prob_u16 in pooled.items():
+        assert np.repeat(np.arange(65536), getattr(scores, f"{name}_codes")).tolist() == sorted(prob_u16)
 
 
 def test_builder_refuses_other_superpixels_and_images():
@@ -66,8 +66,8 @@ def test_builder_refuses_other_superpixels_and_images():
     builder = ScoresBuilder(regions, META)
 
     def add(picture, **changes):
-        labels, mask, codes, image_scores = picture._replace(**changes)
-        builder.add(codes["cat"], labels, mask, image_scores)
+        labels, mask, prob_u16, image_scores = picture._replace(**changes)
+        builder.add(prob_u16["cat"], labels, mask, image_scores)
 
     with pytest.raises(LsegreproError, match="superpixels of i0"):
         add(first, labels=first.labels[::-1].copy())

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lsegrepro import evaluation
-from lsegrepro.evaluation import mistakes as failures
-from lsegrepro.figures import mistakes
+from lsegrepro.evaluation import mistakes
+from lsegrepro.figures import charts
 from lsegrepro.files import LsegreproError
 
 pixels = arrays(np.int64, st.tuples(st.integers(1, 12), st.just(4)), elements=st.integers(0, 1000))
@@ -19,18 +19,18 @@ def test_the_parts_add_up_and_the_first_is_the_ap(counts):
     holds = (counts[:, 0] + counts[:, 2]) > 0
     if not counts[:, :3].any():
         with pytest.raises(LsegreproError, match="no pixel is foreground"):
-            failures.divide(counts, holds)
+            mistakes.union_shares(counts, holds)
         return
-    division = failures.divide(counts, holds)
-    parts = [getattr(division, name) for name in failures.PARTS]
+    shares = mistakes.union_shares(counts, holds)
+    parts = [getattr(shares, name) for name in mistakes.PARTS]
     assert sum(parts) == pytest.approx(1)
-    assert division.found == pytest.approx(float(evaluation.ap(counts.sum(axis=0))))
+    assert shares.hit == pytest.approx(float(evaluation.ap(counts.sum(axis=0))))
 
 
 @given(pixels)
 def test_taking_false_alarms_away_keeps_the_pixels_and_never_lowers_the_ap(counts):
     holds = (counts[:, 0] + counts[:, 2]) > 0
-    told = failures.without_false_alarms(counts, holds)
+    told = mistakes.without_false_alarms(counts, holds)
     assert (told.sum(axis=1) == counts.sum(axis=1)).all()
     assert (told[holds] == counts[holds]).all() and not told[~holds, 1].any()
     if holds.any():
@@ -40,7 +40,7 @@ def test_taking_false_alarms_away_keeps_the_pixels_and_never_lowers_the_ap(count
 @given(pixels)
 def test_exemplars_are_distinct_and_ordered(counts):
     holds = (counts[:, 0] + counts[:, 2]) > 0
-    found = failures.exemplars(counts, holds)
+    found = mistakes.exemplars(counts, holds)
     assert len({e.index for e in found}) == len(found)
     inside = [e for e in found if holds[e.index]]
     assert [e.iou for e in inside] == sorted((e.iou for e in inside), reverse=True)
@@ -55,8 +55,8 @@ def test_exemplars_are_distinct_and_ordered(counts):
 def test_charts_say_what_they_show():
     counts = np.array([[3, 1, 0, 9], [1, 3, 0, 9], [0, 4, 0, 9]])
     holds = np.array([True, True, False])
-    marks = [e for e in failures.exemplars(counts, holds) if holds[e.index]]
-    assert "best 75 %" in mistakes.iou_ranks({"LSE1": evaluation.ap(counts[holds])}, marks).alt
-    assert "found 33 %" in mistakes.division_bars({"LSE1, cat": failures.divide(counts, holds)}).alt
+    marks = [e for e in mistakes.exemplars(counts, holds) if holds[e.index]]
+    assert "best 75 %" in charts.iou_ranks({"LSE1": evaluation.ap(counts[holds])}, marks).alt
+    assert "hit 33 %" in charts.union_share_bars({"LSE1, cat": mistakes.union_shares(counts, holds)}).alt
     with pytest.raises(LsegreproError, match="nothing to rank"):
-        mistakes.iou_ranks({"LSE1": np.array([])})
+        charts.iou_ranks({"LSE1": np.array([])})

@@ -12,6 +12,7 @@ from lsegrepro.evaluation import (
     bootstrap,
     bootstrap_difference,
     bootstrap_p_value,
+    difference_p_value,
     holm,
 )
 
@@ -115,7 +116,6 @@ def test_seeds_and_images_against_a_plain_loop():
     assert abs(mine.low - low) < 0.1 * (high - low) and abs(mine.high - high) < 0.1 * (high - low)
 
 
-@pytest.mark.fault("numbers", "a class that no image holds", "no number, and no wrong one")
 def test_bootstrap_without_the_class():
     empty = np.array([[0, 0, 0, 9]] * 5)
     interval = bootstrap(empty, resamples=50)
@@ -136,15 +136,35 @@ def test_bootstrap_refuses(call, says):
         call()
 
 
-def test_p_values_of_a_shifted_normal():
-    """The share of resamples beyond 0 is that of the normal distribution, doubled."""
-    draws = np.random.default_rng(0).normal(1.5, 1, 100_000)
-    assert bootstrap_p_value(draws) == pytest.approx(2 * 0.0668, abs=0.003)
-    assert bootstrap_p_value(-draws) == pytest.approx(bootstrap_p_value(draws))
+def test_the_p_value_is_small_exactly_where_the_interval_excludes_zero():
+    rows = some_counts(1, quality=0.6)
+    for other, level in ((some_counts(1, quality=0.3), 0.99), (some_counts(2, quality=0.59), 0.5)):
+        p = difference_p_value(rows, other, resamples=2000)
+        for level in (0.5, 0.8, 0.9, 0.95, 0.99):
+            interval = bootstrap_difference(rows, other, resamples=2000, level=level)
+            excluded = interval.low > 0 or interval.high < 0
+            if abs(p - (1 - level)) > 0.005:  # apart from the one that is added to the resamples
+                assert excluded == (p < 1 - level)
 
 
-def test_holm_by_hand():
-    """Smallest p times 4, next times 3 ...; never below the one before, never above 1."""
-    assert holm([0.04, 0.001, 0.5, 0.02]).tolist() == pytest.approx([0.08, 0.004, 0.5, 0.06])
-    assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
+def test_p_values_of_draws_by_hand():
+    draws = np.array([-2.0, -1, 1, 2, 3, 4, 5, 6, 7, np.nan, 8])  # 2 of 10 are not above 0
+    assert bootstrap_p_value(draws) == bootstrap_p_value(-draws) == pytest.approx(2 * 3 / 11)
+    assert bootstrap_p_value(np.ones(99)) == 0.02 and bootstrap_p_value(np.zeros(5)) == 1
+    assert np.isnan(bootstrap_p_value(np.array([np.nan])))
+
+
+def test_holm_is_the_step_down_procedure(rng):
+    """Reject the smallest while it is below alpha / (tests left): the same as an adjusted p-value below alpha."""
+    for p in (rng.random(8) ** 4, np.array([0.01, 0.01, 0.04, 1, 0]), np.array([0.03])):
+        adjusted = holm(p)
+        for alpha in (0.001, 0.01, 0.05, 0.1, 0.3):
+            rejected = set()
+            for left, i in zip(range(len(p), 0, -1), np.argsort(p), strict=True):
+                if p[i] * left > alpha:
+                    break
+                rejected.add(int(i))
+            assert set(np.flatnonzero(adjusted <= alpha)) == rejected
     assert holm([]).tolist() == []
+    with pytest.raises(LsegreproError, match=r"numbers in \[0, 1\]"):
+        holm([0.1, float("nan")])

@@ -15,7 +15,6 @@ from lsegrepro.evidence.superpixels import Superpixels, oversegment
 from lsegrepro.files import LsegreproError
 from lsegrepro.network import dense
 from lsegrepro.network.weights import Weights
-from lsegrepro.runs import gallery
 
 PARAMS = Superpixels(scale=40, sigma=0.8, min_size=20)
 ARGS = Scoring(scale_to=0)
@@ -87,14 +86,14 @@ def test_evidence_is_the_literal_computation(weights, regions):
     for i in range(4):
         image, mask = pictures.image(i), pictures.mask(i)
         p = torch.sigmoid(torch.tensor([1.0, -1.0]) @ dense.score_map(weights.net, image).flatten(1)).numpy()
-        codes = np.floor(p.astype(np.float64) * 65535).astype(int).reshape(mask.shape)
+        prob_u16 = np.floor(p.astype(np.float64) * 65535).astype(int).reshape(mask.shape)
         labels = oversegment(image, PARAMS)
         for s in range(labels.max() + 1):
-            ordered = sorted(codes[labels == s].tolist(), reverse=True)
+            ordered = sorted(prob_u16[labels == s].tolist(), reverse=True)
             assert scores.statistics[place] == ordered[len(ordered) // 2]  # the k-th, k = floor(n/2) + 1
             place += 1
-        for histogram, pixels in ((scores.foreground[i], codes[mask == 8]),
-                                  (scores.background[i], codes[(mask != 8) & (mask != 255)])):
+        for histogram, pixels in ((scores.foreground[i], prob_u16[mask == 8]),
+                                  (scores.background[i], prob_u16[(mask != 8) & (mask != 255)])):
             assert histogram.sum() == pixels.size
             for b in range(200):
                 assert histogram[b + 1 :].sum() == (pixels > b * 65535 / 200).sum()
@@ -128,10 +127,10 @@ def test_scores_say_what_made_them(weights, regions):
 
 def test_a_short_side_is_scaled_and_brought_back(weights):
     image = Pictures().image(1)
-    codes, image_scores = scoring.score_image(weights, image, Scoring(scale_to=16))
-    assert codes.shape == image.shape[:2] and codes.dtype == np.uint16 and image_scores.shape == (2,)
+    prob_u16, image_scores = scoring.score_image(weights, image, Scoring(scale_to=16))
+    assert prob_u16.shape == image.shape[:2] and prob_u16.dtype == np.uint16 and image_scores.shape == (2,)
     own, same = (scoring.score_image(weights, image, Scoring(scale_to=s)) for s in (0, 45))
-    assert np.array_equal(own[0], same[0]) and not np.array_equal(own[0], codes)  # the short side has 45 pixels
+    assert np.array_equal(own[0], same[0]) and not np.array_equal(own[0], prob_u16)  # the short side has 45 pixels
     assert np.array_equal(own[1], image_scores)  # the prepared image does not depend on it
 
 
@@ -178,7 +177,6 @@ def test_without_a_folder_nothing_is_kept(weights, regions, tmp_path, monkeypatc
     assert len(counted) == 8 and not list(tmp_path.iterdir())
 
 
-@pytest.mark.fault("weights", tried="a damaged score map in the cache", survived="it is computed again")
 @pytest.mark.parametrize("damage", [
     lambda data: b"", lambda data: b"no archive", lambda data: data[: len(data) // 2],
     lambda data: data[:300] + bytes([data[300] ^ 255]) + data[301:],
@@ -201,15 +199,13 @@ def test_a_map_of_other_arguments_or_another_image_is_not_taken(weights, counted
         (image, ARGS), (image, Scoring(scale_to=16)), (image, Scoring(scale_to=0, precision="bfloat16")),
         (image[:, ::-1], ARGS), (image[::-1], ARGS), (image[:-1], ARGS),
     ]):
-        codes, _ = scoring.score_image(weights, picture, args, cache)
+        prob_u16, _ = scoring.score_image(weights, picture, args, cache)
         assert len(counted) == n + 1
-        assert np.array_equal(codes, scoring.score_image(weights, picture, args, cache)[0]) and len(counted) == n + 1
-        assert np.array_equal(codes, scoring.score_image(weights, picture, args)[0])
+        assert np.array_equal(prob_u16, scoring.score_image(weights, picture, args, cache)[0]) and len(counted) == n + 1
+        assert np.array_equal(prob_u16, scoring.score_image(weights, picture, args)[0])
         counted.pop()
 
 
-@pytest.mark.fault("kills", tried="a scoring stopped in the middle",
-                   survived="finished images are not scored again; the same evidence")
 def test_an_interrupted_scoring_goes_on(weights, regions, counted, tmp_path, monkeypatch):
     complete = scored(weights, regions)
     counted.clear()
@@ -222,33 +218,6 @@ def test_an_interrupted_scoring_goes_on(weights, regions, counted, tmp_path, mon
     monkeypatch.setattr(Pictures, "image", image)
     assert scored(weights, regions, **folders(tmp_path)).digest == complete.digest
     assert [c.shape for c in counted[2:]] == [image(Pictures(), i).shape for i in (2, 3)]
-
-
-def test_a_run_keeps_the_maps_of_each_network_and_each_way_of_scoring_apart(tiny_run, tiny_folder):
-    folders = {tiny_run.maps_path(tiny_run.weights(*network)) for network in tiny_run.networks()}
-    assert len(folders) == 4 and set((tiny_folder / "run" / "cache" / "maps").iterdir()) == folders
-    assert all(len(list(folder.iterdir())) == 10 for folder in folders)
-    profile = dataclasses.replace(tiny_run.profile, scoring=Scoring(scale_to=64))
-    other = dataclasses.replace(tiny_run, profile=profile)
-    assert other.maps_path(tiny_run.weights("LSE1", "cat")) not in folders
-
-
-def test_a_page_takes_the_maps_of_a_run(tiny_run, counted):
-    data = tiny_run.segmentation("val")
-    for name in (data.ids[2], None):  # without a name the picture is scored
-        gallery.score(tiny_run, ("LSE1", "cat", 2, 0), data.image(2), 0.5, name)
-        assert len(counted) == (name is None)
-
-
-@pytest.mark.usefixtures("bfloat16")
-def test_a_picture_of_no_evidence_is_scored_in_float32(tiny_run):
-    """As by `segment`, whatever the evidence was scored in."""
-    run = dataclasses.replace(tiny_run, profile=dataclasses.replace(tiny_run.profile, scoring=Scoring(
-        scale_to=64, precision="bfloat16")))
-    network, image = ("LSE1", "cat", 2, 0), run.segmentation("val").image(2)
-    codes, _ = scoring.score_image(run.weights(*network), image, Scoring(scale_to=64))
-    rounded, _ = scoring.score_image(run.weights(*network), image, run.profile.scoring)
-    assert np.array_equal(gallery.score(run, network, image, 0.5).codes, codes) and not np.array_equal(codes, rounded)
 
 
 def test_other_superpixels_than_those_counted_are_refused(weights, regions, monkeypatch):

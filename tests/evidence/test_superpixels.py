@@ -1,5 +1,7 @@
 """The majority vote as an order statistic, against voting pixel by pixel; the cache; the order."""
 
+from concurrent.futures import ProcessPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,20 +23,20 @@ from lsegrepro.evidence.superpixels import (
 
 @st.composite
 def voting(draw):
-    """A map of codes, most of them equal so that votes tie, and a label map over it."""
+    """A map of probabilities, most of them equal so that votes tie, and a label map over it."""
     shape = draw(hnp.array_shapes(min_dims=2, max_dims=2, max_side=7))
     values = st.sampled_from([0, 1, 2, 32767, 32768, 65534, 65535]) | st.integers(0, 65535)
-    codes = draw(hnp.arrays(np.uint16, shape, elements=values))
+    prob_u16 = draw(hnp.arrays(np.uint16, shape, elements=values))
     labels = draw(hnp.arrays(np.int32, shape, elements=st.integers(0, 5)))
-    return codes, np.unique(labels, return_inverse=True)[1].reshape(shape).astype(np.int32)
+    return prob_u16, np.unique(labels, return_inverse=True)[1].reshape(shape).astype(np.int32)
 
 
-def vote(codes, labels, theta):
+def vote(prob_u16, labels, theta):
     """The majority vote written down: count the pixels above theta; a tie is background."""
-    mask = np.zeros(codes.shape, bool)
+    mask = np.zeros(prob_u16.shape, bool)
     for label in set(labels.ravel().tolist()):
         ayes = noes = 0
-        for code in codes[labels == label].tolist():
+        for code in prob_u16[labels == label].tolist():
             if code > theta * 65535:
                 ayes += 1
             else:
@@ -53,27 +55,27 @@ def photograph(height, width, seed=0):
 @settings(max_examples=60, deadline=None)
 @given(voting())
 def test_order_statistic_is_the_vote_at_every_theta(case):
-    codes, labels = case
-    painted = smooth(codes, labels)
-    breaks = [code / 65535 for code in set(codes.ravel().tolist()) if code < 65535]
+    prob_u16, labels = case
+    painted = smooth(prob_u16, labels)
+    breaks = [code / 65535 for code in set(prob_u16.ravel().tolist()) if code < 65535]
     for theta in {0.0, 0.6, *breaks, *(min(b + 0.4 / 65535, 0.99999999) for b in breaks)}:
-        assert ((painted > theta * 65535) == vote(codes, labels, theta)).all()
+        assert ((painted > theta * 65535) == vote(prob_u16, labels, theta)).all()
 
 
 def test_tie_is_background():
-    codes = np.array([[60000, 60000, 10, 10]], np.uint16)
-    assert order_statistic(codes, np.zeros((1, 4), int)).tolist() == [10]
-    assert order_statistic(codes[:, :3], np.zeros((1, 3), int)).tolist() == [60000]
+    prob_u16 = np.array([[60000, 60000, 10, 10]], np.uint16)
+    assert order_statistic(prob_u16, np.zeros((1, 4), int)).tolist() == [10]
+    assert order_statistic(prob_u16[:, :3], np.zeros((1, 3), int)).tolist() == [60000]
 
 
 def test_more_superpixels_than_16_bits():
-    codes = np.random.default_rng(0).integers(0, 65536, (300, 301)).astype(np.uint16)
-    labels = np.random.default_rng(1).permutation(codes.size).reshape(codes.shape)
-    assert (smooth(codes, labels) == codes).all()
+    prob_u16 = np.random.default_rng(0).integers(0, 65536, (300, 301)).astype(np.uint16)
+    labels = np.random.default_rng(1).permutation(prob_u16.size).reshape(prob_u16.shape)
+    assert (smooth(prob_u16, labels) == prob_u16).all()
 
 
 @pytest.mark.parametrize(
-    "codes, labels, says",
+    "prob_u16, labels, says",
     [
         (np.zeros((2, 2), np.uint16), np.array([[0, 2], [2, 0]]), "renumber"),
         (np.zeros((2, 2), np.uint16), np.array([[0, -1], [0, 0]]), "0 .. S-1"),
@@ -83,9 +85,9 @@ def test_more_superpixels_than_16_bits():
         (np.zeros((2, 2)), np.zeros((2, 2), int), "uint16"),
     ],
 )
-def test_maps_that_do_not_fit_are_refused(codes, labels, says):
+def test_maps_that_do_not_fit_are_refused(prob_u16, labels, says):
     with pytest.raises(LsegreproError, match=says):
-        order_statistic(codes, labels)
+        order_statistic(prob_u16, labels)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (1, 40), (40, 1), (2, 2), (3, 3), (61, 47)])
@@ -141,8 +143,8 @@ def test_damaged_cache_is_computed_again(tmp_path):
         damaged.append(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
     for content in damaged:
         path.write_bytes(content)
-        kept = superpixels._read_cache(path, labels.shape)
-        assert kept is None or (kept == labels).all()  # some bytes of a zip file mean nothing
+        cached = superpixels._read_cache(image, params, tmp_path)
+        assert cached is None or (cached == labels).all()  # some bytes of a zip file mean nothing
     path.write_bytes(whole[:-30])
     assert (oversegment_cached(image, params, tmp_path) == labels).all()
     assert path.read_bytes() == whole
@@ -167,18 +169,8 @@ def test_parallel_keeps_the_order(tmp_path):
 def test_cached_images_start_no_process(tmp_path, monkeypatch):
     image, params = photograph(20, 30), Superpixels()
     oversegment_cached(image, params, tmp_path)
-    monkeypatch.setattr(superpixels, "pool", None)
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", None)
     assert len(list(oversegment_all([image] * 3, params, tmp_path, workers=2))) == 3
-
-
-def test_a_network_is_scored_on_superpixels_that_are_there(own_run, monkeypatch):
-    """They do not depend on the model: another network cuts no image again."""
-    network = ("max1", "cat", 2, 0)
-    path, before = own_run.scores_path(*network), own_run.scores(*network).digest
-    path.unlink()
-    monkeypatch.setattr(superpixels, "oversegment", None)
-    monkeypatch.setattr(superpixels, "pool", None)
-    assert own_run.scores(*network).digest == before
 
 
 def test_images_are_drawn_as_needed():
@@ -191,7 +183,7 @@ def test_images_are_drawn_as_needed():
 
 def test_workers_below_one():
     with pytest.raises(LsegreproError, match="workers"):
-        oversegment_all([], Superpixels(), workers=0)
+        list(oversegment_all([], Superpixels(), workers=0))
 
 
 def test_on_photographs(real_data):
@@ -202,7 +194,7 @@ def test_on_photographs(real_data):
     for index in (0, 400):
         image = photographs.image(index)[:200, :200]
         labels = oversegment(image)
-        codes = rng.integers(0, 65536, labels.shape).astype(np.uint16)
-        for label, value in enumerate(order_statistic(codes, labels).tolist()):
-            inside = np.sort(codes[labels == label])
+        prob_u16 = rng.integers(0, 65536, labels.shape).astype(np.uint16)
+        for label, value in enumerate(order_statistic(prob_u16, labels).tolist()):
+            inside = np.sort(prob_u16[labels == label])
             assert value == inside[len(inside) - (len(inside) // 2 + 1)]

@@ -8,7 +8,9 @@ from chromium import Opened
 from test_explorer import scene
 
 from lsegrepro import evaluation
-from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, image_counts, masks_at, packing, piece
+from lsegrepro.evaluation import image_counts
+from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, packing
+from lsegrepro.explorer.fragment import THETA_SCRIPTS, script, script_json
 from lsegrepro.figures import overlays
 
 CAT, MAX, DOG = "LSE1, cat, round 2", "max1, cat, round 2", "LSE2, dog, round 1"
@@ -41,7 +43,7 @@ def check(page, seen, theta, network=CAT, picture="with a truth"):
     root, net, pic = page.locator(".lse-theta"), seen.network(network), seen.picture(picture)
     state = root.evaluate("node => ({...node.dataset})")
     assert (float(state["theta"]), state["network"], state["picture"]) == (theta, network, picture)
-    masks = dict(zip(("raw", "voted"), masks_at(*pic.maps[network], theta), strict=True))
+    masks = {key: prob_u16 > theta * 65535 for key, prob_u16 in zip(("raw", "voted"), pic.maps[network], strict=True)}
     assert {key: int(state[key]) for key in masks} == {key: mask.sum() for key, mask in masks.items()}
     for key, mask in (("rawAp", masks["raw"]), ("ap", masks["voted"])):
         ap = None if pic.truth is None else image_counts(mask, pic.truth, net.cls).ap
@@ -79,8 +81,8 @@ def test_by_keyboard_at_many_thetas(opened, seen):
 
 def test_the_pictures_are_the_masks(opened, seen):
     page, picture = opened.page, seen.pictures[0]
-    codes, smoothed = picture.maps[CAT]
-    raw, voted = masks_at(codes, smoothed, 0.6)
+    prob_u16, smoothed = picture.maps[CAT]
+    raw, voted = prob_u16 > 0.6 * 65535, smoothed > 0.6 * 65535
     assert (pixels(page, 2, raw.shape)[..., 0] == 255 * raw).all()
     shown, edge = pixels(page, 3, voted.shape), overlays.outline(voted)
     assert edge.any() and (shown[edge] == overlays.GREEN).all()
@@ -90,7 +92,7 @@ def test_the_pictures_are_the_masks(opened, seen):
     for panel, where in ((0, rim), (3, rim & ~edge)):
         assert (pixels(page, panel, rim.shape)[where] == (240, 228, 66)).all()
     # The probability map, in the colours of every other figure, to the 0.001 of the levels.
-    assert np.abs(pixels(page, 1, codes.shape) - overlays.heat(codes).astype(int)).max() <= 8
+    assert np.abs(pixels(page, 1, prob_u16.shape) - overlays.heat(prob_u16).astype(int)).max() <= 8
 
 
 def curve_at(page):
@@ -180,8 +182,8 @@ def test_focus_can_be_seen_and_a_phone_is_wide_enough(chromium, seen, tmp_path):
 
 
 def test_two_explorers_on_a_dark_page(chromium, seen, tmp_path):
-    net, codes = Network("LSE1", "dog"), np.full((4, 6), 40000, np.uint16)
-    plain = ThetaExplorer(Scene([net], [Picture("p", np.zeros((4, 6, 3), np.uint8), {net.name: (codes, codes)})]))
+    net, prob_u16 = Network("LSE1", "dog"), np.full((4, 6), 40000, np.uint16)
+    plain = ThetaExplorer(Scene([net], [Picture("p", np.zeros((4, 6, 3), np.uint8), {net.name: (prob_u16, prob_u16)})]))
     made = Opened(chromium, tmp_path / "two.html", ThetaExplorer(seen).static, plain.static, color_scheme="dark")
     first, second = made.page.locator(".lse-theta").all()
     second.get_by_role("slider").press("End")
@@ -211,8 +213,8 @@ widget.render({model, el: document.body});
 
 def test_the_widget_is_the_same_script(chromium, seen, tmp_path):
     """The module that a live notebook runs, with a model in place of the kernel's."""
-    values = packing.embed({"data": packing.payload(seen), "theta": 0.432, "network": MAX, "picture": "with a truth"})
-    module = piece.script(*piece.THETA, "theta-widget").replace("export default", "const widget =")
+    values = script_json({"data": packing.payload(seen), "theta": 0.432, "network": MAX, "picture": "with a truth"})
+    module = script(*THETA_SCRIPTS, "theta-widget").replace("export default", "const widget =")
     path = tmp_path / "widget.html"
     path.write_text(f"<!doctype html><html lang=en><body><script type=module>{module}{WIDGET % values}</script>")
     page, wrong = chromium.new_context(offline=True).new_page(), []

@@ -15,12 +15,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lsegrepro import LsegreproError, evaluation, figures, paper
-from lsegrepro.evaluation import Interval
-from lsegrepro.figures import charts, overlays, sweep, tables
+from lsegrepro.evaluation import Interval, TableRow
+from lsegrepro.figures import charts, effects, overlays, sweep, tables, temperature_curve
 from lsegrepro.figures import style as display
-from lsegrepro.figures.effects import effects
-from lsegrepro.figures.temperature import temperature_curve
-from lsegrepro.runs.comparisons import Row
 
 
 @pytest.fixture(autouse=True)
@@ -36,22 +33,22 @@ def picture(rng):
 
 
 @pytest.fixture
-def codes(rng):
+def prob_u16(rng):
     return rng.integers(7812, 57724, (40, 60)).astype(np.uint16)
 
 
 @pytest.fixture
 def curve(rng):
-    codes = rng.integers(7812, 57724, 3000)
-    return evaluation.curve(codes, rng.integers(0, 50, 3000) * (codes > 30000), rng.integers(0, 90, 3000))
+    prob_u16 = rng.integers(7812, 57724, 3000)
+    return evaluation.curve(prob_u16, rng.integers(0, 50, 3000) * (prob_u16 > 30000), rng.integers(0, 90, 3000))
 
 
 @pytest.fixture
 def rows():
     return [
-        Row("LSE1", "cat", Interval(0.45, 0.4, 0.5), Interval(0.97, 0.96, 0.98), Interval(0.2, 0.17, 0.24)),
-        Row("LSE1", "dog", None, None, Interval(0.1, 0.07, 0.14)),
-        Row("all foreground", "cat", Interval(1, np.nan, np.nan), None, Interval(0.03, np.nan, np.nan)),
+        TableRow("LSE1", "cat", Interval(0.45, 0.4, 0.5), Interval(0.97, 0.96, 0.98), Interval(0.2, 0.17, 0.24)),
+        TableRow("LSE1", "dog", None, None, Interval(0.1, 0.07, 0.14)),
+        TableRow("all foreground", "cat", Interval(1, np.nan, np.nan), None, Interval(0.03, np.nan, np.nan)),
     ]
 
 
@@ -74,13 +71,13 @@ def drawn(figure):
 
 
 def test_bounds_are_those_of_the_tanh():
-    assert overlays.CEILING == pytest.approx(np.e / (np.e + 1 / np.e))
-    assert round(overlays.CEILING, 4) == 0.8808 and round(display.LOSS_FLOOR, 4) == 0.1269
-    assert pytest.approx(np.log(2)) == display.LOSS_START
+    assert paper.CEILING == pytest.approx(np.e / (np.e + 1 / np.e))
+    assert round(paper.CEILING, 4) == 0.8808 and round(paper.LOSS_FLOOR, 4) == 0.1269
+    assert pytest.approx(np.log(2)) == paper.LOSS_START
 
 
 def test_heat_spans_the_possible_range_and_grows_lighter():
-    ends = np.array([[overlays.FLOOR, overlays.CEILING]]) * 65535
+    ends = np.array([[paper.FLOOR, paper.CEILING]]) * 65535
     assert overlays.heat(ends.astype(np.uint16)).tolist() == [overlays.heat_table()[[0, 255]].tolist()]
     lightness = overlays.heat_table() @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(lightness) > -1).all() and lightness[-1] > 230
@@ -170,31 +167,31 @@ def test_figure_2_shows_the_patches_that_were_cut(n, rng):
         figures.figure_2(image, cells, corners[1:], size)
 
 
-def test_figure_4_takes_the_majority(picture, codes):
+def test_figure_4_takes_the_majority(picture, prob_u16):
     labels = np.arange(40 * 60).reshape(40, 60) // 7
-    figure = figures.figure_4(picture, codes, labels, 0.5)
+    figure = figures.figure_4(picture, prob_u16, labels, 0.5)
     kind, content = drawn(figure)
     panels = [axes.images[0].get_array() for axes in figure.axes[:6]]
-    raw, theta = codes > 0.5 * 65535, evaluation.threshold(0.5)
+    raw, theta = prob_u16 > 0.5 * 65535, evaluation.threshold(0.5)
     assert (panels[2][..., 0] == 255 * raw).all()
     voted = np.array([raw[labels == k].mean() > 0.5 for k in range(labels.max() + 1)])[labels]
     assert (panels[5] == overlays.overlay(picture, voted)).all() and 0 < voted.mean() < 1
     from lsegrepro.evidence.superpixels import smooth
 
-    assert (voted == (smooth(codes, labels.astype(np.int32)) > theta)).all()
+    assert (voted == (smooth(prob_u16, labels.astype(np.int32)) > theta)).all()
     assert "θ = 0.5" in [label.get_text() for label in figure.axes[6].get_yticklabels()]
-    assert figure.axes[6].get_ylim() == (overlays.FLOOR, overlays.CEILING)
+    assert figure.axes[6].get_ylim() == (paper.FLOOR, paper.CEILING)
     assert kind == "image/webp" and Image.open(io.BytesIO(content)).width == round(192 * display.WIDTH)
 
 
-def test_figure_6_has_a_column_an_image(picture, codes):
-    mask = codes > 40000
-    results = [figures.Result(picture, codes, mask, "one\nIoU 0.1"),
-               figures.Result(picture[:, :30], codes[:, :30], mask[:, :30])]
+def test_figure_6_has_a_column_an_image(picture, prob_u16):
+    mask = prob_u16 > 40000
+    results = [figures.Figure6Column(picture, prob_u16, mask, "one\nIoU 0.1"),
+               figures.Figure6Column(picture[:, :30], prob_u16[:, :30], mask[:, :30])]
     figure = figures.figure_6(results, "dog")
     drawn(figure)
     shown = [axes.images[0].get_array() for axes in figure.axes[:6]]
-    first = (picture, overlays.heat(codes), overlays.overlay(picture, mask))
+    first = (picture, overlays.heat(prob_u16), overlays.overlay(picture, mask))
     for given, seen in zip(first, shown[::2], strict=True):
         assert (given == seen).all()
     assert "dog" in figure.alt and figure.axes[0].get_title(loc="center") == "one\nIoU 0.1"
@@ -208,7 +205,7 @@ def test_figure_6_has_a_column_an_image(picture, codes):
 def test_figure_5_draws_exactly_the_curve(curve):
     thetas = np.arange(200) / 200
     raw = sweep.ThetaLine("LSE1", "cat", thetas, evaluation.ap(curve.at_many(thetas)), False)
-    smoothed = sweep.ThetaLine.of("LSE1", "cat", curve, band=(thetas, raw.ap - 0.01, raw.ap + 0.01))
+    smoothed = sweep.ThetaLine.of("LSE1", "cat", curve)
     best = curve.best()
     marks = [sweep.ThetaMark("LSE1", "cat", 0.5, curve.at(0.5).ap),
              sweep.ThetaMark("LSE1", "cat", *best, oracle=True)]
@@ -229,7 +226,7 @@ def test_figure_5_draws_exactly_the_curve(curve):
     assert places == [(0.5, 100 * marks[0].ap), (best[0], 100 * best[1])]
     assert cat.lines[3].get_markerfacecolor() == "white" != cat.lines[2].get_markerfacecolor()
     for axes, cls in ((cat, "cat"), (dog, "dog")):
-        assert axes.get_xlim()[0] == 0 and axes.get_xlim()[1] > overlays.CEILING
+        assert axes.get_xlim()[0] == 0 and axes.get_xlim()[1] > paper.CEILING
         assert any(list(line.get_xdata()) == [paper.THETA[cls]] * 2 for line in axes.lines)
     assert cat.get_ylim()[0] == 0 and cat.get_ylim()[1] > 100 * best[1]
     assert "AP" in cat.get_ylabel() and cat.get_xlabel() == "θ"
@@ -239,8 +236,8 @@ def test_figure_5_draws_exactly_the_curve(curve):
 
 
 def test_figure_5_stays_small_at_the_largest_number_of_steps(rng):
-    codes = np.arange(7812, 57724)
-    many = evaluation.curve(codes, rng.integers(0, 9, len(codes)), rng.integers(0, 90, len(codes)))
+    prob_u16 = np.arange(7812, 57724)
+    many = evaluation.curve(prob_u16, rng.integers(0, 9, len(prob_u16)), rng.integers(0, 90, len(prob_u16)))
     lines = [sweep.ThetaLine.of(model, cls, many) for model in paper.TABLE_2 for cls in paper.CLASSES]
     kind, content = drawn(sweep.figure_5(lines))
     assert kind == "image/svg+xml" and len(many.thetas) > 49_000 and len(content) < display.LARGEST
@@ -303,18 +300,17 @@ def test_tempered_family_goes_from_the_mean_to_the_maximum():
     assert sum(to_hex(line.get_color()) == display.VERMILLION.lower() for line in right.lines) == 2
 
 
-@pytest.mark.parametrize("log", [False, True])
-def test_training_curves(log):
+def test_training_curves():
     rows = [{"step": k, "samples": 2000 * k, "loss": 0.69 - 0.01 * k} for k in range(1, 9)]
     rows[3] |= {"heldout_loss": 0.66, "heldout_accuracy": 0.6}
     rows[7] |= {"heldout_loss": 0.65, "heldout_accuracy": 0.7}
-    figure = charts.training_curves({"LSE1": rows, "LSE1 round 2": rows, "max1": rows[:1]}, log)
+    figure = charts.training_curves({"LSE1": rows, "LSE1 round 2": rows, "max1": rows[:1]})
     drawn(figure)
     left, right = figure.axes
     assert left.lines[0].get_xdata().tolist() == [row["samples"] for row in rows]
     assert left.lines[0].get_ydata().tolist() == [row["loss"] for row in rows]
     levels = [line.get_ydata()[0] for line in left.lines if list(line.get_xdata()) == [0, 1]]
-    assert display.LOSS_FLOOR in levels and display.LOSS_START in levels and left.get_ylim()[0] == 0
+    assert paper.LOSS_FLOOR in levels and paper.LOSS_START in levels and left.get_ylim()[0] == 0
     assert right.lines[0].get_ydata() == pytest.approx([60, 70])
     colours = [line.get_color() for line in left.lines[::2][:3]]
     assert len(set(colours)) == 3 and "70.0 %" in figure.alt
@@ -324,72 +320,58 @@ def test_training_curves(log):
 
 
 class Cells(HTMLParser):
-    """Rows of a table as lists of (tag, attributes, text)."""
+    """Rows of a table as lists of (tag, text, attributes of what it holds)."""
 
     def __init__(self, text):
         super().__init__()
-        self.rows, self.open, self.caption = [], None, False
+        self.rows, self.open = [], None
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
-            self.rows[-1].append([tag, dict(attributes), ""])
+            self.rows[-1].append([tag, "", dict(attributes)])
             self.open = self.rows[-1][-1]
-        self.caption |= tag == "caption"
+        elif self.open:
+            self.open[2] |= dict(attributes)
 
     def handle_endtag(self, tag):
         if tag in ("td", "th"):
             self.open = None
 
-    @staticmethod
-    def heads(row):
-        return [text for tag, _, text in row if tag == "th"]
-
-    @staticmethod
-    def numbers(row):
-        return [text for tag, _, text in row if tag == "td"]
-
     def handle_data(self, data):
         if self.open:
-            self.open[2] += data
+            self.open[1] += data
 
 
-def test_table_2_holds_the_papers_numbers_and_ours(rows):
+def test_table_2_has_the_papers_numbers_and_ours(rows):
     shown = tables.table_2_html(rows, "On 886 of 1,449 <val> images.")
     table = Cells(shown.html)
-    assert table.caption and "&lt;val&gt;" in shown.html and "http" not in shown.html
-    printed = [table.numbers(row) for row in table.rows if "paper" in table.heads(row)]
-    assert printed == [
-        [f"{getattr(row[cls], field):.2f}" for cls in paper.CLASSES for field in tables.METRICS]
-        for row in paper.TABLE_2.values()
-    ]
-    names = [table.heads(row)[0] for row in table.rows[2:] if len(table.heads(row)) == 2]
-    assert names == [*paper.TABLE_2, "all foreground"]
-    numbers = [table.numbers(row) for row in table.rows if "here" in table.heads(row)]
-    ours = dict(zip(names, numbers, strict=True))
-    none = "—undefined"
-    assert ours["LSE1"][:3] == ["45.00[40.0, 50.0]", "97.00[96.0, 98.0]", "20.00[17.0, 24.0]"]
-    assert ours["LSE1"][3:] == [none, none, "10.00[7.0, 14.0]"]
-    assert ours["all foreground"][:3] == ["100.00", none, "3.00"]
-    assert ours["max2"] == ["—not run in this profile"] * 6
-    assert shown.html.count('title="not run in this profile"') == 3 * 6 + 3
-
-
-def test_table_2_can_be_read_by_its_headers(rows):
-    table = Cells(tables.table_2_html(rows, "c").html)
-    scopes = [cell[1]["scope"] for row in table.rows for cell in row if cell[0] == "th"]
-    assert set(scopes) == {"colgroup", "col", "row", "rowgroup"}
-    widths = [sum(int(cell[1].get("colspan", 1)) for cell in row) for row in table.rows]
-    assert widths[:2] == [8, 6]  # the corner cell, two wide, spans both rows of the head
+    assert "<caption>On 886 of 1,449 &lt;val&gt; images." in shown.html and "http" not in shown.html
+    head, *body = table.rows
+    assert [text for _, text, _ in head[1:]] == [f"{cls} {name}" for cls in paper.CLASSES
+                                                 for name in ("foreground", "background", "AP")]
+    assert all(cell[2]["scope"] == "col" for cell in head[1:]) and all(row[0][2] == {"scope": "row"} for row in body)
+    lines = {row[0][1]: [text for _, text, _ in row[1:]] for row in body}
+    assert list(lines) == [f"{model}, {who}" for model in paper.TABLE_2 for who in ("paper", "here")] + [
+        "all foreground"]
+    for model, printed in paper.TABLE_2.items():
+        assert lines[f"{model}, paper"] == [f"{getattr(printed[cls], field):.2f}" for cls in paper.CLASSES
+                                            for field in tables.METRICS]
+    assert lines["LSE1, here"] == ["45.00[40.0, 50.0]", "97.00[96.0, 98.0]", "20.00[17.0, 24.0]", "—", "—",
+                                   "10.00[7.0, 14.0]"]
+    assert lines["all foreground"][:3] == ["100.00", "—", "3.00"]
+    reasons = {row[0][1]: [cell[2].get("aria-label") for cell in row[1:]] for row in body}
+    assert reasons["max2, here"] == ["not run in this profile"] * 6
+    assert reasons["LSE1, here"] == [None] * 3 + ["undefined"] * 2 + [None]
 
 
 def test_table_2_refuses_what_it_cannot_place(rows):
     with pytest.raises(LsegreproError, match="same model and class"):
         tables.table_2_html([rows[0], rows[0]], "c")
     with pytest.raises(LsegreproError, match="unknown class 'cow'"):
-        tables.table_2_dots([Row("LSE1", "cow", None, None, None)])
+        tables.table_2_dots([TableRow("LSE1", "cow", None, None, None)])
     with pytest.raises(LsegreproError, match="metrics"):
         tables.table_2_dots(rows, ["iou"])
 

@@ -1,4 +1,4 @@
-// What all pieces share.
+// Shared by all interactive figures.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -17,7 +17,7 @@ const draw = (name, attributes = {}, ...children) => fill(document.createElement
 
 const percent = part => (part === null || part === undefined ? "\u2013" : (100 * part).toFixed(1) + "\u00a0%");
 
-// Speaks to a screen reader once the hand rests, and not while it moves.
+// Announces to a screen reader once the input rests, and not while it changes.
 function announcer(root, wait = 900) {
   const region = make("p", {class: "lse-unseen", role: "status"});
   root.append(region);
@@ -41,7 +41,7 @@ function drawn(svg, draw) {
   new ResizeObserver(now).observe(svg);
 }
 
-// Start each piece of a kind that nobody has started yet.
+// Start each figure of a kind that has not been started yet.
 function begin(kind, start) {
   for (const root of document.querySelectorAll(".lse-" + kind + ":not([data-state])")) {
     root.dataset.state = "starting";

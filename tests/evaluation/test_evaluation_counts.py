@@ -17,6 +17,7 @@ from lsegrepro.evaluation import (
     background_accuracy,
     balanced_accuracy,
     foreground_accuracy,
+    image_counts,
     per_image_counts,
     present,
     raw_grid_counts,
@@ -24,10 +25,10 @@ from lsegrepro.evaluation import (
 )
 
 
-def test_every_code_is_its_own_breakpoint():
-    codes = np.arange(65535)
-    assert (threshold(codes / 65535) == codes).all()
-    assert (threshold(np.nextafter(codes[1:] / 65535, 0)) == codes[1:] - 1).all()
+def test_every_16_bit_probability_is_its_own_breakpoint():
+    prob_u16 = np.arange(65535)
+    assert (threshold(prob_u16 / 65535) == prob_u16).all()
+    assert (threshold(np.nextafter(prob_u16[1:] / 65535, 0)) == prob_u16[1:] - 1).all()
 
 
 @pytest.mark.parametrize("theta", [-1e-9, 1.0, 1.5, float("nan"), np.array([0.5, 1.0])])
@@ -44,11 +45,11 @@ def test_each_image_has_the_counts_of_its_pixels(seed, anywhere):
         regions, scores = evidence_of(items, cls)
         for theta in (0.0, 0.6, 9 / 65535, 60000 / 65535, anywhere):
             rows = per_image_counts(regions, scores, theta=theta)
-            assert rows.tolist() == [counted([voted(p.codes[cls], p.labels, theta)], [p.mask], index) for p in items]
+            assert rows.tolist() == [counted([voted(p.prob_u16[cls], p.labels, theta)], [p.mask], index) for p in items]
         (other,) = set(paper.CLASSES) - {cls}
         rows = per_image_counts(regions, scores, other, 0.6)
         assert rows.tolist() == [
-            counted([voted(p.codes[cls], p.labels, 0.6)], [p.mask], paper.VOC_INDEX[other]) for p in items]
+            counted([voted(p.prob_u16[cls], p.labels, 0.6)], [p.mask], paper.VOC_INDEX[other]) for p in items]
         assert present(regions, cls).tolist() == [(p.mask == index).any() for p in items]
 
 
@@ -61,7 +62,7 @@ def test_raw_counts_of_each_image_on_the_whole_grid(seed):
         grid = raw_grid_counts(regions, scores)
         assert grid.shape == (200, len(items), 4)
         for b, rows in enumerate(grid):
-            expected = [counted([p.codes[cls] > b / 200 * 65535], [p.mask], index) for p in items]
+            expected = [counted([p.prob_u16[cls] > b / 200 * 65535], [p.mask], index) for p in items]
             assert rows.tolist() == expected
         assert (per_image_counts(regions, scores, theta=0.605, smoothed=False) == grid[121]).all()
         rounded = per_image_counts(regions, scores, theta=0.1 + 0.2, smoothed=False)
@@ -103,6 +104,13 @@ def test_ap_is_the_jaccard_index(masks, seed):
         assert theirs == 0 and not (answer | truth)[known].any()
     else:
         assert mine == pytest.approx(theirs, abs=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_counts_of_a_mask(seed):
+    for picture in pictures(seed, 1):
+        mask = picture.prob_u16["cat"] > 30000
+        assert np.array(image_counts(mask, picture.mask, "dog")).tolist() == counted([mask], [picture.mask], 12)
 
 
 def test_counts_and_their_ratios():
