@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__, paper
-from .arguments import DEPTHS
+from .config import DEPTHS
 from .cli_data import add_commands as add_data_commands
 from .ending import Terminated, flush_output, open_streams, terminable
 from .files import LsegreproError, printable
-from .profiles import BUILT_IN
+from .config import BUILT_IN
 from .runs.publish import PROFILE, PUBLISHED
 
 
@@ -189,7 +189,7 @@ def _network_options(parser: argparse.ArgumentParser, round: bool = True) -> Non
 
 
 def _open(args: argparse.Namespace, **options):
-    from .runs.run import open_run
+    from .runs.folder import open_run
 
     return open_run(args.profile, args.run, data=args.data, device=args.device, depth=args.depth, **options)
 
@@ -321,7 +321,7 @@ def _segment(args: argparse.Namespace) -> None:
 def _bench(args: argparse.Namespace) -> None:
     from .bench.report import as_text
     from .bench.suite import bench, parse_plan
-    from .runs.run import open_run
+    from .runs.folder import open_run
 
     plan = parse_plan(args.model, args.size, args.only, args.quick)
     record = bench(plan, open_run(device=args.device).torch_device, threads=args.threads)
@@ -342,7 +342,7 @@ def _reproduce(args: argparse.Namespace) -> None:
 
 
 def _verify(args: argparse.Namespace) -> None:
-    from .runs.run import open_run
+    from .runs.folder import open_run
     from .runs.verify import verify
 
     run = open_run(args.profile, args.run or PUBLISHED, data=args.data, device=args.device, compute=False)

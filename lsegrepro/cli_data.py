@@ -63,7 +63,7 @@ def _data_option(parser: argparse.ArgumentParser) -> None:
 
 def _root(args: argparse.Namespace) -> Path:
     """The data root, which need not be there yet."""
-    from .runs.run import DATA_VARIABLE
+    from .runs.folder import DATA_VARIABLE
 
     root = args.data or os.environ.get(DATA_VARIABLE)
     if not root:

@@ -217,7 +217,7 @@ scale_to = 48
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     """A folder with ``tiny.toml`` and its finished run ``run``; treat it as read-only, or copy it."""
-    from lsegrepro.runs.run import SPLITS, open_run
+    from lsegrepro.runs.folder import SPLITS, open_run
 
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
@@ -247,7 +247,7 @@ def formula_folder(tmp_path_factory):
 
     from lsegrepro import evidence, paper
     from lsegrepro.evidence import RegionsBuilder, ScoresBuilder
-    from lsegrepro.runs.run import open_run
+    from lsegrepro.runs.folder import open_run
 
     folder = tmp_path_factory.mktemp("formula")
     (folder / "tiny.toml").write_text(FORMULA)
@@ -279,7 +279,7 @@ def formula_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_run(tiny_folder):
     """The finished run, opened so that nothing more is computed in it."""
-    from lsegrepro.runs.run import open_run
+    from lsegrepro.runs.folder import open_run
 
     return open_run(tiny_folder / "tiny.toml", tiny_folder / "run", device="cpu", progress=False, compute=False)
 
@@ -289,7 +289,7 @@ def own_run(tiny_folder, tmp_path):
     """A copy of the finished run that a test may spoil; whatever is missing in it is computed."""
     import shutil
 
-    from lsegrepro.runs.run import open_run
+    from lsegrepro.runs.folder import open_run
 
     shutil.copytree(tiny_folder, tmp_path / "tiny")
     return open_run(tmp_path / "tiny" / "tiny.toml", tmp_path / "tiny" / "run", device="cpu", progress=False)

@@ -30,7 +30,7 @@ NOTEBOOK = {
         {"cell_type": "code", "id": "b", "metadata": {"tags": ["parameters"]}, "execution_count": None, "outputs": [],
          "source": "profile = 'quick'\nrun_folder = 'run'\ndevice = 'cpu'\nstand_in = False\ndepth = 'scratch'"},
         {"cell_type": "code", "id": "c", "metadata": {}, "execution_count": None, "outputs": [],
-         "source": "from lsegrepro.runs.run import open_run\n"
+         "source": "from lsegrepro.runs.folder import open_run\n"
                    "run = open_run(profile, run_folder, depth=depth, compute=False)\n"
                    "print(run_folder, run.scores('LSE1', 'cat', 2).digest)"},
     ],

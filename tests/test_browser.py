@@ -27,13 +27,13 @@ from lsegrepro.book import browser
 from lsegrepro.data import images
 from lsegrepro.evaluation import threshold
 from lsegrepro.evidence import superpixels
-from lsegrepro.evidence.superpixels import Superpixels
+from lsegrepro.config import Superpixels
 from lsegrepro.network import dense
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import save_weights
 from lsegrepro.runs import segment
 from lsegrepro.runs.publish import PROFILE, PUBLISHED
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 
 SCRIPTS, RUNTIME = ROOT / "book" / "_scripts" / "try", ROOT / "book" / "_vendor" / "tfjs"
 CLOSE = 1e-3  # what the page promises, of scores and probabilities

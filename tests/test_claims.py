@@ -8,10 +8,10 @@ import pytest
 from conftest import run_page
 
 from lsegrepro import evaluation, paper
-from lsegrepro.profiles import load_profile
+from lsegrepro.config import load_profile
 from lsegrepro.runs import claims, comparisons, verdicts
 from lsegrepro.runs.results import choose_theta
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 
 
 @pytest.fixture(scope="module")

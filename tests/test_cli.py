@@ -16,7 +16,7 @@ from lsegrepro import __version__, cli
 from lsegrepro.data import drawn
 from lsegrepro.paper import ARCHITECTURES
 from lsegrepro.runs.results import coverage, results
-from lsegrepro.runs.run import DATA_VARIABLE
+from lsegrepro.runs.folder import DATA_VARIABLE
 from lsegrepro.training import loop, mining
 
 NETWORK = ["--model", "LSE1", "--class", "cat"]
@@ -281,7 +281,7 @@ def test_an_interruption_is_no_failure_of_the_program(command, tmp_path, monkeyp
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lsegrepro.runs.run.Run.regions", stop)
+    monkeypatch.setattr("lsegrepro.runs.folder.Run.regions", stop)
     code, _, said = command("regions", "--run", tmp_path)
     assert (code, said) == (130, "lsegrepro: interrupted; the same command goes on from there\n")
 

@@ -11,7 +11,7 @@ from lsegrepro.figures.effects import forest
 from lsegrepro.files import LsegreproError
 from lsegrepro.runs import comparisons
 from lsegrepro.runs.results import choose_theta, present_weights
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 
 
 @pytest.fixture

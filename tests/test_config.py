@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsegrepro import paper
-from lsegrepro.arguments import Jitter, Mining, Scoring, Training
-from lsegrepro.evidence.superpixels import Superpixels
+from lsegrepro.config import Jitter, Mining, Scoring, Training
+from lsegrepro.config import Superpixels
 from lsegrepro.files import LsegreproError
-from lsegrepro.profiles import BUILT_IN, Data, Profile, load_profile, vary
+from lsegrepro.config import BUILT_IN, Data, Profile, load_profile, vary
 
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"
 
@@ -24,7 +24,7 @@ WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"
 
 def test_built_in_profiles_need_no_torch():
     code = WITHOUT_TORCH + (
-        "from lsegrepro.profiles import BUILT_IN, load_profile\n"
+        "from lsegrepro.config import BUILT_IN, load_profile\n"
         "print([load_profile(name).name for name in BUILT_IN])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -13,7 +13,7 @@ from conftest import ROOT, TINY
 from kills import processes_of
 
 from lsegrepro import cli, ending
-from lsegrepro.runs.run import Run
+from lsegrepro.runs.folder import Run
 
 EVALUATE = [sys.executable, "-m", "lsegrepro.cli", "evaluate", "--profile", "local", "--run", "published"]
 

@@ -11,7 +11,8 @@ from literal import Picture, counted, evidence_of, pictures, voted
 
 from lsegrepro import LsegreproError, paper
 from lsegrepro.evaluation import Counts, ap, curve, raw_curve, smoothed_curve
-from lsegrepro.evidence.superpixels import Superpixels, oversegment
+from lsegrepro.config import Superpixels
+from lsegrepro.evidence.superpixels import oversegment
 
 codes_and_weights = st.integers(1, 30).flatmap(lambda n: st.tuples(
     hnp.arrays(np.uint16, n, elements=st.sampled_from([0, 1, 39321, 65534, 65535]) | st.integers(0, 65535)),

@@ -23,7 +23,7 @@ from lsegrepro.evidence import (
     write_scores,
 )
 from lsegrepro.evidence.records import GRID_BINS
-from lsegrepro.evidence.superpixels import Superpixels
+from lsegrepro.config import Superpixels
 
 
 def test_every_code_falls_into_its_bin():

@@ -8,9 +8,9 @@ import pytest
 from conftest import one_line, run_page
 
 from lsegrepro import cli, evaluation
-from lsegrepro.arguments import NO_JITTER
+from lsegrepro.config import NO_JITTER
 from lsegrepro.files import LsegreproError
-from lsegrepro.profiles import BUILT_IN, load_profile
+from lsegrepro.config import BUILT_IN, load_profile
 from lsegrepro.runs import experiments, facts
 from lsegrepro.runs.experiments import Experiment
 from lsegrepro.runs.results import choose_theta

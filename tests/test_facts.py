@@ -13,7 +13,7 @@ from lsegrepro import paper
 from lsegrepro.data.drawn import DrawnWeak
 from lsegrepro.files import LsegreproError, digest, read_json, write_json
 from lsegrepro.runs import facts, measures
-from lsegrepro.runs.run import Run
+from lsegrepro.runs.folder import Run
 
 FACTS = {"weak-labels": facts.weak_labels, "crop": facts.crop, "bags": facts.bags, "sources": facts.sources,
          "first-steps": facts.first_steps}

@@ -12,7 +12,7 @@ from lsegrepro.book import ledger
 from lsegrepro.book.ledger.contradictions import agreeing, implied_share
 from lsegrepro.files import read_json, read_npz
 from lsegrepro.runs import experiments
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import torch
 from conftest import SyntheticWeak, one_line
 from torch.nn import functional
 
-from lsegrepro.arguments import NO_JITTER, Mining, Training
+from lsegrepro.config import NO_JITTER, Mining, Training
 from lsegrepro.files import LsegreproError
 from lsegrepro.network import patches
 from lsegrepro.network.weights import Weights
 from lsegrepro.runs import publish
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 from lsegrepro.training import batches, mining
 from lsegrepro.training.batches import Decoded
 

@@ -14,7 +14,7 @@ from conftest import ROOT, TINY, one_line
 from lsegrepro import LsegreproError, files, locks
 from lsegrepro.book import site
 from lsegrepro.runs import publish
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 
 REGIONS = [sys.executable, "-m", "lsegrepro.cli", "regions", "--profile", "tiny.toml", "--run", "run"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

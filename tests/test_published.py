@@ -9,7 +9,7 @@ from conftest import one_line
 
 from lsegrepro.files import LsegreproError, read_json, sha256
 from lsegrepro.runs import facts, publish
-from lsegrepro.runs.run import SPLITS, Run, open_run
+from lsegrepro.runs.folder import SPLITS, Run, open_run
 from lsegrepro.runs.verify import read_record
 from lsegrepro.training import loop, mining
 

@@ -10,7 +10,7 @@ import kills
 import pytest
 import reproductions
 
-from lsegrepro.runs.run import SPLITS, open_run
+from lsegrepro.runs.folder import SPLITS, open_run
 
 pytest.importorskip("snakemake", reason="the book's packages are not installed")
 KILLS = int(os.environ.get("LSEGREPRO_KILLS", "1"))

@@ -14,7 +14,8 @@ from lsegrepro import LsegreproError, evaluation, paper
 from lsegrepro.data.drawn import DrawnSegmentation
 from lsegrepro.evidence import Regions, RegionsBuilder, Scores, ScoresBuilder
 from lsegrepro.evidence.scoring import score_image
-from lsegrepro.evidence.superpixels import Superpixels, oversegment
+from lsegrepro.config import Superpixels
+from lsegrepro.evidence.superpixels import oversegment
 from lsegrepro.runs import results
 
 NETWORK = ("LSE1", "cat", 2, 0)

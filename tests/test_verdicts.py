@@ -40,7 +40,7 @@ def test_rules_are_whole_and_named_once():
 
 
 def test_the_rules_know_no_result_and_need_no_torch():
-    code = "import sys; sys.modules['torch'] = None\nimport lsegrepro.runs.verdicts\nprint('lsegrepro.runs.run' in sys.modules)"
+    code = "import sys; sys.modules['torch'] = None\nimport lsegrepro.runs.verdicts\nprint('lsegrepro.runs.folder' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
 

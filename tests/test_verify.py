@@ -19,7 +19,7 @@ from lsegrepro import cli, evaluation, evidence
 from lsegrepro.book import site
 from lsegrepro.files import LsegreproError, digest, read_json, write_json
 from lsegrepro.runs import facts, publish, results, verify
-from lsegrepro.runs.run import Run, open_run
+from lsegrepro.runs.folder import Run, open_run
 from lsegrepro.runs.verify import machine, record, rescore
 from lsegrepro.runs.verify.numbers import Number
 

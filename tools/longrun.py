@@ -108,8 +108,8 @@ def jobs() -> Iterator[Job]:
 
 def run_of(folder: Path, job: Job):
     """The job as a run: its profile is `local` with its arguments, its regions are the published ones."""
-    from lsegrepro.profiles import load_profile, vary
-    from lsegrepro.runs.run import Run
+    from lsegrepro.config import load_profile, vary
+    from lsegrepro.runs.folder import Run
 
     profile = vary(load_profile("local"), job.folder, {"training": {"precision": "bfloat16", **job.training()}},
                    (job.model,), (1,), ())

@@ -14,12 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .. import paper
-from ..arguments import read_card
+from ..config import read_card
 from ..figures import overlays
 from ..files import LsegreproError, atomic, data_uri, sha256
 from ..runs.publish import PROFILE, PUBLISHED
 from ..runs.results import last_network
-from ..runs.run import Run, open_run
+from ..runs.folder import Run, open_run
 
 RUNTIME = ("tf-core.es2017.min.js", "tf-backend-wasm.es2017.min.js", "tfjs-backend-wasm-simd.wasm")
 """The parts of TensorFlow.js that the page needs, in the order in which they are loaded."""

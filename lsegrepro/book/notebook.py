@@ -20,7 +20,7 @@ from ..evidence import Regions
 from ..figures.style import BLUE, GREEN, INK, MODEL_STYLE, MUTED, PURPLE, VERMILLION, WIDTH, Html, picture, styled
 from ..files import LsegreproError
 from ..runs.results import coverage
-from ..runs.run import Run
+from ..runs.folder import Run
 
 
 def live() -> bool:

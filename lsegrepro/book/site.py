@@ -15,7 +15,7 @@ from pathlib import Path
 from ..ending import GRACE, run_group
 from ..files import LsegreproError, atomic, locked
 from ..runs.publish import PUBLISHED, publish
-from ..runs.run import DATA_VARIABLE, SPLITS, Run, open_run
+from ..runs.folder import DATA_VARIABLE, SPLITS, Run, open_run
 from . import browser
 
 ROOT = Path(__file__).resolve().parents[2]

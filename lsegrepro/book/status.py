@@ -13,7 +13,7 @@ from .. import __version__
 from ..evidence import code_digest
 from ..files import read_json, sha256
 from ..runs.publish import PROFILE, PUBLISHED
-from ..runs.run import SPLITS, Run, open_run
+from ..runs.folder import SPLITS, Run, open_run
 from ..runs.verify.record import evaluation_digest, read_record
 from . import origin, site
 from .notebook import table

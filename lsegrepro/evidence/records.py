@@ -13,7 +13,7 @@ import numpy as np
 from .. import paper
 from ..files import LsegreproError, one_line
 from . import sealed
-from .superpixels import Superpixels
+from ..config import Superpixels
 
 VOID = 255
 """Mask value that no count includes, as in VOC's own evaluation."""

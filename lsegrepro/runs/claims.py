@@ -16,7 +16,7 @@ from .comparisons import LSE_OR_MAX, SMALL_OR_LARGE, centred_box, classification
 from ..evaluation import Choice, Interval, Statistic
 from ..figures.style import LOSS_FLOOR, LOSS_START
 from .results import choose_theta, present_weights, train_curve
-from .run import SPLITS, Run
+from .folder import SPLITS, Run
 from .verdicts import RULES, Comparison, Outcome, Rule, judge, overall
 
 END = 0.1

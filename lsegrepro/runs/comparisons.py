@@ -16,7 +16,7 @@ from ..evaluation import Interval
 from ..evidence import BOX_FRACTIONS
 from ..evaluation.mistakes import without_false_alarms
 from .results import GRID_STEP, choose_theta, present_weights
-from .run import Run
+from .folder import Run
 
 LSE_OR_MAX = (("LSE1", "max1"), ("LSE2", "max2"))
 """The paper's second claim: pairs that differ in the aggregation only."""

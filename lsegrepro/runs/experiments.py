@@ -20,14 +20,14 @@ import numpy as np
 
 from .. import evaluation, paper
 from . import facts
-from ..arguments import parse_aggregation
+from ..config import parse_aggregation
 from ..data.index import LABELS, label_codes
 from ..files import LsegreproError
 from ..evaluation.counts import class_totals, complete
 from ..files import locked
-from ..profiles import Profile, vary
+from ..config import Profile, vary
 from .results import choose_theta
-from .run import Run
+from .folder import Run
 
 PATH = Path(__file__).parents[1] / "profiles" / "experiments.toml"
 
@@ -91,7 +91,7 @@ class Experiment:
 def experiments(profile: Profile) -> dict[str, Experiment]:
     """Every experiment of a profile by its name, in the order of the file.
 
-    >>> from .profiles import load_profile
+    >>> from .config import load_profile
     >>> found = experiments(load_profile("full"))
     >>> found["no-jitter"].models, found["native-scale"].trains, "unchanged" in found
     (('LSE1',), False, False)

@@ -20,7 +20,7 @@ from ..files import digest, read_json, write_json
 from .measures import beginning, class_shares, prepare_mask, saturation, source_shortcut, walk, within_sources
 from ..files import read_npz
 from .publish import adopt
-from .run import Run
+from .folder import Run
 
 if TYPE_CHECKING:
     from ..data import WeakSet

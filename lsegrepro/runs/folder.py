@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import evaluation, evidence, paper
-from ..arguments import DEPTHS, LATER, read_card
+from ..config import DEPTHS, LATER, read_card
 from ..files import LsegreproError
 from ..evaluation import Curve
 from ..evidence import Regions, Scores
 from ..files import digest, read_jsonl
-from ..profiles import Profile, load_profile
+from ..config import Profile, load_profile
 from .publish import adopt_weights
 
 if TYPE_CHECKING:

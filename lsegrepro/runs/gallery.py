@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import evaluation
 from ..explorer import image_counts
-from .run import Run
+from .folder import Run
 from ..evidence.superpixels import oversegment, smooth
 
 

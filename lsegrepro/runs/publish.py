@@ -7,13 +7,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..arguments import read_card
+from ..config import read_card
 from ..files import LsegreproError
 from ..files import atomic, sha256, write_json
 from ..files import locked
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .folder import Run
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "published"
 """The run folder that is versioned with the book: weights and evidence, no photograph."""
@@ -75,7 +75,7 @@ def publish(run: Run) -> None:
         before is then as it was.
     """
     from . import facts
-    from ..profiles import load_profile
+    from ..config import load_profile
     from .verify import write_record
 
     if run.profile != load_profile(PROFILE):
@@ -92,7 +92,7 @@ def publish(run: Run) -> None:
 
 def _require_whole(run: Run, *, with_weights: bool) -> None:
     """Refuse a run that lacks a result, before anything is computed or replaced."""
-    from .run import SPLITS
+    from .folder import SPLITS
 
     whole = dataclasses.replace(run, compute=False)
     for network in whole.networks():

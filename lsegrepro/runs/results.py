@@ -13,7 +13,7 @@ from .. import evaluation, evidence, paper
 from ..files import LsegreproError
 from ..evaluation import Classification, Curve, Interval
 from ..evidence import Regions, Scores
-from .run import Run
+from .folder import Run
 
 GRID_STEP = 1 / evidence.GRID
 """Theta is chosen among multiples of this, the grid search of Section 4."""
@@ -70,7 +70,7 @@ def present_weights(regions: Regions) -> np.ndarray:
     the others stands for its share of the absent. Without this, a set that is short of
     background images would make a low theta look better than it is.
 
-    >>> from lsegrepro.superpixels import Superpixels
+    >>> from lsegrepro.config import Superpixels
     >>> builder = evidence.RegionsBuilder("train", "digest", Superpixels(), absent=["c", "d"], listed=4)
     >>> for name, index in (("a", 8), ("b", 0)):
     ...     builder.add(name, np.array([[0]]), np.array([[index]], np.uint8))

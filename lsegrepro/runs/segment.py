@@ -22,10 +22,11 @@ from ..data.images import EXTENSIONS, load_image, resize
 from ..files import LsegreproError, one_line, printable
 from ..evaluation import threshold
 from ..files import atomic
-from ..profiles import load_profile
+from ..config import load_profile
 from .publish import PROFILE, PUBLISHED
-from .run import Run, open_run
-from ..evidence.superpixels import Superpixels, oversegment, smooth
+from .folder import Run, open_run
+from ..config import Superpixels
+from ..evidence.superpixels import oversegment, smooth
 from ..figures.overlays import overlay
 from ..network.weights import Weights, load_weights
 

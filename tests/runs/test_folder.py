@@ -16,8 +16,8 @@ from PIL import Image
 from lsegrepro.evidence import scoring
 from lsegrepro.files import LsegreproError, read_json, sha256, write_json
 from lsegrepro.network.weights import load_weights, save_weights
-from lsegrepro.profiles import load_profile
-from lsegrepro.runs.run import DATA_VARIABLE, SPLITS, Run, open_run
+from lsegrepro.config import load_profile
+from lsegrepro.runs.folder import DATA_VARIABLE, SPLITS, Run, open_run
 from lsegrepro.training import loop, mining
 
 NETWORK = ("LSE1", "cat", 2, 0)
@@ -355,7 +355,7 @@ def test_results_are_read_without_torch(tiny_folder, tiny_run):
 import sys
 sys.modules["torch"] = None
 from lsegrepro.runs.results import choose_theta, results
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 run = open_run("tiny.toml", "run", compute=False)
 for split in ("train", "val"):
     run.regions(split), run.scores("LSE1", "cat", 2, 0, split)

@@ -14,15 +14,16 @@ from PIL import Image
 
 from lsegrepro import cli, paper
 from lsegrepro.data.images import load_image
-from lsegrepro.evidence.superpixels import Superpixels, oversegment, smooth, superpixel_sizes
+from lsegrepro.config import Superpixels
+from lsegrepro.evidence.superpixels import oversegment, smooth, superpixel_sizes
 from lsegrepro.files import LsegreproError
 from lsegrepro.network import dense
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import load_weights, save_weights
-from lsegrepro.profiles import load_profile
+from lsegrepro.config import load_profile
 from lsegrepro.runs import segment
 from lsegrepro.runs.results import choose_theta, coverage
-from lsegrepro.runs.run import DATA_VARIABLE
+from lsegrepro.runs.folder import DATA_VARIABLE
 
 KINDS = ("probability", "mask", "overlay")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...files import LsegreproError
-from ...runs.run import Run
+from ...runs.folder import Run
 from . import arithmetic, contradictions, silences, stated
 
 ROWS: dict[str, Callable[[Run], str]] = {

@@ -9,7 +9,7 @@ from ...figures.style import LOSS_FLOOR
 from ...runs import claims
 from ...runs.comparisons import centred_box
 from ...runs.results import coverage
-from ...runs.run import Run
+from ...runs.folder import Run
 from ..notebook import percent
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ... import evaluation, paper
 from ...runs import facts
 from ...runs.results import coverage
-from ...runs.run import Run
+from ...runs.folder import Run
 from ..notebook import bounded, percent
 from .silences import experiment
 

@@ -13,7 +13,7 @@ from ...files import LsegreproError, read_npz
 from ...runs import claims, experiments, facts, sensitivity
 from ...runs.comparisons import seed_counts
 from ...runs.results import coverage
-from ...runs.run import Run
+from ...runs.folder import Run
 from ..notebook import between, percent
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ... import paper
 from ...runs import facts
-from ...runs.run import Run
+from ...runs.folder import Run
 from ..notebook import percent
 from .silences import cards, experiment, of_source
 

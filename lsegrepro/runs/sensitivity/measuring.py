@@ -14,8 +14,8 @@ from ... import evaluation
 from ...files import LsegreproError
 from ...evidence import Regions
 from ..results import GRID_STEP, present_weights, train_curve
-from ..run import Run
-from ...evidence.superpixels import Superpixels
+from ..folder import Run
+from ...config import Superpixels
 from .record import Sensitivity, Setting, achievable, read, remaining, write
 
 

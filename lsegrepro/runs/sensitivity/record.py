@@ -15,7 +15,7 @@ from ... import __version__, evaluation
 from ...files import LsegreproError, one_line
 from ...evaluation import Interval
 from ...evidence import Regions, sealed
-from ...evidence.superpixels import Superpixels
+from ...config import Superpixels
 
 SCALES = (50.0, 100.0, 200.0, 400.0, 800.0)
 MIN_SIZES = (50, 100, 200, 400)

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...arguments import DEPTHS
+from ...config import DEPTHS
 from ...files import LsegreproError
 from ...evaluation import Interval
 from ...evidence import code_digest
 from ..results import coverage, result
-from ..run import Run
+from ..folder import Run
 from .machine import IMAGES_ON_CPU, Depth, depths
 from .numbers import Number, network_name, numbers
 from .record import Record, check_files, evaluation_digest, read_record, record_path, write_record

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from ...files import LsegreproError
-from ..run import Run
+from ..folder import Run
 from .record import read_record
 
 IMAGES_ON_CPU = 48

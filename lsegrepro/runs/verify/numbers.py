@@ -29,7 +29,7 @@ from ..comparisons import (
 )
 from ...evaluation import Interval
 from ..results import Cell, coverage, estimate_all, result
-from ..run import Run
+from ..folder import Run
 
 SIGNS = {1: "above zero", -1: "below zero", 0: "zero is inside"}
 """What an interval of a difference says."""

@@ -16,7 +16,7 @@ from ...files import LsegreproError
 from ...evidence import code_digest
 from ...evidence.code import source_digest
 from ...files import digest, read_json, sha256, write_json
-from ..run import SPLITS, Run
+from ..folder import SPLITS, Run
 from .numbers import Number, numbers
 
 FORMAT, VERSION = "lsegrepro results", 1

@@ -15,12 +15,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ... import evaluation
-from ...arguments import Scoring
+from ...config import Scoring
 from ...files import LsegreproError
 from ...evidence import GRID, META_KEYS, Regions, Scores, ScoresBuilder
 from ...training.mining import spread
 from ..results import choose_theta
-from ..run import Run
+from ..folder import Run
 from ...evidence.scoring import score_image
 from ...evidence.superpixels import oversegment_all
 from .numbers import network_name
