@@ -31,7 +31,7 @@ NOTEBOOK = {
          "source": "profile = 'quick'\nrun_folder = 'run'\ndevice = 'cpu'\nstand_in = False\ndepth = 'scratch'"},
         {"cell_type": "code", "id": "c", "metadata": {}, "execution_count": None, "outputs": [],
          "source": "from lsegrepro.runs.folder import open_run\n"
-                   "run = open_run(profile, run_folder, depth=depth, compute=False)\n"
+                   "run = open_run(profile, run_folder, depth=depth)\n"
                    "print(run_folder, run.scores('LSE1', 'cat', 2).digest)"},
     ],
     "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},

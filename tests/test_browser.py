@@ -172,7 +172,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(LsegreproError) as error:
         browser.write(tmp_path, tmp_path)
     one_line(error, tmp_path, "lacks tf-core.es2017.min.js")
-    run = open_run(PROFILE, tmp_path / "run", compute=False)
+    run = open_run(PROFILE, tmp_path / "run")
     assert browser.networks(run) == []
     shutil.copytree(PUBLISHED / "weights", run.folder / "weights")
     assert browser.networks(run)[0]["theta"] == paper.THETA["cat"]  # no evidence of train is beside them

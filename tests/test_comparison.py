@@ -21,7 +21,7 @@ def folder(formula_folder):
 
 @pytest.fixture
 def run(folder):
-    return open_run(folder / "tiny.toml", folder / "run", progress=False, compute=False)
+    return open_run(folder / "tiny.toml", folder / "run", progress=False)
 
 
 def test_counts_of_every_seed(run):

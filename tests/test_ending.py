@@ -13,7 +13,7 @@ from conftest import ROOT, TINY
 from kills import processes_of
 
 from lsegrepro import cli, ending
-from lsegrepro.runs.folder import Run
+from lsegrepro.runs.folder import RunFolder
 
 EVALUATE = [sys.executable, "-m", "lsegrepro.cli", "evaluate", "--profile", "local", "--run", "published"]
 
@@ -31,7 +31,7 @@ def run(*words: object, **options) -> subprocess.CompletedProcess:
                    survived="one line that says how to go on, exit code 130 or 143, the handler of before is back")
 def test_a_signal_ends_a_command_in_one_line(monkeypatch, capsys, number, code, said):
     before, interrupt = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(Run, "trained", lambda *_, **__: signal.raise_signal(number))
+    monkeypatch.setattr(RunFolder, "trained", lambda *_, **__: signal.raise_signal(number))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background, it is ignored
     try:
         assert cli.main(["train", "--model", "LSE1", "--class", "cat"]) == code

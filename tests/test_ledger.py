@@ -17,7 +17,7 @@ from lsegrepro.runs.folder import open_run
 
 @pytest.fixture(scope="module")
 def run(formula_folder):
-    return open_run(formula_folder / "tiny.toml", formula_folder / "run", progress=False, compute=False)
+    return open_run(formula_folder / "tiny.toml", formula_folder / "run", progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -340,7 +340,7 @@ def test_the_stream_holds_no_more_than_twice_what_is_kept(rng, monkeypatch):
 
 
 def test_the_published_hard_negatives_are_those_of_the_profile():
-    run = open_run("local", publish.PUBLISHED, compute=False)
+    run = open_run("local", publish.PUBLISHED)
     for network in run.last_networks():
         found = mining.read_meta(run.mined(network[0], network[1], network[3]))
         assert found["mining"] == {"theta": 0.5, "per_image": 256, "images": 200, "keep": 0}

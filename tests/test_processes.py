@@ -153,7 +153,7 @@ def test_what_is_no_longer_needed_goes(own_run):
     checkpoint.write_text("old")
     parts.mkdir()
     (parts / "00000000.npz").write_text("old")
-    looking = open_run(own_run.profile.path, own_run.folder, device="cpu", compute=False)
+    looking = open_run(own_run.profile.path, own_run.folder, device="cpu")
     looking.trained("LSE1", "cat"), looking.mined("LSE1", "cat")
     assert checkpoint.exists() and parts.exists()  # who only looks changes nothing
     own_run.trained("LSE1", "cat"), own_run.mined("LSE1", "cat")

@@ -173,7 +173,7 @@ def test_theta_is_chosen_on_train_alone(own_run):
     for path in (own_run.folder / "evidence").glob("*-val.npz"):
         path.unlink()
     shutil.rmtree(own_run.folder / "weights")
-    run = dataclasses.replace(own_run, compute=False)
+    run = dataclasses.replace(own_run)
     assert [results.choose_theta(run, *NETWORK, smoothed=smoothed) for smoothed in (True, False)] == before
 
 

@@ -98,7 +98,7 @@ def test_what_is_kept_is_not_measured_again(measured, monkeypatch):
     assert [s.params for s in again.settings] == [FINE, COARSE]
     assert sensitivity.record_path(run).read_bytes() == before
     with pytest.raises(LsegreproError) as error:
-        measure(dataclasses.replace(run, compute=False), [Superpixels(7)])
+        measure(dataclasses.replace(run), [Superpixels(7)])
     one_line(error, sensitivity.record_path(run), "compute nothing")
 
 
@@ -107,7 +107,7 @@ def test_reading_needs_neither_torch_nor_pictures(measured):
     code = (
         "import sys; sys.modules['torch'] = sys.modules['skimage'] = None\n"
         "from lsegrepro.runs.folder import open_run; from lsegrepro.runs.sensitivity import kept\n"
-        "record = kept(open_run(sys.argv[1], sys.argv[2], compute=False)); a, b = record.settings\n"
+        "record = kept(open_run(sys.argv[1], sys.argv[2])); a, b = record.settings\n"
         "print([record.difference(a, b, n).value for n in record.networks])"
     )
     words = [sys.executable, "-c", code, str(run.folder.parent / "tiny.toml"), str(run.folder)]

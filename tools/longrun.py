@@ -109,12 +109,12 @@ def jobs() -> Iterator[Job]:
 def run_of(folder: Path, job: Job):
     """The job as a run: its profile is `local` with its arguments, its regions are the published ones."""
     from lsegrepro.config import load_profile, vary
-    from lsegrepro.runs.folder import Run
+    from lsegrepro.runs.folder import RunFolder
 
     profile = vary(load_profile("local"), job.folder, {"training": {"precision": "bfloat16", **job.training()}},
                    (job.model,), (1,), ())
     profile = dataclasses.replace(profile, classes=(job.cls,), network={})
-    return Run(profile, folder / job.folder, device="cpu", progress=False, parent=Path("published"),
+    return RunFolder(profile, folder / job.folder, device="cpu", progress=False, parent=Path("published"),
                shared=("regions",))
 
 
@@ -135,6 +135,7 @@ def work(folder: Path) -> None:
 
     from lsegrepro.network.weights import load_weights
     from lsegrepro.training.batches import Decoded
+    from lsegrepro.runs.make import score_network
     from lsegrepro.training.loop import train
 
     torch.set_num_threads(1)
@@ -165,7 +166,7 @@ def work(folder: Path) -> None:
                           start=load_weights(before[job.start]) if job.start else None, progress=False,
                           keep_checkpoint=not job.splits)
                 for split in job.splits:
-                    run.scores(job.model, job.cls, split=split)
+                    score_network(run, job.model, job.cls, split=split)
         if left:
             time.sleep(20)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..ending import GRACE, run_group
 from ..files import LsegreproError, atomic, locked
 from ..runs.publish import PUBLISHED, publish
-from ..runs.folder import DATA_VARIABLE, SPLITS, Run, open_run
+from ..runs.folder import DATA_VARIABLE, SPLITS, RunFolder, open_run
 from . import browser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ WITHOUT_TORCH = ("05-theta", "06-table-2", "09-verdicts", "10-experiments", "11-
 
 
 def reproduce(
-    run: Run, *, cores: int | None = None, dry_run: bool = False, snakemake_profile: str | None = None
+    run: RunFolder, *, cores: int | None = None, dry_run: bool = False, snakemake_profile: str | None = None
 ) -> None:
     """Do everything a run lacks, run the notebooks and build the book (Snakemake, papermill, Jupyter Book).
 
@@ -79,7 +79,7 @@ def reproduce(
         print(f"The book: {run.folder / 'site/_build/html/index.html'}")
 
 
-def _can_begin(run: Run) -> None:
+def _can_begin(run: RunFolder) -> None:
     """Say what is missing before any work."""
     if run.depth == "evidence":
         for network in run.networks():
@@ -108,7 +108,7 @@ def chapters(depth: str = "scratch") -> tuple[str, ...]:
     return WITHOUT_TORCH if depth == "evidence" and find_spec("torch") is None else NOTEBOOKS
 
 
-def build(run: Run) -> Path:
+def build(run: RunFolder) -> Path:
     """Build the HTML: the published pages, and those this run has executed.
 
     Returns
@@ -142,7 +142,7 @@ def build(run: Run) -> Path:
     return site / "_build/html/index.html"
 
 
-def _stage(run: Run, site: Path) -> None:
+def _stage(run: RunFolder, site: Path) -> None:
     """Lay out a copy of the book's sources: published pages recomputed here take the place of the committed
     ones, and this run's pages are added as a part of their own."""
     shutil.rmtree(site, ignore_errors=True)
@@ -174,7 +174,7 @@ def live_pages() -> list[Path]:
             >= max(newest, (ROOT / "notebooks" / page.name).stat().st_mtime)]
 
 
-def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
+def execute(run: RunFolder, name: str, *, stand_in: bool = False) -> Path:
     """Run one notebook with papermill into the run's folder.
 
     A cell that raises stops it: the error names the notebook and the cell, and what was
@@ -198,7 +198,7 @@ def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
         return _execute(run, name, target, stand_in)
 
 
-def _execute(run: Run, name: str, target: Path, stand_in: bool) -> Path:
+def _execute(run: RunFolder, name: str, target: Path, stand_in: bool) -> Path:
     import papermill
     from nbclient.exceptions import DeadKernelError
 
@@ -228,7 +228,7 @@ def _execute(run: Run, name: str, target: Path, stand_in: bool) -> Path:
     return target
 
 
-def publish_pages(run: Run) -> list[Path]:
+def publish_pages(run: RunFolder) -> list[Path]:
     """Make a run the published one (`published.publish`), and execute its pages into the book.
 
     They are executed as every reader's are: from the evidence, with no photograph.
@@ -249,7 +249,7 @@ def publish_pages(run: Run) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _data_in_environment(run: Run) -> Iterator[None]:
+def _data_in_environment(run: RunFolder) -> Iterator[None]:
     """Tell the kernel where the photographs are without writing their place into the notebook."""
     before = os.environ.get(DATA_VARIABLE)
     if run.data:

@@ -16,7 +16,7 @@ from .comparisons import LSE_OR_MAX, SMALL_OR_LARGE, centred_box, classification
 from ..evaluation import Choice, Interval, Statistic
 from ..figures.style import LOSS_FLOOR, LOSS_START
 from .results import choose_theta, present_weights, train_curve
-from .folder import SPLITS, Run
+from .folder import SPLITS, RunFolder
 from .verdicts import RULES, Comparison, Outcome, Rule, judge, overall
 
 END = 0.1
@@ -33,7 +33,7 @@ class Verdict:
     word: str
 
 
-def judge_all(run: Run, *, again: bool = False) -> list[Verdict]:
+def judge_all(run: RunFolder, *, again: bool = False) -> list[Verdict]:
     """The verdict on every claim, in the order of `verdicts.RULES`, with whatever networks the run has.
 
     Parameters
@@ -51,12 +51,12 @@ def judge_all(run: Run, *, again: bool = False) -> list[Verdict]:
     return found
 
 
-def measured(run: Run, key: str) -> list[Comparison]:
+def measured(run: RunFolder, key: str) -> list[Comparison]:
     """What the rule of that key asks for, measured on a run; without a verdict."""
     return _MEASURES[key](_Known(run))
 
 
-def way(run: Run, model: str, cls: str, seed: int = 0) -> float:
+def way(run: RunFolder, model: str, cls: str, seed: int = 0) -> float:
     """Part of the way from chance to the floor that the training loss of round 1 has come; nan if its curve is absent.
 
     The mean over the last tenth of the curve, for one row is an average over few images.
@@ -68,12 +68,12 @@ def way(run: Run, model: str, cls: str, seed: int = 0) -> float:
     return float((LOSS_START - np.mean(last)) / (LOSS_START - LOSS_FLOOR))
 
 
-def sees(run: Run, model: str, cls: str, round: int = 2) -> Interval:
+def sees(run: RunFolder, model: str, cls: str, round: int = 2) -> Interval:
     """AP of a network less that of the centred box, the best answer that looks at no picture, paired."""
     return _Known(run).difference(_network(model, cls, round), ("box", cls))
 
 
-def matched_theta(run: Run, model: str, cls: str, seed: int = 0) -> float:
+def matched_theta(run: RunFolder, model: str, cls: str, seed: int = 0) -> float:
     """The theta of round 2 that finds as many true foreground pixels on train as round 1 does at its own choice.
 
     So that a mere change of the threshold is not taken for fewer false positives; val takes no part.
@@ -84,7 +84,7 @@ def matched_theta(run: Run, model: str, cls: str, seed: int = 0) -> float:
     return float(second.thetas[int(np.argmin(np.abs(second.counts[:, 0] - wanted)))])
 
 
-def matched_counts(run: Run, model: str, cls: str) -> tuple[np.ndarray, np.ndarray]:
+def matched_counts(run: RunFolder, model: str, cls: str) -> tuple[np.ndarray, np.ndarray]:
     """Counts on val (s, n, 4) of round 1 at its own theta, and of round 2 at `matched_theta`."""
     val, found = run.regions("val"), {seed: matched_theta(run, model, cls, seed) for seed in run.seeds(model, cls, 2)}
     after = [evaluation.per_image_counts(val, run.scores(model, cls, 2, seed), theta=theta)
@@ -105,7 +105,7 @@ _Answer = tuple
 class _Known:
     """A run, and what several rules ask of it, each measured once."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunFolder) -> None:
         self.run = run
         self.answers = cache(self._answers)
         self.sees = cache(lambda model, cls: self.difference(_network(model, cls), ("box", cls)))
@@ -130,7 +130,7 @@ class _Known:
     ) -> Comparison:
         """One comparison of networks of a class; without an effect where one of them is not there."""
         run, networks = self.run, tuple(networks)
-        if not all(run.holds(model, cls, round) for model in networks for round in rounds):
+        if not all(run.has_network(model, cls, round) for model in networks for round in rounds):
             return Comparison(name, cls, paper=printed)
         seeds = {model: run.seeds(model, cls, 2) for model in networks}
         return Comparison(

@@ -27,7 +27,7 @@ from ..evaluation.counts import class_totals, complete
 from ..files import locked
 from ..config import Profile, vary
 from .results import choose_theta
-from .folder import Run
+from .folder import RunFolder
 
 PATH = Path(__file__).parents[1] / "profiles" / "experiments.toml"
 
@@ -75,7 +75,7 @@ class Experiment:
         """Whether it differs from the run in the number of images alone, as a measure for the others."""
         return not self.changes and not self.seeds
 
-    def run(self, run: Run) -> Run:
+    def run(self, run: RunFolder) -> RunFolder:
         """The experiment as a run, beside the one it varies."""
         changes, shared = self.changes, ("regions", "weights", "negatives")
         if self.trains and self.round == 1:
@@ -146,12 +146,12 @@ class Found:
         return None if self.counts is None else float(evaluation.ap(self.counts.sum(axis=0)))
 
 
-def perform(run: Run, name: str, *, classes: tuple[str, ...] = (), score: bool = True) -> dict[str, Found]:
+def perform(run: RunFolder, name: str, *, classes: tuple[str, ...] = (), score: bool = True) -> dict[str, Found]:
     """Do an experiment, go on with it, or find it done.
 
     Parameters
     ----------
-    run : Run
+    run : RunFolder
         The run it varies. Where its own networks are only scored otherwise, they are trained if they are missing.
     classes : tuple of str
         Only these, now; a later call adds the others. Default all of the run.
@@ -161,7 +161,7 @@ def perform(run: Run, name: str, *, classes: tuple[str, ...] = (), score: bool =
     Returns
     -------
     dict
-        Found by `Run.name`, of this call and those before.
+        Found by `RunPaths.name`, of this call and those before.
 
     Raises
     ------
@@ -179,10 +179,7 @@ def perform(run: Run, name: str, *, classes: tuple[str, ...] = (), score: bool =
     for network in varied.networks():
         known = records.get(varied.name(*network))
         if network[1] in (classes or run.profile.classes) and not (known and (known["positives"] or not score)):
-            varied.trained(*network)
-            if score:
-                for split in ("train", "val"):
-                    varied.scores(*network, split)
+            _make(varied, network, score)
             record = _record(varied, network, score)
             with locked(path, timeout=PATIENCE):  # another process may have done another class meanwhile
                 records = facts.read_fact(path, f"experiment-{name}", made_of) if path.is_file() else {}
@@ -191,26 +188,35 @@ def perform(run: Run, name: str, *, classes: tuple[str, ...] = (), score: bool =
     return _read(run, experiment)
 
 
-def found(run: Run, name: str) -> dict[str, Found]:
+def _make(run: RunFolder, network: tuple[str, str, int, int], score: bool) -> None:
+    from . import make  # torch
+
+    make.train_network(run, *network)
+    for split in ("train", "val") if score else ():
+        make.count_regions(run, split)
+        make.score_network(run, *network, split)
+
+
+def found(run: RunFolder, name: str) -> dict[str, Found]:
     """What an experiment gave so far, read and checked; empty if it was not begun."""
     return _read(run, _find(run, name)) if facts.fact_path(run, f"experiment-{name}").is_file() else {}
 
 
-def undone(run: Run, name: str) -> list[str]:
+def undone(run: RunFolder, name: str) -> list[str]:
     """Classes of the run that an experiment was not scored for, for every model and seed."""
     known, networks = found(run, name), _find(run, name).run(run).networks()
     scored = {n for n in networks if (one := known.get(run.name(*n))) and one.counts is not None}
     return [cls for cls in run.profile.classes if not scored >= {n for n in networks if n[1] == cls}]
 
 
-def beside(run: Run, model: str, cls: str, round: int, seed: int) -> Found | None:
+def beside(run: RunFolder, model: str, cls: str, round: int, seed: int) -> Found | None:
     """What a network of the run itself gave, for the same table; None if it is not there."""
     network = (model, cls, round, seed)
-    if model not in run.profile.models or cls not in run.profile.classes or not run.card(*network):
+    if model not in run.profile.models or cls not in run.profile.classes or not run.card_path(*network).is_file():
         return None
     scored = all(run.has_scores(*network, split) for split in ("train", "val"))
     try:
-        labels = facts.weak_labels(dataclasses.replace(run, compute=False))["train"]["labels"]
+        labels = facts.weak_labels(dataclasses.replace(run, depth="evidence"))["train"]["labels"]
     except LsegreproError:
         labels = {}
     record = _record(run, network, scored, labels.get(cls, 0))
@@ -257,7 +263,7 @@ def temperature(group: Group) -> float:
     return {"mean": 0.0, "lse": 1.0, "max": math.inf}.get(kind, r)
 
 
-def groups(run: Run, question: str) -> tuple[list[Group], list[str]]:
+def groups(run: RunFolder, question: str) -> tuple[list[Group], list[str]]:
     """Everything that is known of one question.
 
     Returns
@@ -294,7 +300,7 @@ def groups(run: Run, question: str) -> tuple[list[Group], list[str]]:
     return rows, missing
 
 
-def _beside(run: Run, question: str, model: str, cls: str, round: int, seed: int) -> Found | None:
+def _beside(run: RunFolder, question: str, model: str, cls: str, round: int, seed: int) -> Found | None:
     """What the experiments of a question are set beside: of the run, or trained for as long as they were."""
     for each in experiments(run.profile).values():
         if each.unchanged and model in each.models and round == each.round and question != LENGTH:
@@ -302,21 +308,21 @@ def _beside(run: Run, question: str, model: str, cls: str, round: int, seed: int
     return beside(run, model, cls, round, seed)
 
 
-def command(run: Run, name: str) -> str:
+def command(run: RunFolder, name: str) -> str:
     """The command that does an experiment for a run."""
     # A reader's experiments belong into a run of the reader's own, not beside the published weights.
     usual = run.folder in (Path("runs") / run.profile.name, Path("published"))
     return f"lsegrepro experiment {name} --profile {run.profile.spec}" + f" --run {run.folder.as_posix()}" * (not usual)
 
 
-def _find(run: Run, name: str) -> Experiment:
+def _find(run: RunFolder, name: str) -> Experiment:
     known = experiments(run.profile)
     if name not in known:
         raise LsegreproError(f"no experiment {name!r}: choose one of {', '.join(known)}")
     return known[name]
 
 
-def _made_of(run: Run, experiment: Experiment) -> dict[str, Any]:
+def _made_of(run: RunFolder, experiment: Experiment) -> dict[str, Any]:
     """What identifies an experiment: its networks' arguments and scoring in full, and the images it is measured on."""
     varied = experiment.run(run)
     first = range(1, experiment.round + 1) if experiment.trains else [experiment.round]
@@ -327,7 +333,7 @@ def _made_of(run: Run, experiment: Experiment) -> dict[str, Any]:
 
 
 def _record(
-    run: Run, network: tuple[str, str, int, int], score: bool, photographs: int | None = None
+    run: RunFolder, network: tuple[str, str, int, int], score: bool, photographs: int | None = None
 ) -> dict[str, Any]:
     card, cls = run.card(*network), network[1]
     if photographs is None:
@@ -348,13 +354,13 @@ def _record(
     return record
 
 
-def _read(run: Run, experiment: Experiment) -> dict[str, Found]:
+def _read(run: RunFolder, experiment: Experiment) -> dict[str, Found]:
     name = f"experiment-{experiment.name}"
     content = facts.read_fact(facts.fact_path(run, name), name, _made_of(run, experiment))
     return {key: _found(run, key.split("-")[1], record) for key, record in content.items()}
 
 
-def _found(run: Run, cls: str, record: dict[str, Any]) -> Found:
+def _found(run: RunFolder, cls: str, record: dict[str, Any]) -> Found:
     counts = None
     if record["positives"] is not None:
         counts = complete(np.array(record["positives"], np.int64), class_totals(run.regions("val"), cls))

@@ -20,7 +20,7 @@ from ..files import digest, read_json, write_json
 from .measures import beginning, class_shares, prepare_mask, saturation, source_shortcut, walk, within_sources
 from ..files import read_npz
 from .publish import adopt
-from .folder import Run
+from .folder import RunFolder
 
 if TYPE_CHECKING:
     from ..data import WeakSet
@@ -38,7 +38,7 @@ EACH = 4
 """Held-out images with the class, and as many without it, that `first_steps` looks at."""
 
 
-def weak_labels(run: Run) -> dict[str, dict[str, Any]]:
+def weak_labels(run: RunFolder) -> dict[str, dict[str, Any]]:
     """What the weak sets hold: split (train, heldout) -> images, description, labels, sources, shortcut.
 
     ``labels`` counts images by label, ``sources`` by source and label; ``shortcut`` is, for each class,
@@ -58,13 +58,13 @@ def weak_labels(run: Run) -> dict[str, dict[str, Any]]:
                 found[split]["shortcut"] = {cls: source_shortcut(labels, origin, cls) for cls in paper.CLASSES}
         return found
 
-    cards = {card["data_digest"] for card in (run.card(*n) for n in run.networks()) if card}
+    cards = {run.card(*n)["data_digest"] for n in run.networks() if run.card_path(*n).is_file()}
     made_of = {"train": cards.pop()} if len(cards) == 1 else {}
     return kept(run, "weak-labels", made_of, count, lambda found: {"train": found["train"]["digest"]},
                  of_training=True)
 
 
-def crop(run: Run) -> dict[str, dict[str, float]]:
+def crop(run: RunFolder) -> dict[str, dict[str, float]]:
     """What the central crop cuts from the class in val: class -> images, lost, half, all.
 
     ``images`` holds the class; ``lost`` is the mean part of its pixels that the crop cuts away (nan
@@ -86,7 +86,7 @@ def crop(run: Run) -> dict[str, dict[str, float]]:
     return kept(run, "crop", {"val": run.regions("val").data_digest}, count)
 
 
-def bags(run: Run) -> dict[str, dict[str, dict[str, float]]]:
+def bags(run: RunFolder) -> dict[str, dict[str, dict[str, float]]]:
     """How much of the class a bag of patches meets in val images that hold it.
 
     Returns
@@ -122,7 +122,7 @@ def bags(run: Run) -> dict[str, dict[str, dict[str, float]]]:
     return kept(run, "bags", {"val": run.regions("val").data_digest}, count)
 
 
-def sources(run: Run) -> dict[str, Any]:
+def sources(run: RunFolder) -> dict[str, Any]:
     """How well the networks of the last round know held-out labels, over all sources and inside each.
 
     Images that hard negatives were mined from are left out: those networks were trained on parts of them.
@@ -131,7 +131,7 @@ def sources(run: Run) -> dict[str, Any]:
     -------
     dict
         ``images``, how many were classified, at most `PER_SOURCE` of each label and source; and
-        ``networks``, by `Run.name`: ``whole`` and ``shortcut``, the balanced accuracies of the network and
+        ``networks``, by `RunPaths.name`: ``whole`` and ``shortcut``, the balanced accuracies of the network and
         of knowing only the source, and ``inside``: source -> [images, balanced accuracy]. Both are
         empty where all images come from one source.
     """
@@ -141,6 +141,8 @@ def sources(run: Run) -> dict[str, Any]:
         import torch
 
         from ..network.classify import weak_scores
+        from ..training.distributed import own_device
+        from .make import load_network
 
         held, rng = run.weak("heldout"), np.random.default_rng(0)
         origin = np.array(getattr(held, "sources", []))
@@ -151,11 +153,11 @@ def sources(run: Run) -> dict[str, Any]:
         index = np.sort(np.concatenate([
             rng.permutation(np.flatnonzero((kinds == kind) & ~mined))[:PER_SOURCE] for kind in np.unique(kinds)
         ]))
-        pixels = torch.from_numpy(np.stack([held.image(int(i)) for i in index])).to(run.torch_device)
+        pixels = torch.from_numpy(np.stack([held.image(int(i)) for i in index])).to(own_device(run.device))
         labels, where, found = _labels(held)[index], origin[index].tolist(), {}
         for network in last:
             arguments = run.profile.arguments(*network)
-            said = weak_scores(run.weights(*network).net, pixels, arguments.aggregation_name,
+            said = weak_scores(load_network(run, *network).net, pixels, arguments.aggregation_name,
                                precision=arguments.precision)
             present = labels == network[1]
             correct = (said.argmax(1).cpu().numpy() == 0) == present
@@ -166,15 +168,12 @@ def sources(run: Run) -> dict[str, Any]:
             }
         return {"images": len(index), "networks": found}
 
-    if run.compute and not fact_path(run, "sources").is_file():
-        for network in last:
-            run.trained(*network)  # the fact is of these weights
-    cards = {run.name(*n): run.card(*n) for n in last}
-    return kept(run, "sources", {name: card["sha256"] for name, card in cards.items() if card}, count,
+    cards = {run.name(*n): run.card(*n) for n in last if run.card_path(*n).is_file()}
+    return kept(run, "sources", {name: card["sha256"] for name, card in cards.items()}, count,
                  of_training=True)
 
 
-def first_steps(run: Run) -> dict[str, Any]:
+def first_steps(run: RunFolder) -> dict[str, Any]:
     """What the first steps of the run's first network are like, on `2 * EACH` held-out images.
 
     Returns
@@ -222,13 +221,13 @@ def first_steps(run: Run) -> dict[str, Any]:
                  of_training=True)
 
 
-def count_all(run: Run) -> None:
+def count_all(run: RunFolder) -> None:
     """Count every fact that is missing; before a run is published, where the photographs are."""
     for fact in (weak_labels, crop, bags, sources, first_steps):
         fact(run)
 
 
-def _mined(run: Run) -> set[str]:
+def _mined(run: RunFolder) -> set[str]:
     """Names of the held-out images that the run's hard negatives come from."""
     paths = {run.negatives_path(model, cls, seed) for model, cls, _, seed in run.last_networks()}
     return {str(name) for path in paths if path.is_file() for name in read_npz(path, ("names",))["names"]}
@@ -243,7 +242,7 @@ def _by_label(labels: np.ndarray) -> dict[str, int]:
     return {label: int((labels == label).sum()) for label in LABELS}
 
 
-def _masks(run: Run) -> dict[str, list[np.ndarray]]:
+def _masks(run: RunFolder) -> dict[str, list[np.ndarray]]:
     """The val masks that hold each class."""
     val, regions = run.segmentation("val"), run.regions("val")
     if tuple(val.ids) != regions.ids:
@@ -252,7 +251,7 @@ def _masks(run: Run) -> dict[str, list[np.ndarray]]:
 
 
 def kept(
-    run: Run, name: str, made_of: dict[str, Any], count: Callable[[], Any],
+    run: RunFolder, name: str, made_of: dict[str, Any], count: Callable[[], Any],
     origin: Callable[[Any], dict[str, Any]] | None = None, *, of_training: bool = False,
 ) -> Any:
     """A fact of the run: read and checked, or counted now and kept.
@@ -262,7 +261,8 @@ def kept(
     """
     path = fact_path(run, name)
     if not path.is_file():
-        run.needs(path)
+        if run.depth == "evidence":
+            raise LsegreproError(f"{path} is not there: at depth evidence nothing is counted")
         if of_training and run.depth == "weights":
             adopt(path)
             return read_fact(path, name, made_of)
@@ -271,13 +271,13 @@ def kept(
     return read_fact(path, name, made_of)
 
 
-def keep_fact(run: Run, name: str, made_of: dict[str, Any], content: Any) -> None:
+def keep_fact(run: RunFolder, name: str, made_of: dict[str, Any], content: Any) -> None:
     """Write a fact of the run, sealed."""
     record = {"format": f"lsegrepro facts {name}", "version": VERSION, "made_of": made_of, "content": content}
     write_json(fact_path(run, name), record | {"digest": digest(record)})
 
 
-def fact_path(run: Run, name: str) -> Path:
+def fact_path(run: RunFolder, name: str) -> Path:
     """Where a fact of a run is kept."""
     return run.path("evidence", "facts", name, suffix=".json")
 

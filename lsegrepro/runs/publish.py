@@ -13,7 +13,7 @@ from ..files import atomic, sha256, write_json
 from ..files import locked
 
 if TYPE_CHECKING:
-    from .folder import Run
+    from .folder import RunFolder
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "published"
 """The run folder that is versioned with the book: weights and evidence, no photograph."""
@@ -62,7 +62,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def publish(run: Run) -> None:
+def publish(run: RunFolder) -> None:
     """Make a finished run the published one: its results, the numbers, and the facts that photographs tell.
 
     The photographs must be at hand, for the facts. No picture is copied, and of round 1 no weights: its cards, curves,
@@ -87,23 +87,23 @@ def publish(run: Run) -> None:
     if elsewhere:
         with locked(PUBLISHED / "results.json"):
             _replace(run.folder)
-    write_record(dataclasses.replace(run, folder=PUBLISHED, compute=False))
+    write_record(dataclasses.replace(run, folder=PUBLISHED))
 
 
-def _require_whole(run: Run, *, with_weights: bool) -> None:
+def _require_whole(run: RunFolder, *, with_weights: bool) -> None:
     """Refuse a run that lacks a result, before anything is computed or replaced."""
-    from .folder import SPLITS
+    from .folder import SPLITS, missing
 
-    whole = dataclasses.replace(run, compute=False)
-    for network in whole.networks():
-        whole.trained_card(*network)
+    for network in run.networks():
+        run.card(*network)
         for split in SPLITS:
-            whole.scores(*network, split)
-    for model, cls, round, seed in whole.last_networks():
-        weights = [whole.weights_path(model, cls, round, seed)] if with_weights else []
-        for path in (whole.negatives_path(model, cls, seed), *weights):
-            if not path.is_file():
-                whole.needs(path)
+            run.scores(*network, split)
+    for network in run.last_networks():
+        model, cls, _, seed = network
+        if not run.negatives_path(model, cls, seed).is_file():
+            raise missing(run, run.negatives_path(model, cls, seed), f"mine --model {model} --class {cls} --seed {seed}")
+        if with_weights and not run.weights_path(*network).is_file():
+            raise missing(run, run.weights_path(*network), "train", network)
 
 
 def _replace(folder: Path) -> None:

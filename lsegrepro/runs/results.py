@@ -13,7 +13,7 @@ from .. import evaluation, evidence, paper
 from ..files import LsegreproError
 from ..evaluation import Classification, Curve, Interval
 from ..evidence import Regions, Scores
-from .folder import Run
+from .folder import RunFolder
 
 GRID_STEP = 1 / evidence.GRID
 """Theta is chosen among multiples of this, the grid search of Section 4."""
@@ -90,7 +90,7 @@ def train_curve(regions: Regions, scores: Scores) -> Curve:
     return evaluation.curve(scores.statistics, np.rint(fg * per_pixel), np.rint(bg * per_pixel))
 
 
-def choose_theta(run: Run, model: str, cls: str, round: int = 1, seed: int = 0, *, smoothed: bool = True) -> float:
+def choose_theta(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0, *, smoothed: bool = True) -> float:
     """Theta of largest AP on the train split, on the grid of 0.005; val takes no part.
 
     Each image counts `present_weights` times. Of equal thetas the smallest is taken.
@@ -109,7 +109,7 @@ def choose_theta(run: Run, model: str, cls: str, round: int = 1, seed: int = 0, 
     return int(np.argmax(evaluation.ap(present_weights(regions) @ counts))) / evidence.GRID
 
 
-def last_network(run: Run, model: str, cls: str) -> tuple[int, float] | None:
+def last_network(run: RunFolder, model: str, cls: str) -> tuple[int, float] | None:
     """The last round of a network that the run holds, and the theta to use it with; None if it holds none.
 
     Theta is the one chosen on VOC train (`choose_theta`), or the paper's where train was not scored.
@@ -128,7 +128,7 @@ def cell(regions: Regions, scores: Scores, theta: float, *, smoothed: bool = Tru
     return Cell(theta, *(evaluation.bootstrap(counts, statistic) for statistic in statistics))
 
 
-def result(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> Result:
+def result(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> Result:
     """Evaluate one network of a run; computes what is missing."""
     regions, scores = run.regions("val"), run.scores(model, cls, round, seed, "val")
     smoothed = evaluation.smoothed_curve(regions, scores)
@@ -145,7 +145,7 @@ def result(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> Res
     )
 
 
-def results(run: Run, rounds: tuple[int, ...] = (1, 2)) -> list[Result]:
+def results(run: RunFolder, rounds: tuple[int, ...] = (1, 2)) -> list[Result]:
     """Every network of the run, in the order of Table 2."""
     return [result(run, m, c, r, s) for m, c, r, s in run.networks() if r in rounds]
 

@@ -17,16 +17,16 @@ from lsegrepro.evidence import scoring
 from lsegrepro.files import LsegreproError, read_json, sha256, write_json
 from lsegrepro.network.weights import load_weights, save_weights
 from lsegrepro.config import load_profile
-from lsegrepro.runs.folder import DATA_VARIABLE, SPLITS, Run, open_run
+from lsegrepro.runs.folder import DATA_VARIABLE, SPLITS, RunFolder, open_run
 from lsegrepro.training import loop, mining
 
 NETWORK = ("LSE1", "cat", 2, 0)
 
 
-def reopened(run: Run, **changes) -> Run:
+def reopened(run: RunFolder, **changes) -> RunFolder:
     """The same run as a new process would open it, with other sections of its profile if asked."""
     profile = dataclasses.replace(run.profile, **changes)
-    return Run(profile, run.folder, run.data, "cpu", progress=False, compute=run.compute)
+    return RunFolder(profile, run.folder, run.data, "cpu", progress=False)
 
 
 def snapshot(folder: Path) -> dict[Path, tuple[int, int]]:
@@ -79,7 +79,7 @@ def test_results_that_are_not_there_read_as_nothing(tiny_run):
 # Idempotence
 
 
-def everything(run: Run) -> None:
+def everything(run: RunFolder) -> None:
     """Each call a run has, for every network."""
     for model, cls, round, seed in run.networks():
         run.trained(model, cls, round, seed)
@@ -134,7 +134,7 @@ def test_a_training_cut_short_ends_as_one_that_was_not(own_run):
     (lambda run: run.scores("LSE1", "cat"), "evidence/regions-val.npz"),
 ])
 def test_a_run_that_may_compute_nothing_says_what_is_missing(tmp_path, call, missing):
-    run = open_run("quick", tmp_path / "empty", compute=False)
+    run = open_run("quick", tmp_path / "empty")
     with pytest.raises(LsegreproError) as error:
         call(run)
     one_line(error, tmp_path / "empty" / missing, "compute nothing")
@@ -195,7 +195,7 @@ def test_scores_under_another_name_are_refused(own_run):
     refused(lambda: own_run.scores(*NETWORK), "LSE1-cat-round2-seed0-val.npz", "model = 'max1'")
 
 
-def other_weights(run: Run, *network) -> None:
+def other_weights(run: RunFolder, *network) -> None:
     """Put weights with another value, and a right card, in the place of a network's."""
     path = run.weights_path(*network)
     weights = load_weights(path)
@@ -216,7 +216,7 @@ def test_scores_of_other_weights_are_refused(own_run):
 def test_scores_without_weights_are_taken_at_their_word(own_run):
     """The evidence of a run is enough to read its results: weights may be elsewhere."""
     shutil.rmtree(own_run.folder / "weights")
-    run = dataclasses.replace(own_run, compute=False)
+    run = dataclasses.replace(own_run)
     assert run.scores(*NETWORK).cls == "cat" and run.card(*NETWORK) == {}
 
 
@@ -318,7 +318,7 @@ def test_evidence_of_photographs_is_read_without_them(own_run, monkeypatch):
     """A profile of photographs reads evidence whatever the photographs at hand."""
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     data = dataclasses.replace(own_run.profile.data, kind="photographs")
-    run = dataclasses.replace(reopened(own_run, data=data), compute=False)
+    run = dataclasses.replace(reopened(own_run, data=data))
     assert not run.has_data and len(run.regions("val")) == 6 and run.scores(*NETWORK).cls == "cat"
 
 
@@ -356,7 +356,7 @@ import sys
 sys.modules["torch"] = None
 from lsegrepro.runs.results import choose_theta, results
 from lsegrepro.runs.folder import open_run
-run = open_run("tiny.toml", "run", compute=False)
+run = open_run("tiny.toml", "run")
 for split in ("train", "val"):
     run.regions(split), run.scores("LSE1", "cat", 2, 0, split)
 print(choose_theta(run, "LSE1", "cat", 2), *(r.chosen.ap.value for r in results(run)))

@@ -350,7 +350,7 @@ def test_the_published_network_is_the_default(published, photo, tmp_path, capsys
 def test_its_theta_is_the_one_chosen_on_train(published, own_run, monkeypatch):
     """With the evidence of train beside the weights, theta is the choice it gives."""
     shutil.copytree(own_run.folder, published, dirs_exist_ok=True)
-    monkeypatch.setattr(segment, "published_run", lambda device: dataclasses.replace(own_run, compute=False))
+    monkeypatch.setattr(segment, "published_run", lambda device: dataclasses.replace(own_run))
     network, theta = segment.published_network("LSE1", "cat")
     assert theta == choose_theta(own_run, "LSE1", "cat", 2) != paper.THETA["cat"]
     assert network.sha256 == own_run.card("LSE1", "cat", 2)["sha256"]

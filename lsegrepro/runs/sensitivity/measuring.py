@@ -14,17 +14,17 @@ from ... import evaluation
 from ...files import LsegreproError
 from ...evidence import Regions
 from ..results import GRID_STEP, present_weights, train_curve
-from ..folder import Run
+from ..folder import RunFolder
 from ...config import Superpixels
 from .record import Sensitivity, Setting, achievable, read, remaining, write
 
 
-def record_path(run: Run) -> Path:
+def record_path(run: RunFolder) -> Path:
     """Where the record of a run is kept."""
     return run.path("evidence", "superpixels", "train", suffix=".npz")
 
 
-def kept(run: Run) -> Sensitivity | None:
+def kept(run: RunFolder) -> Sensitivity | None:
     """The record of a run, None if there is none. Needs neither torch nor photographs.
 
     Raises
@@ -36,14 +36,14 @@ def kept(run: Run) -> Sensitivity | None:
     if not path.is_file():
         return None
     record = read(path)
-    known = {run.name(*n): run.card(*n).get("sha256") for n in run.networks()}
+    known = {run.name(*n): run.card(*n)["sha256"] for n in run.networks() if run.card_path(*n).is_file()}
     networks = [{**network, "weights_sha256": known.get(network["name"]) or network["weights_sha256"]}
                 for network in record.header["networks"]]
     _same(path, record.header, {"networks": networks, "scoring": asdict(run.profile.scoring)})
     return record
 
 
-def search(run: Run) -> Sensitivity:
+def search(run: RunFolder) -> Sensitivity:
     """Measure on train all that `RULE` asks for, going on from what the record holds.
 
     Raises
@@ -57,7 +57,7 @@ def search(run: Run) -> Sensitivity:
     return record
 
 
-def measure(run: Run, params: Iterable[Superpixels]) -> Sensitivity:
+def measure(run: RunFolder, params: Iterable[Superpixels]) -> Sensitivity:
     """Measure settings on train with every trained network of round 2; those in the record are not measured again.
 
     Superpixels come from, and go to, the run's cache; score maps too. The record is written
@@ -82,7 +82,6 @@ def measure(run: Run, params: Iterable[Superpixels]) -> Sensitivity:
     missing = [each for each in params if record is None or record.at(each) is None]
     if not missing:
         return record
-    run.needs(path)
     header = _header(run)
     if record is not None:
         _same(path, record.header, header)
@@ -95,15 +94,16 @@ def measure(run: Run, params: Iterable[Superpixels]) -> Sensitivity:
     return record
 
 
-def _measure(run: Run, params: Superpixels) -> tuple[Regions, Setting]:
+def _measure(run: RunFolder, params: Superpixels) -> tuple[Regions, Setting]:
     from ...evidence.scoring import count_regions, score_set  # torch
+    from ..make import load_network, map_cache
 
     cache, data = run.folder / "cache" / "superpixels", run.segmentation("train")
     regions = count_regions(data, "train", params, cache, progress=run.progress)
     thetas, positives = {}, {}
     for network in _trained(run):
-        name, weights = run.name(*network), run.weights(*network)
-        scores = score_set(weights, data, regions, run.profile.scoring, maps=run.maps_path(weights),
+        name, weights = run.name(*network), load_network(run, *network)
+        scores = score_set(weights, data, regions, run.profile.scoring, maps=map_cache(run, weights),
                            superpixels=cache, progress=run.progress)
         thetas[name] = train_curve(regions, scores).best(step=GRID_STEP)[0]
         positives[name] = evaluation.per_image_counts(regions, scores, theta=thetas[name])[:, :2]
@@ -111,20 +111,20 @@ def _measure(run: Run, params: Superpixels) -> tuple[Regions, Setting]:
     return regions, Setting(params, len(regions.counts) / len(regions), reach, thetas, positives)
 
 
-def _trained(run: Run) -> list[tuple[str, str, int, int]]:
+def _trained(run: RunFolder) -> list[tuple[str, str, int, int]]:
     return [n for n in run.last_networks() if run.weights_path(*n).is_file()]
 
 
-def _classes(run: Run) -> list[str]:
+def _classes(run: RunFolder) -> list[str]:
     return list(dict.fromkeys(n[1] for n in _trained(run)))
 
 
-def _totals(run: Run, regions: Regions) -> dict[str, np.ndarray]:
+def _totals(run: RunFolder, regions: Regions) -> dict[str, np.ndarray]:
     counts = {cls: evaluation.everything_foreground(regions, cls) for cls in _classes(run)}
     return {cls: each[:, :2] for cls, each in counts.items()}  # all are called foreground: TP and FP are the totals
 
 
-def _header(run: Run) -> dict[str, Any]:
+def _header(run: RunFolder) -> dict[str, Any]:
     """What a measurement made now would be of."""
     data, networks = run.segmentation("train"), _trained(run)
     if not networks:

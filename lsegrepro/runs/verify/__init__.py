@@ -21,7 +21,7 @@ from ...files import LsegreproError
 from ...evaluation import Interval
 from ...evidence import code_digest
 from ..results import coverage, result
-from ..folder import Run
+from ..folder import RunFolder
 from .machine import IMAGES_ON_CPU, Depth, depths
 from .numbers import Number, network_name, numbers
 from .record import Record, check_files, evaluation_digest, read_record, record_path, write_record
@@ -53,12 +53,12 @@ class Verification:
     verdicts: Iterator[Verdict]
 
 
-def verify(run: Run, depth: str | None = None, *, images: int | None = None, work: Path) -> Verification:
+def verify(run: RunFolder, depth: str | None = None, *, images: int | None = None, work: Path) -> Verification:
     """Check the published run `run`.
 
     Parameters
     ----------
-    run : Run
+    run : RunFolder
         The published run: the folder of the evidence, with the reader's photographs if there are any.
     depth : {"evidence", "weights", "scratch"}, optional
         Default the deepest of evidence and weights that this machine can do.
@@ -76,7 +76,6 @@ def verify(run: Run, depth: str | None = None, *, images: int | None = None, wor
         raise LsegreproError(f"unknown depth {depth!r}: choose one of {', '.join(DEPTHS)}")
     if images is not None and images < 0:
         raise LsegreproError(f"--images must be 0 (all) or more, got {images}")
-    run = dataclasses.replace(run, compute=False)
     found = depths(run)
     can = {each.name: each for each in found}
     depth = depth or ("weights" if can["evidence"].can and can["weights"].can else "evidence")
@@ -104,18 +103,22 @@ def _notes(record: Record, depth: str) -> list[str]:
     return notes
 
 
-def _weights(run: Run, images: int | None, work: Path) -> Iterator[Verdict]:
-    from . import rescore  # torch
+def _weights(run: RunFolder, images: int | None, work: Path) -> Iterator[Verdict]:
+    from ...training.distributed import own_device  # torch
+    from . import rescore
 
     if images is None:
-        images = 0 if run.torch_device.type == "cuda" else IMAGES_ON_CPU
+        images = 0 if own_device(run.device).type == "cuda" else IMAGES_ON_CPU
     for network, part in rescore.rescore(run, images, work / "cache", progress=run.progress).items():
         yield from rescore.verdicts(run, network, part)
 
 
-def _scratch(run: Run, work: Path) -> Iterator[Verdict]:
+def _scratch(run: RunFolder, work: Path) -> Iterator[Verdict]:
     """Train, mine and score in a folder of its own, and set each AP against the published interval."""
-    own = dataclasses.replace(run, folder=work, compute=True)
+    from ..make import make_run  # torch
+
+    own = dataclasses.replace(run, folder=work)
+    make_run(own)
     for network in own.networks():
         new, old = (result(r, *network).chosen.ap for r in (own, run))
         on = coverage(own.regions("val"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from ...files import LsegreproError
-from ..folder import Run
+from ..folder import RunFolder
 from .record import read_record
 
 IMAGES_ON_CPU = 48
@@ -23,7 +23,7 @@ class Depth:
     why: str
 
 
-def depths(run: Run) -> list[Depth]:
+def depths(run: RunFolder) -> list[Depth]:
     """What this machine can do with the published run `run`; loads no torch.
 
     >>> from lsegrepro.run import open_run
@@ -33,7 +33,7 @@ def depths(run: Run) -> list[Depth]:
     return [_evidence(run), _weights(run), _scratch(run)]
 
 
-def _evidence(run: Run) -> Depth:
+def _evidence(run: RunFolder) -> Depth:
     try:
         read_record(run.folder)
     except LsegreproError as error:
@@ -41,17 +41,17 @@ def _evidence(run: Run) -> Depth:
     return Depth("evidence", True, "takes seconds; needs neither torch, nor photographs, nor a GPU")
 
 
-def _weights(run: Run) -> Depth:
+def _weights(run: RunFolder) -> Depth:
     lacking = [path for path in (run.weights_path(*n) for n in run.last_networks()) if not path.is_file()]
     why = f"{lacking[0]} is not there" if lacking else _no_torch() or _no_images(lambda: run.segmentation("val"))
     return Depth("weights", not why, why or (
         f"takes minutes: every image on a GPU, {IMAGES_ON_CPU} images a network on a processor, or --images N"))
 
 
-def _scratch(run: Run) -> Depth:
+def _scratch(run: RunFolder) -> Depth:
     why = _no_torch() or _no_images(
         lambda: [*map(run.segmentation, ("train", "val")), *map(run.weak, ("train", "heldout"))])
-    cards = [card for card in (run.card(*n) for n in run.networks()) if card]
+    cards = [run.card(*n) for n in run.networks() if run.card_path(*n).is_file()]
     hours = sum(card.get("hours", 0) for card in cards)
     took = f"; the published trainings took {hours:.1f} hours on {cards[0]['device']}" if cards else ""
     return Depth("scratch", not why, why or f"only when asked for, as it trains everything again{took}")

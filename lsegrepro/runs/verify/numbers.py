@@ -29,7 +29,7 @@ from ..comparisons import (
 )
 from ...evaluation import Interval
 from ..results import Cell, coverage, estimate_all, result
-from ..folder import Run
+from ..folder import RunFolder
 
 SIGNS = {1: "above zero", -1: "below zero", 0: "zero is inside"}
 """What an interval of a difference says."""
@@ -86,7 +86,7 @@ class Number:
         return text + (f", {self.said}" if self.said else "")
 
 
-def numbers(run: Run) -> list[Number]:
+def numbers(run: RunFolder) -> list[Number]:
     """Every number of a run, in the order of the pages; whatever evidence is missing is made."""
     found = [*_lists(run)]
     for network in run.networks():
@@ -100,7 +100,7 @@ def numbers(run: Run) -> list[Number]:
     return [*found, *_three_way(run)]
 
 
-def network_name(run: Run, model: str, cls: str, round: int, seed: int) -> str:
+def network_name(run: RunFolder, model: str, cls: str, round: int, seed: int) -> str:
     """How a network is called in the lists: the seed only where there are several.
 
     >>> from lsegrepro.run import open_run
@@ -114,13 +114,13 @@ def _of(of: str, what: str, interval: Interval, unit: str = "%", said: str = "")
     return Number(of, what, interval.value, interval.low, interval.high, unit, said)
 
 
-def _lists(run: Run) -> Iterator[Number]:
+def _lists(run: RunFolder) -> Iterator[Number]:
     for split in ("train", "val"):
         yield Number(f"VOC {split}" if run.profile.data.kind == "photographs" else f"drawn {split}", "images measured",
                      unit="text", said=coverage(run.regions(split)))
 
 
-def _network(run: Run, model: str, cls: str, round: int, seed: int) -> Iterator[Number]:
+def _network(run: RunFolder, model: str, cls: str, round: int, seed: int) -> Iterator[Number]:
     of, val = network_name(run, model, cls, round, seed), run.regions("val")
     scores, r = run.scores(model, cls, round, seed), result(run, model, cls, round, seed)
     cells = {"theta from train": r.chosen, "the paper's theta": r.papers, "the oracle's theta": r.oracle,
@@ -147,7 +147,7 @@ def _cell(of: str, where: str, cell: Cell) -> Iterator[Number]:
         yield _of(of, f"{name} {where}", getattr(cell, name.lower()))
 
 
-def _rows(run: Run) -> Iterator[Number]:
+def _rows(run: RunFolder) -> Iterator[Number]:
     """Rows of Table 2 over several seeds; with one seed they are those of the networks."""
     if len(run.profile.seeds) > 1:
         for cls in run.profile.classes:
@@ -164,7 +164,7 @@ def _difference(of: str, what: str, d: Difference) -> Number:
     return _of(of, what, d.interval, "points", SIGNS[d.sign])
 
 
-def _baselines(run: Run, cls: str) -> Iterator[Number]:
+def _baselines(run: RunFolder, cls: str) -> Iterator[Number]:
     box = centred_box(run, cls)
     told = "box, told which images"
     yield Number(f"centred box, {cls}", "part of each side", box.fraction, unit="theta")
@@ -173,7 +173,7 @@ def _baselines(run: Run, cls: str) -> Iterator[Number]:
         yield from _row(f"{name}, {cls}", constant_row(name, cls, counts))
 
 
-def _three_way(run: Run) -> Iterator[Number]:
+def _three_way(run: RunFolder) -> Iterator[Number]:
     """The labelling in three classes, where a run has both."""
     for model in run.profile.models if set(run.profile.classes) == set(paper.CLASSES) else ():
         for name, counts in three_way_counts(run, model).items():

@@ -16,7 +16,7 @@ from ...files import LsegreproError
 from ...evidence import code_digest
 from ...evidence.code import source_digest
 from ...files import digest, read_json, sha256, write_json
-from ..folder import SPLITS, Run
+from ..folder import SPLITS, RunFolder
 from .numbers import Number, numbers
 
 FORMAT, VERSION = "lsegrepro results", 1
@@ -65,7 +65,7 @@ def record_path(folder: Path) -> Path:
     return folder / "results.json"
 
 
-def write_record(run: Run) -> Path:
+def write_record(run: RunFolder) -> Path:
     """Compute the results of a run and write them beside its evidence."""
     found = numbers(run)  # first: it refuses evidence that does not hold together
     paths = sorted(path for kind in KINDS for path in run.folder.glob(kind))
@@ -107,7 +107,7 @@ def read_record(folder: Path) -> Record:
         raise LsegreproError(f"{path} is refused: {error}") from error
 
 
-def check_files(run: Run, record: Record) -> None:
+def check_files(run: RunFolder, record: Record) -> None:
     """Refuse a run folder whose files are not those that the numbers were computed from.
 
     Raises

@@ -20,7 +20,8 @@ from ...files import LsegreproError
 from ...evidence import GRID, META_KEYS, Regions, Scores, ScoresBuilder
 from ...training.mining import spread
 from ..results import choose_theta
-from ..folder import Run
+from ..folder import RunFolder
+from ..make import load_network, map_cache
 from ...evidence.scoring import score_image
 from ...evidence.superpixels import oversegment_all
 from .numbers import network_name
@@ -70,12 +71,12 @@ class Part:
     found_images: np.ndarray
 
 
-def rescore(run: Run, images: int, cache: Path, *, progress: bool = True) -> dict[tuple, Part]:
+def rescore(run: RunFolder, images: int, cache: Path, *, progress: bool = True) -> dict[tuple, Part]:
     """Score part of val again with every published network, those of the last round: network -> `Part`.
 
     Parameters
     ----------
-    run : Run
+    run : RunFolder
         The published one, with the reader's photographs.
     images : int
         So many, evenly spaced over those of the evidence that are at hand; 0 takes all.
@@ -94,7 +95,7 @@ def rescore(run: Run, images: int, cache: Path, *, progress: bool = True) -> dic
         raise LsegreproError(f"none of the {len(regions)} images of {run.regions_path('val')} is in {data.description}")
     index = spread(index, images or len(index))
     part, where = subset(regions, index), [place[regions.ids[i]] for i in index]
-    weights = {network: run.weights(*network) for network in run.last_networks()}
+    weights = {network: load_network(run, *network) for network in run.last_networks()}
     kept = {network: run.scores(*network) for network in weights}
     again = {network: ScoresBuilder(part, {key: scores.meta[key] for key in META_KEYS})
              for network, scores in kept.items()}
@@ -104,7 +105,7 @@ def rescore(run: Run, images: int, cache: Path, *, progress: bool = True) -> dic
         image, mask = data.image(i), data.mask(i)
         for network, builder in again.items():
             arguments = Scoring(**kept[network].meta["arguments"])
-            maps = cache / "maps" / run.maps_path(weights[network]).name
+            maps = cache / "maps" / map_cache(run, weights[network]).name
             codes, image_scores = score_image(weights[network], image, arguments, maps / f"{data.ids[i]}.npz")
             builder.add(codes, cut, mask, image_scores)
     return {network: _part(part, kept[network], again[network].build(), index, regions) for network in weights}
@@ -139,7 +140,7 @@ def _part(part: Regions, kept: Scores, found: Scores, index: np.ndarray, regions
     )
 
 
-def verdicts(run: Run, network: tuple[str, str, int, int], part: Part) -> list[Verdict]:
+def verdicts(run: RunFolder, network: tuple[str, str, int, int], part: Part) -> list[Verdict]:
     """What differs between the two scorings of `part`, each with what is allowed for it."""
     of, allowed = network_name(run, *network), TOLERANCE[run.scores(*network).meta["arguments"]["precision"]]
     apart = np.abs(part.found - part.kept)  # (T,) codes
