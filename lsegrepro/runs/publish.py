@@ -5,17 +5,12 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..config import read_card
-from ..files import LsegreproError
-from ..files import atomic, sha256, write_json
-from ..files import locked
+from ..files import LsegreproError, atomic, locked, sha256, write_json
+from .folder import SPLITS, RunFolder, missing, repository
 
-if TYPE_CHECKING:
-    from .folder import RunFolder
-
-PUBLISHED = Path(__file__).resolve().parents[2] / "published"
+PUBLISHED = (repository() or Path(__file__).resolve().parents[2]) / "published"
 """The run folder that is versioned with the book: weights and evidence, no photograph."""
 
 PROFILE = "local"
@@ -92,8 +87,6 @@ def publish(run: RunFolder) -> None:
 
 def _require_whole(run: RunFolder, *, with_weights: bool) -> None:
     """Refuse a run that lacks a result, before anything is computed or replaced."""
-    from .folder import SPLITS, missing
-
     for network in run.networks():
         run.card(*network)
         for split in SPLITS:
