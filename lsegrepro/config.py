@@ -271,7 +271,7 @@ def _unique(values: object) -> object:
 
 @checked
 class Profile:
-    """Everything a run does, as data: what a TOML file of ``profiles/`` holds. Models, classes and seeds are trained."""
+    """Everything a run does, as data: what a TOML file of ``profiles/`` holds."""
 
     name: str
     description: str = ""

@@ -134,8 +134,8 @@ def work(folder: Path) -> None:
     import torch
 
     from lsegrepro.network.weights import load_weights
-    from lsegrepro.training.batches import Decoded
     from lsegrepro.runs.make import score_network
+    from lsegrepro.training.batches import Decoded
     from lsegrepro.training.loop import train
 
     torch.set_num_threads(1)

@@ -98,7 +98,7 @@ def test_a_result_is_read_without_torch_and_without_photographs(tiny_folder, tin
 
 @pytest.mark.parametrize("call, missing, command", [
     (lambda run: run.card("LSE1", "cat"), "weights/LSE1-cat-round1-seed0.json", "lsegrepro train"),
-    (lambda run: run.curve("max1", "cat", 2), "weights/max1-cat-round2-seed0.jsonl", "--model max1 --class cat --round 2"),
+    (lambda run: run.curve("max1", "cat", 2), "weights/max1-cat-round2-seed0.jsonl", "--class cat --round 2"),
     (lambda run: run.regions("train"), "evidence/regions-train.npz", "lsegrepro score --split train"),
     (lambda run: run.scores("LSE1", "cat"), "evidence/regions-val.npz", "lsegrepro score --split val"),
 ])

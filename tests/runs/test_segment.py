@@ -13,17 +13,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lsegrepro import cli, paper
+from lsegrepro.config import Superpixels, load_profile
 from lsegrepro.data.images import load_image
-from lsegrepro.config import Superpixels
 from lsegrepro.evidence.superpixels import oversegment, smooth, superpixel_sizes
 from lsegrepro.files import LsegreproError
 from lsegrepro.network import dense
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import load_weights, save_weights
-from lsegrepro.config import load_profile
 from lsegrepro.runs import segment
-from lsegrepro.runs.results import choose_theta, coverage
 from lsegrepro.runs.folder import DATA_VARIABLE
+from lsegrepro.runs.results import choose_theta, coverage
 
 KINDS = ("probability", "mask", "overlay")
 
