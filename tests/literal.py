@@ -6,7 +6,7 @@ import numpy as np
 
 from lsegrepro import paper
 from lsegrepro.evidence import Regions, RegionsBuilder, Scores, ScoresBuilder
-from lsegrepro.evidence.superpixels import Superpixels
+from lsegrepro.config import Superpixels
 
 META = {
     "model": "LSE1", "class": "cat", "round": 1, "seed": 0, "split": "val", "weights_sha256": "0" * 64,

@@ -20,7 +20,7 @@ from lsegrepro.data.index import LABELS, read_index
 from lsegrepro.data.joined import open_weak
 from lsegrepro.data.tars import members
 from lsegrepro.files import LsegreproError
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 
 
 def scan(root):

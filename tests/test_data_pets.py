@@ -260,7 +260,7 @@ def test_a_profile_names_what_was_fetched(root, voc, monkeypatch, tmp_path):
         one_line(error, repr(names))
 
     (tmp_path / "own.toml").write_text('[data]\nkind = "photographs"\nweak = "pets+VOCdevkit/VOC2012"\nheldout = 0.1\n')
-    from lsegrepro.runs.run import open_run
+    from lsegrepro.runs.folder import open_run
 
     assert open_run(tmp_path / "own.toml", data=data).weak("train").digest == both.digest
 

@@ -13,7 +13,7 @@ from PIL import Image
 from lsegrepro import LsegreproError, paper
 from lsegrepro.data.voc import VocSegmentation
 from lsegrepro.evidence.scoring import count_regions
-from lsegrepro.evidence.superpixels import Superpixels
+from lsegrepro.config import Superpixels
 
 IDS = ["2008_000001", "2008_000003", "2010_000005"]
 

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsegrepro import LsegreproError, locks
-from lsegrepro.arguments import Training
+from lsegrepro.config import Training
 from lsegrepro.network.weights import load_tensors, load_weights
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 from lsegrepro.training import batches, distributed, loop
 from lsegrepro.training.distributed import RowsOf, Share
 
@@ -90,7 +90,7 @@ from pathlib import Path
 import numpy as np, torch
 from conftest import SyntheticWeak
 from lsegrepro import LsegreproError, distributed, model, paper, sampling, training
-from lsegrepro.arguments import Training
+from lsegrepro.config import Training
 from lsegrepro.weights import load_weights
 paper.ARCHITECTURES["tiny"] = paper.Architecture("tiny", (4, 6, 8, 10), (8, 3, 5), (4, 4), 95, 9, 0)
 training.LOG_EVERY, training.EVALUATE_EVERY, training.CHECKPOINT_SECONDS = 8, 16, -1

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from test_hostile_photographs import seconds
 
 from lsegrepro import LsegreproError, evidence, files, npz
-from lsegrepro.arguments import Training
+from lsegrepro.config import Training
 from lsegrepro.data.defects import check
 from lsegrepro.data.index import Index, read_index
 from lsegrepro.data.names import Names
@@ -27,9 +27,10 @@ from lsegrepro.data.preparation import prepare_shards
 from lsegrepro.data.shards import open_indexed
 from lsegrepro.evidence import sealed
 from lsegrepro.evidence.scoring import _kept
-from lsegrepro.evidence.superpixels import Superpixels, _read_cache
+from lsegrepro.config import Superpixels
+from lsegrepro.evidence.superpixels import _read_cache
 from lsegrepro.network import weights
-from lsegrepro.profiles import load_profile
+from lsegrepro.config import load_profile
 from lsegrepro.runs.facts import read_fact
 from lsegrepro.runs.verify.record import read_record, record_path
 from lsegrepro.training import checkpoints, loop, mining

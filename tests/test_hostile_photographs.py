@@ -258,7 +258,7 @@ class OneBad(SyntheticWeak):
 @pytest.mark.fault("photographs", "one bad file among those that are trained on",
                    "another of its label stands in, it is said once, and the card names it")
 def test_training_goes_on_with_a_bad_photograph(tmp_path, tiny, capsys):
-    from lsegrepro.arguments import Training
+    from lsegrepro.config import Training
     from lsegrepro.network.weights import load_weights
     from lsegrepro.training.loop import train
 

@@ -10,12 +10,12 @@ import torch
 from conftest import SyntheticWeak, one_line
 from torch.nn import functional
 
-from lsegrepro.arguments import NO_JITTER, Mining, Training
+from lsegrepro.config import NO_JITTER, Mining, Training
 from lsegrepro.files import LsegreproError
 from lsegrepro.network import patches
 from lsegrepro.network.weights import Weights
 from lsegrepro.runs import publish
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 from lsegrepro.training import batches, mining
 from lsegrepro.training.batches import Decoded
 
@@ -340,7 +340,7 @@ def test_the_stream_holds_no_more_than_twice_what_is_kept(rng, monkeypatch):
 
 
 def test_the_published_hard_negatives_are_those_of_the_profile():
-    run = open_run("local", publish.PUBLISHED, compute=False)
+    run = open_run("local", publish.PUBLISHED)
     for network in run.last_networks():
         found = mining.read_meta(run.mined(network[0], network[1], network[3]))
         assert found["mining"] == {"theta": 0.5, "per_image": 256, "images": 200, "keep": 0}

@@ -15,7 +15,7 @@ import torch
 from conftest import ROOT, one_line
 
 from lsegrepro import LsegreproError, arguments, paper
-from lsegrepro.arguments import NO_JITTER, Jitter, Training
+from lsegrepro.config import NO_JITTER, Jitter, Training
 from lsegrepro.files import read_json
 from lsegrepro.network import classify, model
 from lsegrepro.network.weights import load_tensors, load_weights
@@ -301,7 +301,7 @@ sys.path[:0] = sys.argv[3:]
 from pathlib import Path
 from conftest import SyntheticWeak
 from lsegrepro import paper
-from lsegrepro.arguments import Training
+from lsegrepro.config import Training
 from lsegrepro.network import weights
 from lsegrepro.training import loop as training
 from lsegrepro.training.batches import Decoded
@@ -615,7 +615,7 @@ import sys
 sys.path[:0] = sys.argv[2:]
 from conftest import SyntheticWeak
 from lsegrepro import LsegreproError, paper
-from lsegrepro.arguments import Training
+from lsegrepro.config import Training
 from lsegrepro.network import weights
 from lsegrepro.training import loop as training
 from lsegrepro.training.batches import Decoded

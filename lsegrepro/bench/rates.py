@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import evaluation, paper
-from ..arguments import Training
+from ..config import Training
 from ..evidence import superpixels
 from ..files import read_jsonl
 from ..network.model import PatchNet

@@ -13,7 +13,7 @@ from .. import __version__
 from ..evidence import code_digest
 from ..files import read_json, sha256
 from ..runs.publish import PROFILE, PUBLISHED
-from ..runs.run import SPLITS, Run, open_run
+from ..runs.folder import SPLITS, RunFolder, open_run
 from ..runs.verify import read_results
 from . import origin, site
 from .notebook import table
@@ -161,7 +161,7 @@ TABLES: dict[str, Callable[[Path], Html]] = {
 """Tables by name; each is called with the folder of executed pages of this build."""
 
 
-def _run() -> Run:
+def _run() -> RunFolder:
     return open_run(PROFILE, PUBLISHED, depth="evidence", progress=False)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import __version__, paper
 from .records import BOX_FRACTIONS, GRID_BINS, META_KEYS, VOID, Regions, Scores, require
-from .superpixels import Superpixels, order_statistic, superpixel_sizes
+from ..config import Superpixels
+from .superpixels import order_statistic, superpixel_sizes
 
 
 @dataclass

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import paper
+from ..config import Superpixels
 from ..files import LsegreproError, one_line
 from .archive import content_digest, read_archive, write_archive
-from .superpixels import Superpixels
 
 VOID = 255
 """Mask value that no count includes, as in VOC's own evaluation."""

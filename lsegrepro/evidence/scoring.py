@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..arguments import Scoring
+from ..config import Scoring
 from ..data import SegmentationSet
 from ..data.images import prepare
 from ..files import LsegreproError, atomic, read_npz
@@ -21,7 +21,8 @@ from ..network.classify import patch_scores
 from ..network.weights import Weights, to_json
 from ..training.loop import device_name
 from . import Regions, RegionsBuilder, Scores, ScoresBuilder, code_digest
-from .superpixels import Superpixels, oversegment_all
+from ..config import Superpixels
+from .superpixels import oversegment_all
 
 
 def score_image(

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -23,43 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config import Superpixels
 from ..files import LsegreproError, atomic, cores, read_npz
 
 _CACHE_VERSION = 1  # part of every cache key: raise it when `oversegment` changes its answer
-
-
-@dataclass(frozen=True)
-class Superpixels:
-    """Parameters of the over-segmentation; the paper names its reference [23] and no value.
-
-    The defaults are common for a 375x500 photograph; the values of a run are chosen on VOC train.
-
-    Attributes
-    ----------
-    scale : float
-        Felzenszwalb's k: larger means larger superpixels. In units of 8-bit grey levels.
-    sigma : float
-        Standard deviation of the Gaussian blur before it, in pixels. Keep it above 0:
-        unblurred 8-bit images are full of edges of equal weight, whose order, and so the
-        superpixels, depends on the instruction set of the processor.
-    min_size : int
-        Smallest superpixel, in pixels; smaller ones are merged into a neighbour.
-    """
-
-    scale: float = 100.0
-    sigma: float = 0.8
-    min_size: int = 100
-
-    def __post_init__(self) -> None:
-        for name, least, most in (("scale", 1e-6, 1e9), ("sigma", 0.0, 100.0), ("min_size", 1, 10**9)):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and least <= value <= most):  # nan is neither
-                raise LsegreproError(f"superpixels.{name} must lie in [{least:g}, {most:g}], got {value!r}")
-        if self.min_size != int(self.min_size):
-            raise LsegreproError(f"superpixels.min_size must be a whole number, got {self.min_size!r}")
-        # One spelling for one value, so that 100 and 100.0 have one digest.
-        for name, kind in (("scale", float), ("sigma", float), ("min_size", int)):
-            object.__setattr__(self, name, kind(getattr(self, name)))
 
 
 def oversegment(image: np.ndarray, params: Superpixels | None = None) -> np.ndarray:

@@ -27,7 +27,7 @@ from ..evaluation import Interval, Statistic
 from ..evaluation.intervals import mean_of_drawn_runs, percentile_interval
 from .comparisons import LSE_OR_MAX, SMALL_OR_LARGE, classification_counts
 from .results import present_weights
-from .run import SPLITS, Run
+from .folder import SPLITS, RunFolder
 
 VERDICTS = ("reproduced", "not reproduced", "mixed", "inconclusive")
 OUTCOMES = ("for", "against", "undecided", "not measured")
@@ -129,7 +129,7 @@ class Claim:
 # superpixels, unless a claim says otherwise.
 
 
-def labels_suffice(run: Run) -> Claim:
+def labels_suffice(run: RunFolder) -> Claim:
     """Abstract: a network trained on image labels alone segments better than an answer that looks at no picture."""
     effects = [compare(run, f"{m} − centred box", c, [m], _difference(network_ap(m, c), box_ap(c)), baseline=False)
                for m, c in _networks()]
@@ -137,20 +137,20 @@ def labels_suffice(run: Run) -> Claim:
                  "AP of the network, less that of a centred box whose size is chosen on train", effects)
 
 
-def lse_beats_max(run: Run) -> Claim:
+def lse_beats_max(run: RunFolder) -> Claim:
     """Section 4, Table 2: a network trained with log-sum-exp has a higher AP than its twin trained with the maximum."""
     return Claim("aggregation", "LSE beats max.", "Section 4, Table 2",
                  "AP of the network trained with log-sum-exp, less that of its twin trained with the maximum",
                  _pairs(run, LSE_OR_MAX))
 
 
-def small_patches_beat_large(run: Run) -> Claim:
+def small_patches_beat_large(run: RunFolder) -> Claim:
     """Section 4, Table 2: nine small patches give a higher AP than four large ones under the same aggregation."""
     return Claim("patches", "Nine small patches beat four large ones.", "Section 4, Table 2",
                  "AP of the network of nine small patches, less that of four large ones", _pairs(run, SMALL_OR_LARGE))
 
 
-def superpixels_help(run: Run) -> Claim:
+def superpixels_help(run: RunFolder) -> Claim:
     """Section 3.3: smoothing by superpixels raises the AP, each with its own theta."""
     effects = [compare(run, f"{m}, smoothed − raw", c, [m],
                        _difference(network_ap(m, c), network_ap(m, c, smoothed=False))) for m, c in _networks()]
@@ -158,7 +158,7 @@ def superpixels_help(run: Run) -> Claim:
                  "AP after the vote of the superpixels, less that of the single pixels", effects)
 
 
-def hard_negatives_cut_false_positives(run: Run) -> Claim:
+def hard_negatives_cut_false_positives(run: RunFolder) -> Claim:
     """Section 3.2: round 2 has fewer false positives than round 1, where both find as much foreground on train."""
     effects = [compare(run, f"{m}, false positives gone in round 2", c, [m], partial(_false_positives_gone, m, c),
                        rounds=(1, 2)) for m, c in _networks()]
@@ -167,7 +167,7 @@ def hard_negatives_cut_false_positives(run: Run) -> Claim:
                  "foreground pixels on train", effects, "% of the false positives")
 
 
-def hard_negatives_raise_ap(run: Run) -> Claim:
+def hard_negatives_raise_ap(run: RunFolder) -> Claim:
     """Section 3.2 implies it and prints no number: the AP after round 2 is higher than after round 1."""
     effects = [compare(run, f"{m}, round 2 − round 1", c, [m], _difference(network_ap(m, c), network_ap(m, c, 1)),
                        rounds=(1, 2)) for m, c in _networks()]
@@ -175,7 +175,7 @@ def hard_negatives_raise_ap(run: Run) -> Claim:
                  "implied by Section 3.2, no number", "AP after round 2, less that after round 1", effects)
 
 
-def printed_theta_is_best(run: Run) -> Claim:
+def printed_theta_is_best(run: RunFolder) -> Claim:
     """Section 4, Figure 5: at theta 0.6 (cat) and 0.8 (dog) the AP is within a point of the best theta on val."""
     effects = [compare(run, m, c, [m],
                        _within(0.01, network_ap(m, c, at="oracle"), network_ap(m, c, at="paper")))
@@ -184,7 +184,7 @@ def printed_theta_is_best(run: Run) -> Claim:
                  "One point, less what the AP at the paper's θ falls short of that at the best θ on val", effects)
 
 
-def classification_for_free(run: Run) -> Claim:
+def classification_for_free(run: RunFolder) -> Claim:
     """Section 4: LSE1 tells which images hold the class better than the answer "no" to every image."""
     effects = [compare(run, "LSE1 − “no” to every image", c, ["LSE1"], partial(_accuracy_gain, c),
                        paper.CLASSIFICATION[c] / 100 - trivial_accuracy(c)) for c in paper.CLASSES]
@@ -193,7 +193,7 @@ def classification_for_free(run: Run) -> Claim:
                  effects, "points of accuracy")
 
 
-def accuracies_of_table_2(run: Run) -> Claim:
+def accuracies_of_table_2(run: RunFolder) -> Claim:
     """Table 2: foreground and background accuracies, within five points."""
     statistics = {"foreground": evaluation.foreground_accuracy, "background": evaluation.background_accuracy}
     effects = [compare(run, f"{m}, {name}", c, [m],
@@ -204,14 +204,14 @@ def accuracies_of_table_2(run: Run) -> Claim:
                  "points of accuracy")
 
 
-def ap_of_table_2(run: Run) -> Claim:
+def ap_of_table_2(run: RunFolder) -> Claim:
     """Table 2: AP, within five points."""
     effects = [compare(run, m, c, [m], _within(0.05, network_ap(m, c), _printed(m, c, "ap"))) for m, c in _networks()]
     return Claim("ap", "The AP values of Table 2.", "Table 2",
                  "Five points, less the distance between the AP here and the one printed", effects)
 
 
-CLAIMS: list[Callable[[Run], Claim]] = [
+CLAIMS: list[Callable[[RunFolder], Claim]] = [
     labels_suffice, lse_beats_max, small_patches_beat_large, superpixels_help, hard_negatives_cut_false_positives,
     hard_negatives_raise_ap, printed_theta_is_best, classification_for_free, accuracies_of_table_2, ap_of_table_2,
 ]  # fmt: skip
@@ -220,31 +220,33 @@ CLAIMS: list[Callable[[Run], Claim]] = [
 # What a comparison needs: may it count, and how large is its effect?
 
 
-def loss_fall(run: Run, model: str, cls: str, seed: int = 0) -> float:
+def loss_fall(run: RunFolder, model: str, cls: str, seed: int = 0) -> float:
     """Fall of the held-out loss in round 1 from the middle fifth of the training to its last; nan if unknown.
 
     A cooldown of the rate at the end is left out: there the loss falls because of the rate.
     """
-    arguments = run.card(model, cls, 1, seed).get("arguments", {})
+    if not run.card_path(model, cls, 1, seed).is_file():
+        return float("nan")
+    arguments = run.card(model, cls, 1, seed)["arguments"]
     rows = [row for row in run.curve(model, cls, 1, seed) if "heldout_loss" in row]
-    end = arguments.get("samples", rows[-1]["samples"] if rows else 0) - arguments.get("cooldown", 0)
+    end = arguments["samples"] - arguments.get("cooldown", 0)
     samples, loss = (np.array([row[key] for row in rows]) for key in ("samples", "heldout_loss"))
     middle, last = (samples > 0.4 * end) & (samples <= 0.6 * end), (samples > 0.8 * end) & (samples <= end)
     return float(loss[middle].mean() - loss[last].mean()) if middle.any() and last.any() else float("nan")
 
 
-def levelled_off(run: Run, model: str, cls: str) -> bool:
+def levelled_off(run: RunFolder, model: str, cls: str) -> bool:
     """Whether the held-out loss of every seed of a network has stopped falling (`LEVEL`)."""
     return all(loss_fall(run, model, cls, seed) < LEVEL for seed in run.seeds(model, cls, 2))
 
 
-def beats_box(run: Run, model: str, cls: str) -> Interval:
+def beats_box(run: RunFolder, model: str, cls: str) -> Interval:
     """AP of a network less that of the centred box, the best answer that looks at no picture."""
     return _interval(_difference(network_ap(model, cls), box_ap(cls))(run))
 
 
 def compare(
-    run: Run, name: str, cls: str, models: Sequence[str], effect: Callable[[Run], np.ndarray],
+    run: RunFolder, name: str, cls: str, models: Sequence[str], effect: Callable[[RunFolder], np.ndarray],
     printed: float | None = None, *, rounds: tuple[int, ...] = (2,), baseline: bool = True,
 ) -> Comparison:
     """Measure one effect, where all its networks were scored.
@@ -256,7 +258,7 @@ def compare(
     baseline : bool
         Whether one of the networks must beat the centred box for the comparison to count.
     """
-    if not all(run.holds(model, cls, round) for model in models for round in rounds):
+    if not all(run.has_network(model, cls, round) for model in models for round in rounds):
         return Comparison(name, cls, printed=printed)
     draws, left_out = effect(run), []
     if not all(levelled_off(run, model, cls) for model in models):
@@ -279,7 +281,7 @@ def trivial_accuracy(cls: str) -> float:
 
 # Effects: functions of a run that give (1 + RESAMPLES,), the value and then its resamples.
 
-Measured = Callable[[Run], np.ndarray]
+Measured = Callable[[RunFolder], np.ndarray]
 
 
 def network_ap(
@@ -287,7 +289,7 @@ def network_ap(
     statistic: Statistic = evaluation.ap,
 ) -> Measured:
     """AP (or another statistic) of a network on val, theta from train, the paper, or the best on val (an oracle)."""
-    def measured(run: Run) -> np.ndarray:
+    def measured(run: RunFolder) -> np.ndarray:
         values = statistic(_counts_at_theta(run, model, cls, round, at, smoothed))  # (s, 1 + r)
         rng = np.random.default_rng(zlib.crc32(f"{model} {cls} {round}".encode()))  # seeds of two networks do not pair
         return np.append(values[:, 0].mean(), mean_of_drawn_runs(values[:, 1:], rng))
@@ -297,7 +299,7 @@ def network_ap(
 
 def box_ap(cls: str) -> Measured:
     """AP on val of the centred box that is best on train."""
-    def measured(run: Run) -> np.ndarray:
+    def measured(run: RunFolder) -> np.ndarray:
         train, val = (evaluation.centred_box_counts(run.regions(split), cls) for split in SPLITS)
         best = evaluation.best_answers(_resampled_train(run, train))
         return evaluation.ap(evaluation.resampled_counts(val, resamples=RESAMPLES)[best, np.arange(1 + RESAMPLES)])
@@ -306,13 +308,13 @@ def box_ap(cls: str) -> Measured:
 
 
 @lru_cache(maxsize=256)
-def _counts_at_theta(run: Run, model: str, cls: str, round: int, at: str, smoothed: bool) -> np.ndarray:
+def _counts_at_theta(run: RunFolder, model: str, cls: str, round: int, at: str, smoothed: bool) -> np.ndarray:
     """Pooled counts on val (s, 1 + r, 4) of each seed, theta chosen again in each resample."""
     return np.stack([_counts_of_seed(run, (model, cls, round, seed), at, smoothed)
                      for seed in run.seeds(model, cls, round)])
 
 
-def _counts_of_seed(run: Run, network: tuple, at: str, smoothed: bool) -> np.ndarray:
+def _counts_of_seed(run: RunFolder, network: tuple, at: str, smoothed: bool) -> np.ndarray:
     grid = evaluation.smoothed_grid_counts if smoothed else evaluation.raw_grid_counts
     val = evaluation.resampled_counts(grid(run.regions("val"), run.scores(*network)), resamples=RESAMPLES)
     if at == "paper":
@@ -324,13 +326,13 @@ def _counts_of_seed(run: Run, network: tuple, at: str, smoothed: bool) -> np.nda
     return val[best, np.arange(1 + RESAMPLES)]
 
 
-def _resampled_train(run: Run, counts: np.ndarray) -> np.ndarray:
+def _resampled_train(run: RunFolder, counts: np.ndarray) -> np.ndarray:
     """Resamples of train, drawn apart from those of val, each image with its weight (`results.present_weights`)."""
     weighted = counts * present_weights(run.regions("train"))[:, None]
     return evaluation.resampled_counts(weighted, resamples=RESAMPLES, seed=(0, 2))
 
 
-def _false_positives_gone(model: str, cls: str, run: Run) -> np.ndarray:
+def _false_positives_gone(model: str, cls: str, run: RunFolder) -> np.ndarray:
     """1 - false positives of round 2 / those of round 1, at equal true foreground on train."""
     before, after = [], []
     for seed in run.seeds(model, cls, 2):
@@ -346,7 +348,7 @@ def _false_positives_gone(model: str, cls: str, run: Run) -> np.ndarray:
         return 1 - np.mean(after, axis=0) / np.mean(before, axis=0)
 
 
-def _accuracy_gain(cls: str, run: Run) -> np.ndarray:
+def _accuracy_gain(cls: str, run: RunFolder) -> np.ndarray:
     """Share of images that LSE1 labels rightly, less that of "no" to every image."""
     present = evaluation.present(run.regions("val"), cls)
     no = evaluation.classification_counts(np.tile([0.0, 1.0], (len(present), 1)), present)
@@ -372,7 +374,7 @@ def _networks() -> list[tuple[str, str]]:
     return [(model, cls) for cls in paper.CLASSES for model in paper.MODELS]
 
 
-def _pairs(run: Run, pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
+def _pairs(run: RunFolder, pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
     return [compare(run, f"{a} − {b}", c, [a, b], _difference(network_ap(a, c), network_ap(b, c)),
                     _printed(a, c, "ap") - _printed(b, c, "ap")) for c in paper.CLASSES for a, b in pairs]
 

@@ -16,7 +16,7 @@ from ..evaluation import Difference, TableRow
 from ..evidence import BOX_FRACTIONS
 from ..evaluation.mistakes import without_false_alarms
 from .results import GRID_STEP, choose_theta, present_weights
-from .run import Run
+from .folder import RunFolder
 
 LSE_OR_MAX = (("LSE1", "max1"), ("LSE2", "max2"))
 """The paper's second claim: pairs that differ in the aggregation only."""
@@ -29,7 +29,7 @@ THETAS = {"train": "θ chosen on train", "paper": "the paper's θ", "oracle": "b
 
 
 def seed_thetas(
-    run: Run, model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True
+    run: RunFolder, model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True
 ) -> list[float]:
     """The theta of each seed, from one of `THETAS`; the oracle's is on the grid of the choice on train."""
     if at not in THETAS:
@@ -43,7 +43,7 @@ def seed_thetas(
 
 
 def seed_counts(
-    run: Run, model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True
+    run: RunFolder, model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True
 ) -> np.ndarray:
     """Counts of each val image for each seed of `Run.seeds`, at the seed's own theta: (s, n, 4) int64.
 
@@ -61,7 +61,7 @@ def seed_counts(
     ])  # fmt: skip
 
 
-def three_way_counts(run: Run, model: str, round: int = 2) -> dict[str, np.ndarray]:
+def three_way_counts(run: RunFolder, model: str, round: int = 2) -> dict[str, np.ndarray]:
     """Counts (s, n, 4) of background, cat and dog when the cat and the dog network of a model label together.
 
     Each at the theta chosen on train. To be set beside `seed_counts`, where each class stands alone.
@@ -76,14 +76,14 @@ def three_way_counts(run: Run, model: str, round: int = 2) -> dict[str, np.ndarr
     return dict(zip(names, np.swapaxes(counts, 0, 1), strict=True))
 
 
-def classification_counts(run: Run, model: str, cls: str, round: int = 2) -> np.ndarray:
+def classification_counts(run: RunFolder, model: str, cls: str, round: int = 2) -> np.ndarray:
     """The images of val, classified with each seed's network, as counts (s, n, 4)."""
     present = evaluation.present(run.regions("val"), cls)
     return np.stack([evaluation.classification_counts(run.scores(model, cls, round, s).image_scores, present)
                      for s in run.seeds(model, cls, round)])
 
 
-def row(run: Run, model: str, cls: str, round: int = 2) -> TableRow:
+def row(run: RunFolder, model: str, cls: str, round: int = 2) -> TableRow:
     """One class of one row of our Table 2: the mean over seeds, with 95 % intervals over images and seeds."""
     return constant_row(model, cls, seed_counts(run, model, cls, round))
 
@@ -94,7 +94,7 @@ def constant_row(name: str, cls: str, counts: np.ndarray) -> TableRow:
     return TableRow(name, cls, *(evaluation.bootstrap(counts, s) for s in statistics))
 
 
-def model_differences(run: Run, pairs: Sequence[tuple[str, str]], round: int = 2) -> list[Difference]:
+def model_differences(run: RunFolder, pairs: Sequence[tuple[str, str]], round: int = 2) -> list[Difference]:
     """Paired differences of AP for every pair of models that the profile trains, class by class."""
     differences = []
     for cls in run.profile.classes:
@@ -108,13 +108,13 @@ def model_differences(run: Run, pairs: Sequence[tuple[str, str]], round: int = 2
     return differences
 
 
-def round_differences(run: Run) -> list[Difference]:
+def round_differences(run: RunFolder) -> list[Difference]:
     """AP after round 2 minus AP after round 1, for every model and class that the run has both of."""
     return [
         Difference(f"{model}, round 2 − round 1", cls, evaluation.bootstrap_difference(
             seed_counts(run, model, cls, 2), seed_counts(run, model, cls, 1)))
         for cls in run.profile.classes for model in run.profile.models
-        if all(run.holds(model, cls, round) for round in (1, 2))
+        if all(run.has_network(model, cls, round) for round in (1, 2))
     ]  # fmt: skip
 
 
@@ -136,7 +136,7 @@ class Box:
     told: np.ndarray
 
 
-def centred_box(run: Run, cls: str) -> Box:
+def centred_box(run: RunFolder, cls: str) -> Box:
     """The best fixed box of a class, its size chosen on train among `evidence.BOX_FRACTIONS`.
 
     On train each image counts `results.present_weights` times, as it does for the choice of theta.
@@ -154,7 +154,7 @@ def centred_box(run: Run, cls: str) -> Box:
     return Box(BOX_FRACTIONS[blind], on_val[blind], BOX_FRACTIONS[told], without_false_alarms(on_val[told], present))
 
 
-def baselines(run: Run, cls: str) -> dict[str, np.ndarray]:
+def baselines(run: RunFolder, cls: str) -> dict[str, np.ndarray]:
     """Answers that see nothing, by name: counts (n, 4) of each val image."""
     val = run.regions("val")
     return {
@@ -164,7 +164,7 @@ def baselines(run: Run, cls: str) -> dict[str, np.ndarray]:
     }
 
 
-def baseline_differences(run: Run, round: int = 2) -> list[Difference]:
+def baseline_differences(run: RunFolder, round: int = 2) -> list[Difference]:
     """AP of every network minus that of every baseline, paired: a sign of 1 beats it."""
     return [
         Difference(f"{model} − {name}", cls, evaluation.bootstrap_difference(

@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 
 from .. import evaluation, paper
-from ..arguments import parse_aggregation
+from ..config import Profile, parse_aggregation, vary
 from ..data.index import LABELS, label_codes
 from ..evaluation.counts import class_totals, counts_from_positives
 from ..files import LsegreproError, atomic, locked, read_json, write_json
-from ..profiles import Profile, vary
 from .results import choose_theta
-from .run import SPLITS, Run
+from .folder import SPLITS, RunFolder
 from .statistics import read_statistics
 
 PATH = Path(__file__).parents[1] / "profiles" / "experiments.toml"
@@ -85,7 +84,7 @@ class Experiment:
 def load_experiments(profile: Profile) -> dict[str, Experiment]:
     """Every experiment of a profile by its name, in the order of ``profiles/experiments.toml``.
 
-    >>> from lsegrepro.profiles import load_profile
+    >>> from lsegrepro.config import load_profile
     >>> experiments = load_experiments(load_profile("full"))
     >>> experiments["no-jitter"].models, experiments["native-scale"].trains, "unchanged" in experiments
     (('LSE1',), False, False)
@@ -141,19 +140,19 @@ class ExperimentResult:
         return None if self.counts is None else float(evaluation.ap(self.counts.sum(axis=0)))
 
 
-def result_path(run: Run, name: str) -> Path:
+def result_path(run: RunFolder, name: str) -> Path:
     """Where the result of an experiment is kept."""
     return run.folder / "experiments" / f"{name}.json"
 
 
 def run_experiment(
-    run: Run, name: str, *, classes: tuple[str, ...] = (), score: bool = True
+    run: RunFolder, name: str, *, classes: tuple[str, ...] = (), score: bool = True
 ) -> dict[str, ExperimentResult]:
     """Train and score the networks of an experiment that are missing, and write its result.
 
     Parameters
     ----------
-    run : Run
+    run : RunFolder
         The run it varies, whose own networks are trained if the experiment begins with them and they are missing.
     classes : tuple of str
         Only these, now; a later call adds the others. Default all of the run.
@@ -163,13 +162,15 @@ def run_experiment(
     Returns
     -------
     dict
-        Results by `Run.name`, of this call and those before.
+        Results by `RunPaths.name`, of this call and those before.
 
     Raises
     ------
     LsegreproError
         If there is no such experiment or class, or the photographs are not at hand.
     """
+    from . import make  # torch
+
     experiment = _experiment(run, name)
     for cls in classes:
         if cls not in run.profile.classes:
@@ -181,10 +182,9 @@ def run_experiment(
         if network[1] not in (classes or run.profile.classes) or (result and (result.counts is not None or not score)):
             continue
         _copy_shared(run, varied, experiment, network)
-        varied.trained(*network)
-        if score:
-            for split in SPLITS:
-                varied.scores(*network, split)
+        make.train_network(varied, *network)
+        for split in SPLITS if score else ():
+            make.score_network(varied, *network, split)
         record = _record(varied, network, _photographs(varied, network[1]), score)
         with locked(result_path(run, name), timeout=PATIENCE):  # another process may add another class meanwhile
             content = _read_json(run, name) or {
@@ -194,29 +194,30 @@ def run_experiment(
     return read_experiment(run, name)
 
 
-def _copy_shared(run: Run, varied: Run, experiment: Experiment, network: tuple[str, str, int, int]) -> None:
+def _copy_shared(run: RunFolder, varied: RunFolder, experiment: Experiment, network: tuple[str, str, int, int]) -> None:
     """Copy what is the same for the run and its experiment into the folder of the latter."""
+    from . import make  # torch
+
     model, cls, round, seed = network
     pairs = []
     if experiment.round == 2 or not experiment.trains:  # from the run's own networks
         first = 1 if experiment.trains else round
-        run.trained(model, cls, first, seed)
+        make.train_network(run, model, cls, first, seed)
         ends = (".json", ".jsonl", ".safetensors")  # the card first: weights always have one
         pairs += [(r.with_suffix(end), v.with_suffix(end)) for end in ends
                   for r, v in [(run.weights_path(model, cls, first, seed), varied.weights_path(model, cls, first, seed))]]
         if experiment.trains:
-            pairs.append((run.mined(model, cls, seed), varied.negatives_path(model, cls, seed)))
+            pairs.append((make.mine_negatives(run, model, cls, seed), varied.negatives_path(model, cls, seed)))
     for split in SPLITS:
-        run.regions(split)
-        pairs.append((run.regions_path(split), varied.regions_path(split)))
+        pairs.append((make.count_regions(run, split), varied.regions_path(split)))
     for source, target in pairs:
         if not target.is_file():
             with atomic(target) as temporary:
                 shutil.copyfile(source, temporary)
 
 
-def read_experiment(run: Run, name: str) -> dict[str, ExperimentResult]:
-    """What an experiment gave so far, by `Run.name`; empty if it was not begun.
+def read_experiment(run: RunFolder, name: str) -> dict[str, ExperimentResult]:
+    """What an experiment gave so far, by `RunPaths.name`; empty if it was not begun.
 
     Raises
     ------
@@ -237,12 +238,12 @@ def read_experiment(run: Run, name: str) -> dict[str, ExperimentResult]:
         raise LsegreproError(f"{path} is no result of an experiment: delete it and run the experiment again") from error
     if experiment.trains:
         return results
-    cards = {run.name(*network): run.card(*network) for network in run.networks()}  # the run's own networks
+    cards = {run.name(*n): run.card(*n) for n in run.networks() if run.card_path(*n).is_file()}  # the run's own
     return {key: result for key, result in results.items()
             if cards.get(key, {}).get("sha256", digests[key]) == digests[key]}
 
 
-def missing(run: Run, name: str) -> list[str]:
+def missing(run: RunFolder, name: str) -> list[str]:
     """Classes of the run that an experiment was not scored for, for every model and seed."""
     results, profile = read_experiment(run, name), _experiment(run, name).profile(run.profile)
     return [cls for cls in run.profile.classes if not all(
@@ -250,10 +251,10 @@ def missing(run: Run, name: str) -> list[str]:
         for model in profile.models for round in profile.rounds for seed in profile.seeds)]
 
 
-def baseline(run: Run, model: str, cls: str, round: int, seed: int) -> ExperimentResult | None:
+def baseline(run: RunFolder, model: str, cls: str, round: int, seed: int) -> ExperimentResult | None:
     """What a network of the run itself gave, for the same table; None if it is not there."""
     network = (model, cls, round, seed)
-    if model not in run.profile.models or cls not in run.profile.classes or not run.card(*network):
+    if model not in run.profile.models or cls not in run.profile.classes or not run.card_path(*network).is_file():
         return None
     scored = all(run.has_scores(*network, split) for split in SPLITS)
     try:
@@ -303,7 +304,7 @@ class ExperimentRow:
         return {"mean": 0.0, "lse": 1.0, "max": math.inf}.get(kind, r)
 
 
-def experiment_rows(run: Run, question: str) -> list[ExperimentRow]:
+def experiment_rows(run: RunFolder, question: str) -> list[ExperimentRow]:
     """The table of one question: baselines first, then each experiment that was done; temperatures in their order."""
     experiments = [e for e in load_experiments(run.profile).values() if e.question == question]
     networks = {(model, e.round) for e in experiments for model in e.models}
@@ -327,7 +328,7 @@ def experiment_rows(run: Run, question: str) -> list[ExperimentRow]:
     return sorted(rows, key=lambda row: row.temperature) if question == "temperature" else rows
 
 
-def _baseline_of(run: Run, question: str, model: str, cls: str, round: int, seed: int) -> ExperimentResult | None:
+def _baseline_of(run: RunFolder, question: str, model: str, cls: str, round: int, seed: int) -> ExperimentResult | None:
     """The baseline of a question: the run's network, or one trained on as many images as the experiments see."""
     for e in load_experiments(run.profile).values():
         if e.unchanged and model in e.models and round == e.round and question != LENGTH:
@@ -335,25 +336,25 @@ def _baseline_of(run: Run, question: str, model: str, cls: str, round: int, seed
     return baseline(run, model, cls, round, seed)
 
 
-def command(run: Run, name: str) -> str:
+def command(run: RunFolder, name: str) -> str:
     """The command that does an experiment for a run."""
     # A reader's experiments belong into a run of the reader's own, not beside the published weights.
     default = run.folder in (Path("runs") / run.profile.name, Path("published"))
     return f"lsegrepro experiment {name} --profile {run.profile.spec}" + f" --run {run.folder.as_posix()}" * (not default)
 
 
-def _experiment(run: Run, name: str) -> Experiment:
+def _experiment(run: RunFolder, name: str) -> Experiment:
     experiments = load_experiments(run.profile)
     if name not in experiments:
         raise LsegreproError(f"no experiment {name!r}: choose one of {', '.join(experiments)}")
     return experiments[name]
 
 
-def _photographs(run: Run, cls: str) -> int:
+def _photographs(run: RunFolder, cls: str) -> int:
     return int((label_codes(run.weak("train")) == LABELS.index(cls)).sum())
 
 
-def _record(run: Run, network: tuple[str, str, int, int], photographs: int, score: bool) -> dict[str, Any]:
+def _record(run: RunFolder, network: tuple[str, str, int, int], photographs: int, score: bool) -> dict[str, Any]:
     """What `ExperimentResult` holds, as JSON."""
     card = run.card(*network)
     keys = ("samples", "loss", "heldout_loss", "heldout_accuracy")
@@ -374,7 +375,7 @@ def _record(run: Run, network: tuple[str, str, int, int], photographs: int, scor
     return record
 
 
-def _result(run: Run, cls: str, record: dict[str, Any]) -> ExperimentResult:
+def _result(run: RunFolder, cls: str, record: dict[str, Any]) -> ExperimentResult:
     counts = None
     if record["positives"] is not None:
         counts = counts_from_positives(np.array(record["positives"], np.int64), class_totals(run.regions("val"), cls))
@@ -382,6 +383,6 @@ def _result(run: Run, cls: str, record: dict[str, Any]) -> ExperimentResult:
     return ExperimentResult(**{key: record[key] for key in keys}, counts=counts)
 
 
-def _read_json(run: Run, name: str) -> dict[str, Any]:
+def _read_json(run: RunFolder, name: str) -> dict[str, Any]:
     path = result_path(run, name)
     return read_json(path) if path.is_file() else {}

@@ -5,15 +5,12 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..arguments import read_card
+from ..config import load_profile, read_card
 from ..files import LsegreproError, atomic, locked, sha256, write_json
+from .folder import SPLITS, RunFolder, repository
 
-if TYPE_CHECKING:
-    from .run import Run
-
-PUBLISHED = Path(__file__).resolve().parents[2] / "published"
+PUBLISHED = (repository() or Path(__file__).resolve().parents[2]) / "published"
 """The run folder that is versioned with the book: weights and evidence, no photograph."""
 
 PROFILE = "local"
@@ -63,7 +60,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def publish(run: Run) -> None:
+def publish(run: RunFolder) -> None:
     """Make a finished run the published one: copy its weights, hard negatives, evidence and statistics, and write its results.
 
     No picture is copied, and of round 1 no weights: its cards, curves, hard negatives and scores say what the book
@@ -74,7 +71,6 @@ def publish(run: Run) -> None:
     LsegreproError
         If the run is of another profile or lacks a file. What was published before is then as it was.
     """
-    from ..profiles import load_profile
     from .verify import write_results
 
     if run.profile != load_profile(PROFILE):
@@ -84,17 +80,17 @@ def publish(run: Run) -> None:
         if run.folder.resolve() != PUBLISHED.resolve():
             _require_files(run)
             _replace_folders(run.folder)
-        write_results(dataclasses.replace(run, folder=PUBLISHED, compute=False))
+        write_results(dataclasses.replace(run, folder=PUBLISHED))
 
 
-def _require_files(run: Run) -> None:
+def _require_files(run: RunFolder) -> None:
     from .statistics import STATISTICS, statistics_path
 
     files = [statistics_path(run, name) for name in STATISTICS]
     for model, cls, round, seed in run.networks():
         weights = run.weights_path(model, cls, round, seed)
         files += [weights.with_suffix(".json"), weights.with_suffix(".jsonl"), run.negatives_path(model, cls, seed),
-                  *(run.scores_path(model, cls, round, seed, split) for split in ("train", "val"))]
+                  *(run.scores_path(model, cls, round, seed, split) for split in SPLITS)]
     files += [run.weights_path(*network) for network in run.last_networks()]
     if missing := [path for path in files if not path.is_file()]:
         raise LsegreproError(f"{missing[0]} is not there ({len(missing)} files are missing): finish the run first, "

@@ -13,7 +13,7 @@ from .. import evaluation, evidence, paper
 from ..files import LsegreproError
 from ..evaluation import Classification, Curve, Interval
 from ..evidence import Regions, Scores
-from .run import Run
+from .folder import RunFolder
 
 GRID_STEP = 1 / evidence.GRID
 """Theta is chosen among multiples of this, the grid search of Section 4."""
@@ -69,7 +69,7 @@ def present_weights(regions: Regions) -> np.ndarray:
     published run), and each of the others stands for its share of the absent. Without this, a set that is short of
     background images would make a low theta look better than it is.
 
-    >>> from lsegrepro.superpixels import Superpixels
+    >>> from lsegrepro.config import Superpixels
     >>> builder = evidence.RegionsBuilder("train", "digest", Superpixels(), absent=["c", "d"], listed=4)
     >>> for name, index in (("a", 8), ("b", 0)):
     ...     builder.add(name, np.array([[0]]), np.array([[index]], np.uint8))
@@ -89,7 +89,7 @@ def train_curve(regions: Regions, scores: Scores) -> Curve:
     return evaluation.curve(scores.statistics, np.rint(fg * per_pixel), np.rint(bg * per_pixel))
 
 
-def choose_theta(run: Run, model: str, cls: str, round: int = 1, seed: int = 0, *, smoothed: bool = True) -> float:
+def choose_theta(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0, *, smoothed: bool = True) -> float:
     """Theta of largest AP on the train split, on the grid of 0.005; val takes no part.
 
     Each image counts `present_weights` times. Of equal thetas the smallest is taken.
@@ -108,7 +108,7 @@ def choose_theta(run: Run, model: str, cls: str, round: int = 1, seed: int = 0, 
     return int(np.argmax(evaluation.ap(present_weights(regions) @ counts))) / evidence.GRID
 
 
-def last_network(run: Run, model: str, cls: str) -> tuple[int, float] | None:
+def last_network(run: RunFolder, model: str, cls: str) -> tuple[int, float] | None:
     """The last round of a network that the run holds, and the theta to use it with; None if it holds none.
 
     Theta is the one chosen on VOC train (`choose_theta`), or the paper's where train was not scored.
@@ -127,7 +127,7 @@ def cell(regions: Regions, scores: Scores, theta: float, *, smoothed: bool = Tru
     return Cell(theta, *(evaluation.bootstrap(counts, statistic) for statistic in statistics))
 
 
-def result(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> Result:
+def result(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> Result:
     """Evaluate one network of a run."""
     regions, scores = run.regions("val"), run.scores(model, cls, round, seed, "val")
     smoothed = evaluation.smoothed_curve(regions, scores)
@@ -144,7 +144,7 @@ def result(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> Res
     )
 
 
-def results(run: Run, rounds: tuple[int, ...] = (1, 2)) -> list[Result]:
+def results(run: RunFolder, rounds: tuple[int, ...] = (1, 2)) -> list[Result]:
     """Every network of the run, in the order of Table 2."""
     return [result(run, m, c, r, s) for m, c, r, s in run.networks() if r in rounds]
 

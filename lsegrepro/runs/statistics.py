@@ -26,7 +26,7 @@ from .measures import (
     within_sources,
 )
 from .publish import adopt
-from .run import Run
+from .folder import RunFolder
 
 if TYPE_CHECKING:
     from ..data import WeakSet
@@ -41,12 +41,12 @@ EACH = 4
 """Held-out images with the class, and as many without it, that `first_steps` looks at."""
 
 
-def statistics_path(run: Run, name: str) -> Path:
+def statistics_path(run: RunFolder, name: str) -> Path:
     """Where one of `STATISTICS` is kept."""
     return run.folder / "statistics" / f"{name}.json"
 
 
-def read_statistics(run: Run, name: str) -> dict[str, Any]:
+def read_statistics(run: RunFolder, name: str) -> dict[str, Any]:
     """Read one of `STATISTICS` of a run, as the function of that name returned it.
 
     Raises
@@ -71,7 +71,7 @@ def read_statistics(run: Run, name: str) -> dict[str, Any]:
     return values
 
 
-def write_statistics(run: Run) -> list[Path]:
+def write_statistics(run: RunFolder) -> list[Path]:
     """Compute each of `STATISTICS` that is missing; at depth weights, take those of the training from the published run."""
     paths = []
     for name, compute in STATISTICS.items():
@@ -87,9 +87,10 @@ def write_statistics(run: Run) -> list[Path]:
     return paths
 
 
-def _inputs(run: Run) -> dict[str, str]:
+def _inputs(run: RunFolder) -> dict[str, str]:
     """What the statistics of a run are of: digests of its images, and of its networks of the last round."""
-    cards = {run.name(*network): card for network in run.last_networks() if (card := run.card(*network))}
+    cards = {run.name(*network): run.card(*network) for network in run.last_networks()
+             if run.card_path(*network).is_file()}
     inputs = {name: card["sha256"] for name, card in cards.items()}
     if len(digests := {card["data_digest"] for card in cards.values()}) == 1:
         inputs["train"] = digests.pop()
@@ -101,7 +102,7 @@ def _inputs(run: Run) -> dict[str, str]:
 # The statistics
 
 
-def weak_labels(run: Run) -> dict[str, dict[str, Any]]:
+def weak_labels(run: RunFolder) -> dict[str, dict[str, Any]]:
     """Numbers of images with weak labels, by split, label and source.
 
     Returns
@@ -123,7 +124,7 @@ def weak_labels(run: Run) -> dict[str, dict[str, Any]]:
     return splits
 
 
-def crop_loss(run: Run) -> dict[str, dict[str, float]]:
+def crop_loss(run: RunFolder) -> dict[str, dict[str, float]]:
     """How much of each class the central crop cuts away from the val images.
 
     Returns
@@ -144,7 +145,7 @@ def crop_loss(run: Run) -> dict[str, dict[str, float]]:
     return losses
 
 
-def patch_coverage(run: Run) -> dict[str, dict[str, dict[str, float]]]:
+def patch_coverage(run: RunFolder) -> dict[str, dict[str, dict[str, float]]]:
     """How much of the class a bag of patches covers, in val images that hold it.
 
     Returns
@@ -173,7 +174,7 @@ def patch_coverage(run: Run) -> dict[str, dict[str, dict[str, float]]]:
     return table
 
 
-def accuracy_within_sources(run: Run) -> dict[str, Any]:
+def accuracy_within_sources(run: RunFolder) -> dict[str, Any]:
     """Balanced accuracy of the networks of the last round on held-out labels, over all sources and inside each.
 
     Images that hard negatives were mined from are left out: those networks were trained on parts of them.
@@ -188,6 +189,7 @@ def accuracy_within_sources(run: Run) -> dict[str, Any]:
     import torch
 
     from ..network.classify import weak_scores
+    from .make import load_network
 
     weak, rng = run.weak("heldout"), np.random.default_rng(0)
     sources = np.array(getattr(weak, "sources", []))
@@ -198,11 +200,12 @@ def accuracy_within_sources(run: Run) -> dict[str, Any]:
     index = np.sort(np.concatenate([
         rng.permutation(np.flatnonzero((kinds == kind) & ~mined))[:PER_SOURCE] for kind in np.unique(kinds)
     ]))
-    pixels = torch.from_numpy(np.stack([weak.image(int(i)) for i in index])).to(run.torch_device)
+    pixels = torch.from_numpy(np.stack([weak.image(int(i)) for i in index]))
     labels, where, networks = _labels(weak)[index], sources[index].tolist(), {}
     for network in run.last_networks():
         arguments = run.profile.arguments(*network)
-        scores = weak_scores(run.weights(*network).net, pixels, arguments.aggregation_name,
+        net = load_network(run, *network).net
+        scores = weak_scores(net, pixels.to(next(net.parameters()).device), arguments.aggregation_name,
                              precision=arguments.precision)
         present = labels == network[1]
         correct = (scores.argmax(1).cpu().numpy() == 0) == present
@@ -214,7 +217,7 @@ def accuracy_within_sources(run: Run) -> dict[str, Any]:
     return {"images": len(index), "networks": networks}
 
 
-def first_steps(run: Run) -> dict[str, Any]:
+def first_steps(run: RunFolder) -> dict[str, Any]:
     """First steps of the run's first network on `2 * EACH` held-out images: batches of steps, and initial weights.
 
     Returns
@@ -255,7 +258,7 @@ def first_steps(run: Run) -> dict[str, Any]:
     return {"images": len(bags), "patches": a.net.patches, "steps": steps, "initial": initial}
 
 
-STATISTICS: dict[str, Callable[[Run], dict[str, Any]]] = {
+STATISTICS: dict[str, Callable[[RunFolder], dict[str, Any]]] = {
     "weak-labels": weak_labels, "crop": crop_loss, "bags": patch_coverage, "sources": accuracy_within_sources,
     "first-steps": first_steps,
 }
@@ -263,7 +266,7 @@ OF_TRAINING = ("weak-labels", "sources", "first-steps")
 """Those of the training photographs and weights; the others are of val."""
 
 
-def _mined_images(run: Run) -> set[str]:
+def _mined_images(run: RunFolder) -> set[str]:
     """Names of the held-out images that the run's hard negatives come from."""
     paths = {run.negatives_path(model, cls, seed) for model, cls, _, seed in run.last_networks()}
     return {str(name) for path in paths if path.is_file() for name in read_npz(path, ("names",))["names"]}
@@ -278,7 +281,7 @@ def _count_labels(labels: np.ndarray) -> dict[str, int]:
     return {label: int((labels == label).sum()) for label in LABELS}
 
 
-def _masks(run: Run) -> dict[str, list[np.ndarray]]:
+def _masks(run: RunFolder) -> dict[str, list[np.ndarray]]:
     """The val masks that hold each class."""
     val, regions = run.segmentation("val"), run.regions("val")
     if tuple(val.ids) != regions.ids:

@@ -15,10 +15,10 @@ import numpy as np
 from .. import evaluation
 from ..evaluation import Interval
 from ..evidence import Regions
-from ..evidence.superpixels import Superpixels
+from ..config import Superpixels
 from ..files import LsegreproError, read_json, write_json
 from .results import GRID_STEP, present_weights, train_curve
-from .run import Run
+from .folder import RunFolder
 from .statistics import statistics_path
 
 SCALES = (50.0, 100.0, 200.0, 400.0, 800.0)
@@ -72,7 +72,7 @@ def choose_setting(settings: list[Setting]) -> Setting:
     return max(settings, key=lambda s: (min(FLOOR, *s.achievable.values()), s.mean_ap, -s.superpixels))
 
 
-def read_search(run: Run) -> list[Setting]:
+def read_search(run: RunFolder) -> list[Setting]:
     """Read the settings that were measured for a run, in the order measured.
 
     Raises
@@ -82,14 +82,14 @@ def read_search(run: Run) -> list[Setting]:
     """
     path = statistics_path(run, "superpixels")
     if not path.is_file():
-        raise LsegreproError(f"{path} is not there: lsegrepro superpixels --profile {run.profile.spec} --run "
+        raise LsegreproError(f"{path} is not there: lsegrepro statistics --superpixels --profile {run.profile.spec} --run "
                              f"{run.folder} measures it where the photographs are")
     content = read_json(path)
     try:
         for name, digest in content["networks"].items():
             model, cls, round, seed = name.split("-")
-            used = run.card(model, cls, int(round[5:]), int(seed[4:])).get("sha256", digest)
-            if used != digest:
+            network = (model, cls, int(round[5:]), int(seed[4:]))
+            if run.card_path(*network).is_file() and run.card(*network)["sha256"] != digest:
                 raise LsegreproError(f"{path} was measured with other weights of {name} than the run's: delete it")
         return [Setting(Superpixels(**row["params"]), row["superpixels"], row["achievable"], row["ap"],
                         {name: Interval(*values) for name, values in row["less_chosen"].items()})
@@ -98,7 +98,7 @@ def read_search(run: Run) -> list[Setting]:
         raise LsegreproError(f"{path} is no table of superpixel parameters: delete it and measure again") from error
 
 
-def search_superpixels(run: Run) -> list[Setting]:
+def search_superpixels(run: RunFolder) -> list[Setting]:
     """Measure the grid of `RULE` on train with every trained network of the last round, and write the table.
 
     Superpixels and score maps are cached in the run's folder, so that an interrupted search soon comes to where it
@@ -122,7 +122,7 @@ def search_superpixels(run: Run) -> list[Setting]:
     chosen = choose_setting([_setting(p, m) for p, m in measured.items()]).params
     settings = [_setting(params, m, measured[chosen]) for params, m in measured.items()]
     write_json(statistics_path(run, "superpixels"), {
-        "command": f"lsegrepro superpixels --profile {run.profile.spec}", "rule": RULE,
+        "command": f"lsegrepro statistics --superpixels --profile {run.profile.spec}", "rule": RULE,
         "data_digest": run.segmentation("train").digest, "scoring": asdict(run.profile.scoring),
         "networks": {run.name(*n): run.card(*n)["sha256"] for n in networks},
         "settings": [asdict(s) | {"less_chosen": {name: [i.value, i.low, i.high] for name, i in s.less_chosen.items()}}
@@ -131,16 +131,17 @@ def search_superpixels(run: Run) -> list[Setting]:
     return settings
 
 
-def _measure(run: Run, networks: list[tuple], params: Superpixels) -> dict[str, Any]:
+def _measure(run: RunFolder, networks: list[tuple], params: Superpixels) -> dict[str, Any]:
     """Superpixels an image, achievable IoU by class, and weighted counts (n, 4) of each network at its best theta."""
     from ..evidence.scoring import count_regions, score_set  # torch
+    from .make import load_network, map_cache, superpixel_cache
 
-    cache, data = run.folder / "cache" / "superpixels", run.segmentation("train")
+    cache, data = superpixel_cache(run), run.segmentation("train")
     regions = count_regions(data, "train", params, cache, progress=run.progress)
     counts = {}
     for network in networks:
-        weights = run.weights(*network)
-        scores = score_set(weights, data, regions, run.profile.scoring, maps=run.maps_path(weights),
+        weights = load_network(run, *network)
+        scores = score_set(weights, data, regions, run.profile.scoring, maps=map_cache(run, weights),
                            superpixels=cache, progress=run.progress)
         theta = train_curve(regions, scores).best(step=GRID_STEP)[0]
         per_image = evaluation.per_image_counts(regions, scores, theta=theta)

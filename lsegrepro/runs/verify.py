@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import evaluation, paper
-from ..arguments import DEPTHS, Scoring
+from ..config import DEPTHS, Scoring
 from ..evaluation.intervals import percentile_interval
 from ..evidence import Regions
 from ..files import LsegreproError, one_line, read_json, write_json
 from .comparisons import LSE_OR_MAX, SMALL_OR_LARGE, baselines, centred_box, row, three_way_counts
 from .results import GRID_STEP, choose_theta, estimate_all
-from .run import Run
+from .folder import RunFolder
 
 if TYPE_CHECKING:
     from ..data import SegmentationSet
@@ -60,12 +60,12 @@ class Line:
                 f"to within {self.difference:.2g}{differing}")
 
 
-def verify(run: Run, depth: str = "evidence", *, images: int = IMAGES, work: Path = Path("runs/verify")) -> list[Line]:
+def verify(run: RunFolder, depth: str = "evidence", *, images: int = IMAGES, work: Path = Path("runs/verify")) -> list[Line]:
     """Compute the published results again and compare.
 
     Parameters
     ----------
-    run : Run
+    run : RunFolder
         The published run, with the reader's photographs for depth weights.
     depth : {"evidence", "weights", "scratch"}
     images : int
@@ -91,12 +91,12 @@ def verify(run: Run, depth: str = "evidence", *, images: int = IMAGES, work: Pat
     return lines + (compare_scores(run, images, work) if depth == "weights" else [])
 
 
-def results_path(run: Run) -> Path:
+def results_path(run: RunFolder) -> Path:
     """Where the published results of a run lie."""
     return run.folder / "results.json"
 
 
-def write_results(run: Run) -> Path:
+def write_results(run: RunFolder) -> Path:
     """Compute every result of a run and write the table that `verify` compares with."""
     path = results_path(run)
     write_json(path, {"command": f"lsegrepro publish --profile {run.profile.spec}", "profile": run.profile.name,
@@ -104,7 +104,7 @@ def write_results(run: Run) -> Path:
     return path
 
 
-def read_results(run: Run) -> Table:
+def read_results(run: RunFolder) -> Table:
     """Read the published results of a run.
 
     Raises
@@ -129,7 +129,7 @@ def read_results(run: Run) -> Table:
 # Every result of a run
 
 
-def results_table(run: Run) -> Table:
+def results_table(run: RunFolder) -> Table:
     """Every number that the book reports of a run: Table 2, baselines, differences, Figure 5, classification.
 
     The interval of each is that of `evaluation.bootstrap`; here all are resampled in one matrix product.
@@ -172,7 +172,7 @@ def results_table(run: Run) -> Table:
     return table | _over_seeds(run)
 
 
-def _differences(run: Run) -> dict[str, tuple[str, str]]:
+def _differences(run: RunFolder) -> dict[str, tuple[str, str]]:
     """Name of each paired difference to the two rows of the table that it is of."""
     p, pairs = run.profile, {}
     for seed in p.seeds:
@@ -195,7 +195,7 @@ def _differences(run: Run) -> dict[str, tuple[str, str]]:
     return pairs
 
 
-def _over_seeds(run: Run) -> Table:
+def _over_seeds(run: RunFolder) -> Table:
     """What is measured over all seeds: rows of Table 2 where there are several, and the labelling in three classes."""
     table: Table = {}
     if len(run.profile.seeds) > 1:
@@ -264,10 +264,10 @@ def _line(what: str, pairs: Mapping[str, tuple[object, object]], tolerance: floa
 # Depth weights
 
 
-def compare_scores(run: Run, images: int, work: Path) -> list[Line]:
+def compare_scores(run: RunFolder, images: int, work: Path) -> list[Line]:
     """Score some val images again with each published network, and compare with the evidence of these images."""
     from ..evidence.scoring import score_set
-    from ..network.weights import load_weights
+    from .make import load_network
 
     data, regions = run.segmentation("val"), run.regions("val")
     place = {name: i for i, name in enumerate(data.ids)}
@@ -280,7 +280,7 @@ def compare_scores(run: Run, images: int, work: Path) -> list[Line]:
     rows = np.concatenate([np.arange(regions.offsets[i], regions.offsets[i + 1]) for i in index])
     lines = []
     for network in run.last_networks():
-        scores, weights = run.scores(*network), load_weights(run.weights_path(*network))
+        scores, weights = run.scores(*network), load_network(run, *network)
         arguments = Scoring(**scores.meta["arguments"])
         again = score_set(weights, subset, part, arguments, maps=work / "maps" / weights.sha256[:16],
                           superpixels=work / "superpixels", progress=run.progress)

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import paper
-from ..arguments import Jitter, Training
+from ..config import Jitter, Training
 from ..data import WeakSet
 from ..data.index import LABELS, label_codes
 from ..files import LsegreproError

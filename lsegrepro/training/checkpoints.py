@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..arguments import LATER
+from ..config import LATER
 from ..files import LsegreproError
 from ..network import model
 from ..network.weights import load_tensors, save_tensors, to_json

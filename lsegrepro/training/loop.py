@@ -27,7 +27,7 @@ import torch
 from tqdm import tqdm
 
 from .. import __version__, paper
-from ..arguments import Training
+from ..config import Training
 from ..data.index import LABELS
 from ..files import LsegreproError, atomic, locked, read_json, read_jsonl
 from ..network import model

@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paper
-from ..arguments import Mining
+from ..config import Mining
 from ..files import LsegreproError, atomic, locked, read_json, read_npz, write_json
 from ..network import dense, model
 from ..network.weights import Weights, to_json

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from literal import Picture, counted, evidence_of, pictures, voted
 
 from lsegrepro import LsegreproError, paper
+from lsegrepro.config import Superpixels
 from lsegrepro.evaluation import (
     Counts,
     ap,
@@ -21,7 +22,7 @@ from lsegrepro.evaluation import (
     smoothed_curve,
 )
 from lsegrepro.evaluation.mistakes import without_false_alarms
-from lsegrepro.evidence.superpixels import Superpixels, oversegment
+from lsegrepro.evidence.superpixels import oversegment
 
 codes_and_weights = st.integers(1, 30).flatmap(lambda n: st.tuples(
     hnp.arrays(np.uint16, n, elements=st.sampled_from([0, 1, 39321, 65534, 65535]) | st.integers(0, 65535)),

@@ -22,7 +22,7 @@ from lsegrepro.evidence import (
     write_scores,
 )
 from lsegrepro.evidence.records import GRID_BINS, GRID_LIMITS
-from lsegrepro.evidence.superpixels import Superpixels
+from lsegrepro.config import Superpixels
 
 
 def test_every_probability_falls_into_its_bin():

@@ -8,10 +8,11 @@ import torch
 from conftest import one_line
 
 from lsegrepro import evidence
-from lsegrepro.arguments import Scoring
+from lsegrepro.config import Scoring
 from lsegrepro.data.images import prepare
 from lsegrepro.evidence import code_digest, scoring
-from lsegrepro.evidence.superpixels import Superpixels, oversegment
+from lsegrepro.config import Superpixels
+from lsegrepro.evidence.superpixels import oversegment
 from lsegrepro.files import LsegreproError
 from lsegrepro.network import dense
 from lsegrepro.network.weights import Weights

@@ -8,15 +8,15 @@ import pytest
 from conftest import run_page
 
 from lsegrepro import evaluation, paper
-from lsegrepro.profiles import load_profile
+from lsegrepro.config import load_profile
 from lsegrepro.runs import claims, comparisons, verdicts
 from lsegrepro.runs.results import choose_theta
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 
 
 @pytest.fixture(scope="module")
 def run(formula_folder):
-    return open_run(formula_folder / "tiny.toml", formula_folder / "run", progress=False, compute=False)
+    return open_run(formula_folder / "tiny.toml", formula_folder / "run", progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_classification_is_set_beside_the_answer_no(run, judged):
 def test_the_way_is_that_of_the_last_tenth_of_the_curve(run, formula_folder, tmp_path):
     assert np.isnan(claims.way(run, "LSE1", "cat"))
     shutil.copytree(formula_folder, tmp_path / "copy")
-    own = open_run(tmp_path / "copy/tiny.toml", tmp_path / "copy/run", progress=False, compute=False)
+    own = open_run(tmp_path / "copy/tiny.toml", tmp_path / "copy/run", progress=False)
     path = own.weights_path("LSE1", "cat").with_suffix(".jsonl")
     path.parent.mkdir()
     floor = float(np.log(1 + np.exp(-2)))
@@ -104,7 +104,7 @@ def test_the_way_is_that_of_the_last_tenth_of_the_curve(run, formula_folder, tmp
 
 def test_a_run_that_lacks_a_seed_or_a_network_is_judged_by_what_it_has(formula_folder, tmp_path):
     shutil.copytree(formula_folder, tmp_path / "copy")
-    own = open_run(tmp_path / "copy/tiny.toml", tmp_path / "copy/run", progress=False, compute=False)
+    own = open_run(tmp_path / "copy/tiny.toml", tmp_path / "copy/run", progress=False)
     own.scores_path("LSE1", "cat", 2, 1).unlink()
     for seed in (0, 1):
         own.scores_path("max1", "dog", 2, seed, "train").unlink()
@@ -154,7 +154,7 @@ def test_the_page_of_experiments_names_what_was_not_done(formula_folder):
 def test_a_long_training_in_enough_seeds_settles_a_claim(formula_folder, tmp_path, monkeypatch):
     """The same evidence, with curves that reach the floor and with as many seeds as are asked for."""
     shutil.copytree(formula_folder, tmp_path / "copy")
-    own = open_run(tmp_path / "copy/tiny.toml", tmp_path / "copy/run", progress=False, compute=False)
+    own = open_run(tmp_path / "copy/tiny.toml", tmp_path / "copy/run", progress=False)
     for network in own.networks():
         path = own.weights_path(*network).with_suffix(".jsonl")
         path.parent.mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ from lsegrepro.figures import forest
 from lsegrepro.files import LsegreproError
 from lsegrepro.runs import comparisons
 from lsegrepro.runs.results import choose_theta, present_weights
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def folder(formula_folder):
 
 @pytest.fixture
 def run(folder):
-    return open_run(folder / "tiny.toml", folder / "run", progress=False, compute=False)
+    return open_run(folder / "tiny.toml", folder / "run", progress=False)
 
 
 def test_counts_of_every_seed(run):

@@ -8,9 +8,9 @@ import pytest
 from conftest import one_line, run_page
 
 from lsegrepro import cli, evaluation
-from lsegrepro.arguments import NO_JITTER
+from lsegrepro.config import NO_JITTER
 from lsegrepro.files import LsegreproError
-from lsegrepro.profiles import BUILT_IN, load_profile
+from lsegrepro.config import BUILT_IN, load_profile
 from lsegrepro.runs import experiments, facts
 from lsegrepro.runs.experiments import Experiment
 from lsegrepro.runs.results import choose_theta
@@ -83,7 +83,7 @@ def test_an_experiment_trains_a_network_of_its_own_and_is_kept(small):
     # Read again without pictures or weights.
     for path in folder.rglob("*.*"):
         path.unlink()
-    reader = dataclasses.replace(small, compute=False, depth="evidence")
+    reader = dataclasses.replace(small, depth="evidence")
     again = experiments.found(reader, "linear")[name]
     assert (again.counts == counts).all() and again.curve == found.curve
     assert experiments.found(reader, "fewer") == {}
@@ -234,11 +234,11 @@ def test_the_page_sets_what_was_done_beside_what_chance_does(own_run):
         "text": spaces["text"]}""")
     assert found["done"] == ["another-seed", "no-jitter"]
     assert found["text"].startswith(f"2 of the {len(NAMES)} experiments were done, for this run. The rest waits")
-    base = experiments.beside(dataclasses.replace(own_run, compute=False), "LSE1", "cat", 1, 0)
+    base = experiments.beside(dataclasses.replace(own_run), "LSE1", "cat", 1, 0)
     *gaps, (question, change, gap) = found["gaps"]  # the last needs no experiment
     assert (question, change) == ("temperature", "max1, this run, r → ∞")
     assert gap == pytest.approx(
-        experiments.beside(dataclasses.replace(own_run, compute=False), "max1", "cat", 1, 0).ap - base.ap)
+        experiments.beside(dataclasses.replace(own_run), "max1", "cat", 1, 0).ap - base.ap)
     for (question, change, gap), name, seed in zip(gaps, found["done"], (3, 0), strict=True):
         one = experiments.found(own_run, name)[f"LSE1-cat-round1-seed{seed}"]
         assert (question, change) == (LISTED[name].question, f"LSE1, {name.replace('-', ' ')}")

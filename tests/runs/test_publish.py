@@ -9,20 +9,20 @@ from conftest import one_line
 
 from lsegrepro.files import LsegreproError, read_json, sha256
 from lsegrepro.runs import facts, publish
-from lsegrepro.runs.run import SPLITS, Run, open_run
+from lsegrepro.runs.folder import SPLITS, RunFolder, open_run
 from lsegrepro.runs.verify import read_record
 from lsegrepro.training import loop, mining
 
 
 @pytest.fixture
-def theirs(own_run, tmp_path, monkeypatch) -> Run:
+def theirs(own_run, tmp_path, monkeypatch) -> RunFolder:
     """A published run: the finished tiny one."""
     facts.count_all(own_run)
     monkeypatch.setattr(publish, "PUBLISHED", own_run.folder)
     return own_run
 
 
-def mine(run: Run, folder: Path, **options) -> Run:
+def mine(run: RunFolder, folder: Path, **options) -> RunFolder:
     return open_run(run.profile.path, folder, device="cpu", progress=False, **options)
 
 
@@ -56,7 +56,7 @@ def test_published_weights_are_not_held_against_the_readers_images(theirs, tmp_p
     with pytest.raises(LsegreproError) as error:
         dataclasses.replace(theirs, profile=other).trained("LSE1", "cat")
     one_line(error, theirs.weights_path("LSE1", "cat"), "data_digest = ", "delete it or choose another run folder")
-    assert dataclasses.replace(theirs, profile=other, compute=False).trained("LSE1", "cat").is_file()  # only read
+    assert dataclasses.replace(theirs, profile=other).trained("LSE1", "cat").is_file()  # only read
 
 
 def test_what_was_not_published_is_said(theirs, tmp_path):

@@ -14,7 +14,8 @@ from lsegrepro import LsegreproError, evaluation, paper
 from lsegrepro.data.drawn import DrawnSegmentation
 from lsegrepro.evidence import Regions, RegionsBuilder, Scores, ScoresBuilder
 from lsegrepro.evidence.scoring import score_image
-from lsegrepro.evidence.superpixels import Superpixels, oversegment
+from lsegrepro.config import Superpixels
+from lsegrepro.evidence.superpixels import oversegment
 from lsegrepro.runs import results
 
 NETWORK = ("LSE1", "cat", 2, 0)
@@ -172,7 +173,7 @@ def test_theta_is_chosen_on_train_alone(own_run):
     for path in (own_run.folder / "evidence").glob("*-val.npz"):
         path.unlink()
     shutil.rmtree(own_run.folder / "weights")
-    run = dataclasses.replace(own_run, compute=False)
+    run = dataclasses.replace(own_run)
     assert [results.choose_theta(run, *NETWORK, smoothed=smoothed) for smoothed in (True, False)] == before
 
 

@@ -13,20 +13,20 @@ from lsegrepro import paper
 from lsegrepro.data.drawn import DrawnWeak
 from lsegrepro.files import LsegreproError, digest, read_json, write_json
 from lsegrepro.runs import facts, measures
-from lsegrepro.runs.run import Run
+from lsegrepro.runs.folder import RunFolder
 
 FACTS = {"weak-labels": facts.weak_labels, "crop": facts.crop, "bags": facts.bags, "sources": facts.sources,
          "first-steps": facts.first_steps}
 
 
-def path_of(run: Run, name: str):
+def path_of(run: RunFolder, name: str):
     return run.folder / "evidence" / f"facts-{name}.json"
 
 
-def without_pictures(run: Run) -> Run:
+def without_pictures(run: RunFolder) -> RunFolder:
     """The same run where there is no picture: of photographs that nobody has."""
     data = dataclasses.replace(run.profile.data, kind="photographs", weak="nowhere", segmentation="nowhere")
-    return Run(dataclasses.replace(run.profile, data=data), run.folder, device="cpu", progress=False, compute=False,
+    return RunFolder(dataclasses.replace(run.profile, data=data), run.folder, device="cpu", progress=False,
                depth="evidence")
 
 
@@ -140,7 +140,7 @@ def test_bags_of_an_image_that_is_all_cat_are_full(own_run, monkeypatch):
 def test_masks_of_other_images_are_refused(own_run, monkeypatch):
     regions = own_run.regions("val")
     other = dataclasses.replace(regions, ids=tuple(reversed(regions.ids)))
-    monkeypatch.setattr(Run, "regions", lambda self, split: other)
+    monkeypatch.setattr(RunFolder, "regions", lambda self, split: other)
     with pytest.raises(LsegreproError) as error:
         facts.crop(own_run)
     one_line(error, "the masks of val are not those the evidence was made of")

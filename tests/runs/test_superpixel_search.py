@@ -15,10 +15,10 @@ from lsegrepro import cli
 from lsegrepro.data.drawn import DrawnSegmentation
 from lsegrepro.evaluation import Interval
 from lsegrepro.evidence import RegionsBuilder, scoring
-from lsegrepro.evidence.superpixels import Superpixels
+from lsegrepro.config import Superpixels
 from lsegrepro.files import LsegreproError
 from lsegrepro.runs import segment, sensitivity
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 from lsegrepro.runs.sensitivity import Sensitivity, Setting, kept, measure, measuring, remaining, search
 
 FINE, COARSE = Superpixels(100, 0.8, 50), Superpixels(400, 0.8, 400)
@@ -98,7 +98,7 @@ def test_what_is_kept_is_not_measured_again(measured, monkeypatch):
     assert [s.params for s in again.settings] == [FINE, COARSE]
     assert sensitivity.record_path(run).read_bytes() == before
     with pytest.raises(LsegreproError) as error:
-        measure(dataclasses.replace(run, compute=False), [Superpixels(7)])
+        measure(dataclasses.replace(run), [Superpixels(7)])
     one_line(error, sensitivity.record_path(run), "compute nothing")
 
 
@@ -106,8 +106,8 @@ def test_reading_needs_neither_torch_nor_pictures(measured):
     run, record = measured
     code = (
         "import sys; sys.modules['torch'] = sys.modules['skimage'] = None\n"
-        "from lsegrepro.runs.run import open_run; from lsegrepro.runs.sensitivity import kept\n"
-        "record = kept(open_run(sys.argv[1], sys.argv[2], compute=False)); a, b = record.settings\n"
+        "from lsegrepro.runs.folder import open_run; from lsegrepro.runs.sensitivity import kept\n"
+        "record = kept(open_run(sys.argv[1], sys.argv[2])); a, b = record.settings\n"
         "print([record.difference(a, b, n).value for n in record.networks])"
     )
     words = [sys.executable, "-c", code, str(run.folder.parent / "tiny.toml"), str(run.folder)]

@@ -19,7 +19,7 @@ from lsegrepro import cli, evaluation, evidence
 from lsegrepro.book import site
 from lsegrepro.files import LsegreproError, digest, read_json, write_json
 from lsegrepro.runs import facts, publish, results, verify
-from lsegrepro.runs.run import Run, open_run
+from lsegrepro.runs.folder import RunFolder, open_run
 from lsegrepro.runs.verify import machine, record, rescore
 from lsegrepro.runs.verify.numbers import Number
 
@@ -38,23 +38,23 @@ def published_tiny(tiny_folder, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def theirs(published_tiny, tmp_path) -> Run:
+def theirs(published_tiny, tmp_path) -> RunFolder:
     """A copy of it that a test may spoil."""
     shutil.copytree(published_tiny, tmp_path / "theirs")
     return open_run(tmp_path / "theirs/tiny.toml", tmp_path / "theirs/run", device="cpu", progress=False)
 
 
-def checked(run: Run, depth: str | None = "evidence", **options) -> list[verify.Verdict]:
+def checked(run: RunFolder, depth: str | None = "evidence", **options) -> list[verify.Verdict]:
     return list(verify.verify(run, depth, work=options.pop("work", run.folder.parent / "work"), **options).verdicts)
 
 
-def refused(run: Run, *parts) -> None:
+def refused(run: RunFolder, *parts) -> None:
     with pytest.raises(LsegreproError) as error:
         checked(run)
     one_line(error, *parts)
 
 
-def altered(run: Run, change) -> None:
+def altered(run: RunFolder, change) -> None:
     """Change results.json and seal it again, as somebody who knows how would."""
     path = record.record_path(run.folder)
     value = read_json(path)
@@ -246,7 +246,7 @@ sys.exit(main(["verify", "--depth", "evidence", "--profile", "tiny.toml", "--run
 # The command
 
 
-def run_cli(run: Run, *words) -> int:
+def run_cli(run: RunFolder, *words) -> int:
     return cli.main([str(w) for w in ("verify", "--profile", run.profile.path, "--run", run.folder, "--device", "cpu",
                                       "--work", run.folder.parent / "work", *words)])
 
@@ -355,7 +355,7 @@ def test_a_part_of_the_images_is_evenly_spaced_and_kept(theirs, monkeypatch):
     monkeypatch.setattr(rescore, "score_image", lambda w, image, args, cache: seen.append(cache) or score(
         w, image, args, cache))
     cache = theirs.folder.parent / "work" / "cache"
-    parts = rescore.rescore(dataclasses.replace(theirs, compute=False), 3, cache, progress=False)
+    parts = rescore.rescore(dataclasses.replace(theirs), 3, cache, progress=False)
     ids = theirs.regions("val").ids
     assert {path.stem for path in seen} == {ids[i] for i in (0, 2, 4)} and len(seen) == 6
     assert all(path.is_file() for path in seen)  # an interrupted check goes on from these
@@ -385,7 +385,7 @@ def test_scores_may_move_within_the_tolerance(theirs, moved, same, monkeypatch):
     monkeypatch.setattr(rescore, "score_image", shifted)
     tolerance = rescore.Tolerance(0.002, 0.01)
     monkeypatch.setattr(rescore, "TOLERANCE", {"float32": tolerance, "bfloat16": tolerance})
-    run = dataclasses.replace(theirs, compute=False)
+    run = dataclasses.replace(theirs)
     for network, part in rescore.rescore(run, 0, theirs.folder.parent / "c", progress=False).items():
         verdicts = {v.what.split(" at ")[0]: v for v in rescore.verdicts(run, network, part)}
         assert (part.found - part.kept == round(moved * 65535)).all()
@@ -421,13 +421,13 @@ def test_images_that_the_reader_lacks_are_left_out(theirs, monkeypatch):
     data = theirs.segmentation("val")
     here = SimpleNamespace(ids=list(data.ids)[::-1][:2], image=lambda i: data.image(len(data) - 1 - i),
                            mask=lambda i: data.mask(len(data) - 1 - i), description="two", digest=data.digest)
-    monkeypatch.setattr(Run, "segmentation", lambda self, split: here)
-    parts = rescore.rescore(dataclasses.replace(theirs, compute=False), 0, theirs.folder.parent / "c", progress=False)
+    monkeypatch.setattr(RunFolder, "segmentation", lambda self, split: here)
+    parts = rescore.rescore(dataclasses.replace(theirs), 0, theirs.folder.parent / "c", progress=False)
     for part in parts.values():
         assert part.regions.ids == tuple(data.ids[-2:]) and (part.found == part.kept).all()
     here.ids = ["another", "one"]
     with pytest.raises(LsegreproError) as error:
-        rescore.rescore(dataclasses.replace(theirs, compute=False), 0, theirs.folder.parent / "c", progress=False)
+        rescore.rescore(dataclasses.replace(theirs), 0, theirs.folder.parent / "c", progress=False)
     one_line(error, "none of the 6 images of", "is in two")
 
 

@@ -11,7 +11,7 @@ from conftest import TINY, one_line
 
 from lsegrepro.book import site
 from lsegrepro.files import LsegreproError
-from lsegrepro.runs.run import DATA_VARIABLE, open_run
+from lsegrepro.runs.folder import DATA_VARIABLE, open_run
 
 pytest.importorskip("papermill", reason="the book's packages are not installed")
 nbformat = pytest.importorskip("nbformat")

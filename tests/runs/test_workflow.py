@@ -16,8 +16,8 @@ from PIL import Image
 from lsegrepro import cli, evidence
 from lsegrepro.book import site
 from lsegrepro.book.site import NOTEBOOKS, ON_TRAINING
-from lsegrepro.profiles import load_profile
-from lsegrepro.runs.run import DATA_VARIABLE
+from lsegrepro.config import load_profile
+from lsegrepro.runs.folder import DATA_VARIABLE
 
 pytest.importorskip("snakemake", reason="the book's packages are not installed")
 PAGES = len(NOTEBOOKS)

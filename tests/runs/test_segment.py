@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lsegrepro import cli, paper
+from lsegrepro.config import Superpixels, load_profile
 from lsegrepro.data.images import load_image
-from lsegrepro.evidence.superpixels import Superpixels, oversegment, smooth, superpixel_sizes
+from lsegrepro.evidence.superpixels import oversegment, smooth, superpixel_sizes
 from lsegrepro.files import LsegreproError
 from lsegrepro.network import dense
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import load_weights, save_weights
-from lsegrepro.profiles import load_profile
 from lsegrepro.runs import segment
+from lsegrepro.runs.folder import DATA_VARIABLE
 from lsegrepro.runs.results import choose_theta, coverage
-from lsegrepro.runs.run import DATA_VARIABLE
 
 KINDS = ("probability", "mask", "overlay")
 
@@ -349,7 +349,7 @@ def test_the_published_network_is_the_default(published, photo, tmp_path, capsys
 def test_its_theta_is_the_one_chosen_on_train(published, own_run, monkeypatch):
     """With the evidence of train beside the weights, theta is the choice it gives."""
     shutil.copytree(own_run.folder, published, dirs_exist_ok=True)
-    monkeypatch.setattr(segment, "published_run", lambda device: dataclasses.replace(own_run, compute=False))
+    monkeypatch.setattr(segment, "published_run", lambda device: dataclasses.replace(own_run))
     network, theta = segment.published_network("LSE1", "cat")
     assert theta == choose_theta(own_run, "LSE1", "cat", 2) != paper.THETA["cat"]
     assert network.sha256 == own_run.card("LSE1", "cat", 2)["sha256"]
