@@ -308,7 +308,7 @@ def statistics(run: RunFolder, superpixels: bool) -> None:
 
     print(*write_statistics(run), sep="\n")
     if superpixels:
-        print(f"chosen: {choose_setting(search_superpixels(run)).params}", statistics_path(run, "superpixels"), sep="\n")
+        print(choose_setting(search_superpixels(run)).params, statistics_path(run, "superpixels"), sep="\n")
 
 
 @lsegrepro.command()

@@ -3,7 +3,7 @@
 The rule treats evidence for and against a claim alike.
 
 1. A comparison counts if the held-out loss of its networks has levelled off, and one of them beats a centred box.
-2. It speaks for (against) the claim if its effect is above (below) 0 with p < 0.05, after Holm's correction in the claim.
+2. It speaks for (against) the claim if its effect is above (below) 0, p < 0.05 by Holm's method within the claim.
 3. Reproduced: more than half of the paper's comparisons speak for the claim, and none against it.
 4. Not reproduced: more than half speak against it, and none for it.
 5. Mixed: some speak for it and some against it. Inconclusive: everything else.
@@ -26,8 +26,8 @@ from .. import evaluation, paper
 from ..evaluation import Interval, Statistic
 from ..evaluation.intervals import mean_of_drawn_runs, percentile_interval
 from .comparisons import LSE_OR_MAX, SMALL_OR_LARGE, classification_counts
-from .results import present_weights
 from .folder import SPLITS, RunFolder
+from .results import present_weights
 
 VERDICTS = ("reproduced", "not reproduced", "mixed", "inconclusive")
 OUTCOMES = ("for", "against", "undecided", "not measured")

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import evaluation, paper
-from ..files import LsegreproError
 from ..evaluation import Difference, TableRow
-from ..evidence import BOX_FRACTIONS
 from ..evaluation.mistakes import without_false_alarms
-from .results import GRID_STEP, choose_theta, present_weights
+from ..evidence import BOX_FRACTIONS
+from ..files import LsegreproError
 from .folder import RunFolder
+from .results import GRID_STEP, choose_theta, present_weights
 
 LSE_OR_MAX = (("LSE1", "max1"), ("LSE2", "max2"))
 """The paper's second claim: pairs that differ in the aggregation only."""

@@ -23,8 +23,9 @@ from ..config import Profile, parse_aggregation, vary
 from ..data.index import LABELS, label_codes
 from ..evaluation.counts import class_totals, counts_from_positives
 from ..files import LsegreproError, atomic, locked, read_json, write_json
+from .folder import SPLITS, RunFolder, in_repository
+from .publish import PUBLISHED
 from .results import choose_theta
-from .folder import SPLITS, RunFolder
 from .statistics import read_statistics
 
 PATH = Path(__file__).parents[1] / "profiles" / "experiments.toml"
@@ -201,11 +202,10 @@ def _copy_shared(run: RunFolder, varied: RunFolder, experiment: Experiment, netw
     model, cls, round, seed = network
     pairs = []
     if experiment.round == 2 or not experiment.trains:  # from the run's own networks
-        first = 1 if experiment.trains else round
-        make.train_network(run, model, cls, first, seed)
-        ends = (".json", ".jsonl", ".safetensors")  # the card first: weights always have one
-        pairs += [(r.with_suffix(end), v.with_suffix(end)) for end in ends
-                  for r, v in [(run.weights_path(model, cls, first, seed), varied.weights_path(model, cls, first, seed))]]
+        start = (model, cls, 1 if experiment.trains else round, seed)
+        make.train_network(run, *start)
+        for end in (".json", ".jsonl", ".safetensors"):  # the card first: weights always have one
+            pairs.append((run.weights_path(*start).with_suffix(end), varied.weights_path(*start).with_suffix(end)))
         if experiment.trains:
             pairs.append((make.mine_negatives(run, model, cls, seed), varied.negatives_path(model, cls, seed)))
     for split in SPLITS:
@@ -339,8 +339,9 @@ def _baseline_of(run: RunFolder, question: str, model: str, cls: str, round: int
 def command(run: RunFolder, name: str) -> str:
     """The command that does an experiment for a run."""
     # A reader's experiments belong into a run of the reader's own, not beside the published weights.
-    default = run.folder in (Path("runs") / run.profile.name, Path("published"))
-    return f"lsegrepro experiment {name} --profile {run.profile.spec}" + f" --run {run.folder.as_posix()}" * (not default)
+    default = run.folder.resolve() in (in_repository(f"runs/{run.profile.name}").resolve(), PUBLISHED.resolve())
+    folder = "" if default else f" --run {run.folder.as_posix()}"
+    return f"lsegrepro experiment {name} --profile {run.profile.spec}{folder}"
 
 
 def _experiment(run: RunFolder, name: str) -> Experiment:

@@ -50,9 +50,6 @@ class RunPaths:
         at the evidence, and then no photograph is looked at.
     progress : bool
         Whether the commands that compute show a progress bar.
-    parent, shared : Path or None, tuple of str
-        An experiment: the folder of the run that it varies, and the kinds of results (regions, weights, negatives;
-        round1 for the weights of round 1 alone) that are the same for both and lie there.
     """
 
     profile: Profile
@@ -61,8 +58,6 @@ class RunPaths:
     device: str = "auto"
     depth: str = "scratch"
     progress: bool = True
-    parent: Path | None = None
-    shared: tuple[str, ...] = ()
 
     def name(self, model: str, cls: str, round: int = 1, seed: int = 0) -> str:
         """Name of a network's files. Raises `LsegreproError` if there is no such model, class, round or seed.
@@ -87,16 +82,11 @@ class RunPaths:
 
     def path(self, kind: str, *parts: str, suffix: str) -> Path:
         """Path of a result by its folder (`kind`), and the parts of its name."""
-        return self._home(kind) / kind / ("-".join(parts) + suffix)
-
-    def _home(self, *kinds: str) -> Path:
-        """The run folder that has results of these kinds: of an experiment, the other run's where they are shared."""
-        return self.parent if self.parent and not set(kinds).isdisjoint(self.shared) else self.folder
+        return self.folder / kind / ("-".join(parts) + suffix)
 
     def weights_path(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
         """Path of a trained network."""
-        home = self._home("weights", f"round{round}")
-        return home / "weights" / (self.name(model, cls, round, seed) + ".safetensors")
+        return self.folder / "weights" / (self.name(model, cls, round, seed) + ".safetensors")
 
     def card_path(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
         """Path of the card of a trained network, beside its weights."""
@@ -110,7 +100,7 @@ class RunPaths:
         """Path of the regions of a split."""
         if split not in SPLITS:
             raise LsegreproError(f"unknown split {split!r}: choose train or val")
-        return self._home("regions") / "evidence" / f"regions-{split}.npz"
+        return self.folder / "evidence" / f"regions-{split}.npz"
 
     def scores_path(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Path:
         """Path of the scores of a network on a split."""

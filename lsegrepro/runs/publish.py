@@ -61,7 +61,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def publish(run: RunFolder) -> None:
-    """Make a finished run the published one: copy its weights, hard negatives, evidence and statistics, and write its results.
+    """Make a finished run the published one: copy its numbers, and write the table of its results.
 
     No picture is copied, and of round 1 no weights: its cards, curves, hard negatives and scores say what the book
     says of it.
@@ -92,8 +92,8 @@ def _require_files(run: RunFolder) -> None:
         files += [weights.with_suffix(".json"), weights.with_suffix(".jsonl"), run.negatives_path(model, cls, seed),
                   *(run.scores_path(model, cls, round, seed, split) for split in SPLITS)]
     files += [run.weights_path(*network) for network in run.last_networks()]
-    if missing := [path for path in files if not path.is_file()]:
-        raise LsegreproError(f"{missing[0]} is not there ({len(missing)} files are missing): finish the run first, "
+    if absent := [path for path in files if not path.is_file()]:
+        raise LsegreproError(f"{absent[0]} is not there ({len(absent)} files are missing): finish the run first, "
                              f"lsegrepro reproduce --profile {run.profile.spec} --run {run.folder}")
 
 

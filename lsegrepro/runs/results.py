@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import evaluation, evidence, paper
-from ..files import LsegreproError
 from ..evaluation import Classification, Curve, Interval
 from ..evidence import Regions, Scores
+from ..files import LsegreproError
 from .folder import RunFolder
 
 GRID_STEP = 1 / evidence.GRID
@@ -89,7 +89,9 @@ def train_curve(regions: Regions, scores: Scores) -> Curve:
     return evaluation.curve(scores.statistics, np.rint(fg * per_pixel), np.rint(bg * per_pixel))
 
 
-def choose_theta(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0, *, smoothed: bool = True) -> float:
+def choose_theta(
+    run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0, *, smoothed: bool = True
+) -> float:
     """Theta of largest AP on the train split, on the grid of 0.005; val takes no part.
 
     Each image counts `present_weights` times. Of equal thetas the smallest is taken.

@@ -16,6 +16,7 @@ import numpy as np
 from .. import evaluation, paper
 from ..data.index import LABELS, label_codes
 from ..files import LsegreproError, read_json, read_npz, write_json
+from .folder import RunFolder, missing
 from .measures import (
     class_shares,
     distance_moved,
@@ -26,7 +27,6 @@ from .measures import (
     within_sources,
 )
 from .publish import adopt
-from .folder import RunFolder
 
 if TYPE_CHECKING:
     from ..data import WeakSet
@@ -56,8 +56,7 @@ def read_statistics(run: RunFolder, name: str) -> dict[str, Any]:
     """
     path = statistics_path(run, name)
     if not path.is_file():
-        raise LsegreproError(f"{path} is not there: lsegrepro statistics --profile {run.profile.spec} --run "
-                             f"{run.folder} computes it where the photographs are")
+        raise missing(run, path, "statistics")
     content = read_json(path)
     try:
         values, inputs = content["values"], dict(content["inputs"])
@@ -72,7 +71,7 @@ def read_statistics(run: RunFolder, name: str) -> dict[str, Any]:
 
 
 def write_statistics(run: RunFolder) -> list[Path]:
-    """Compute each of `STATISTICS` that is missing; at depth weights, take those of the training from the published run."""
+    """Compute each of `STATISTICS` that is missing; at depth weights, take the published ones of the training."""
     paths = []
     for name, compute in STATISTICS.items():
         path = statistics_path(run, name)

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from .. import evaluation
+from ..config import Superpixels
 from ..evaluation import Interval
 from ..evidence import Regions
-from ..config import Superpixels
 from ..files import LsegreproError, read_json, write_json
+from .folder import RunFolder, missing
 from .results import GRID_STEP, present_weights, train_curve
-from .folder import RunFolder
 from .statistics import statistics_path
 
 SCALES = (50.0, 100.0, 200.0, 400.0, 800.0)
@@ -82,8 +82,7 @@ def read_search(run: RunFolder) -> list[Setting]:
     """
     path = statistics_path(run, "superpixels")
     if not path.is_file():
-        raise LsegreproError(f"{path} is not there: lsegrepro statistics --superpixels --profile {run.profile.spec} --run "
-                             f"{run.folder} measures it where the photographs are")
+        raise missing(run, path, "statistics --superpixels")
     content = read_json(path)
     try:
         for name, digest in content["networks"].items():
@@ -152,7 +151,8 @@ def _measure(run: RunFolder, networks: list[tuple], params: Superpixels) -> dict
 
 def _setting(params: Superpixels, measured: dict[str, Any], chosen: dict[str, Any] | None = None) -> Setting:
     counts = measured["counts"]
-    less = {name: evaluation.bootstrap_difference(c, chosen["counts"][name]) for name, c in counts.items()} if chosen else {}
+    less = {} if chosen is None else {name: evaluation.bootstrap_difference(c, chosen["counts"][name])
+                                      for name, c in counts.items()}
     return Setting(params, measured["superpixels"], measured["achievable"],
                    {name: float(evaluation.ap(c.sum(axis=0))) for name, c in counts.items()}, less)
 

@@ -20,8 +20,8 @@ from ..evaluation.intervals import percentile_interval
 from ..evidence import Regions
 from ..files import LsegreproError, one_line, read_json, write_json
 from .comparisons import LSE_OR_MAX, SMALL_OR_LARGE, baselines, centred_box, row, three_way_counts
-from .results import GRID_STEP, choose_theta, estimate_all
 from .folder import RunFolder
+from .results import GRID_STEP, choose_theta, estimate_all
 
 if TYPE_CHECKING:
     from ..data import SegmentationSet
@@ -46,7 +46,7 @@ Table = dict[str, dict[str, list[float]]]
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the report: how many results of a kind came out again, the largest difference, the first that differs."""
+    """How many results of a kind came out again, the largest difference, and the first that differs."""
 
     what: str
     same: int
@@ -60,7 +60,9 @@ class Line:
                 f"to within {self.difference:.2g}{differing}")
 
 
-def verify(run: RunFolder, depth: str = "evidence", *, images: int = IMAGES, work: Path = Path("runs/verify")) -> list[Line]:
+def verify(
+    run: RunFolder, depth: str = "evidence", *, images: int = IMAGES, work: Path = Path("runs/verify")
+) -> list[Line]:
     """Compute the published results again and compare.
 
     Parameters
