@@ -166,11 +166,6 @@ def raw_grid_counts(regions: Regions, scores: Scores) -> np.ndarray:
 
     The evidence has the histogram of an image in bins of 0.005; between two of them only the sum over
     images is known (`raw_curve`).
-
-    Raises
-    ------
-    LsegreproError
-        If the scores belong to other regions.
     """
     scores.check(regions)
     histograms = np.stack([scores.foreground, scores.background], axis=-1)  # (n, GRID + 1, 2)
@@ -180,13 +175,7 @@ def raw_grid_counts(regions: Regions, scores: Scores) -> np.ndarray:
 
 
 def smoothed_grid_counts(regions: Regions, scores: Scores) -> np.ndarray:
-    """Counts of each image after the vote of the superpixels at theta = 0, 0.005 ... 0.995: (200, n, 4) int64.
-
-    Raises
-    ------
-    LsegreproError
-        If the scores belong to other regions.
-    """
+    """Counts of each image after the vote of the superpixels at theta = 0, 0.005 ... 0.995: (200, n, 4) int64."""
     scores.check(regions)
     bins = np.searchsorted(threshold(np.arange(GRID) / GRID), scores.statistics)  # thetas that each exceeds
     images = np.repeat(np.arange(len(regions)), np.diff(regions.offsets))

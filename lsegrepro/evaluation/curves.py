@@ -147,11 +147,6 @@ def smoothed_curve(
         Class of the ground truth, by default the one scored.
     weights : ndarray, optional
         (n,) non-negative, how often each image counts. Weighted pixels are rounded, superpixel by superpixel.
-
-    Raises
-    ------
-    LsegreproError
-        If the scores belong to other regions.
     """
     scores.check(regions)
     fg, bg = regions.pixels(cls or scores.cls)

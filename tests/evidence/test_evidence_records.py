@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from literal import META, evidence_of, pictures, regions_of, scores_of
+from literal import evidence_of, pictures, regions_of, scores_of
 
 from lsegrepro import LsegreproError
 from lsegrepro.evaluation import bootstrap, per_image_counts, raw_curve, smoothed_curve
 from lsegrepro.evidence import (
     GRID,
-    Regions,
-    Scores,
     read_regions,
     read_scores,
     write_regions,
@@ -127,32 +125,6 @@ def test_arrays_cannot_be_changed():
     for array in (regions.counts, regions.rings, scores.statistics, scores.foreground_codes):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
-
-
-def test_size_of_a_real_val_split(tmp_path):
-    """886 images of 120 superpixels stay a few hundred kilobytes a model."""
-    rng = np.random.default_rng(0)
-    n, per = 886, 120
-    offsets = np.arange(n + 1) * per
-    counts = np.zeros((n * per, 3), np.uint32)
-    counts[:, 2] = rng.integers(100, 3000, n * per)
-    rings = np.zeros((n, 20, 3), np.uint32)
-    rings[:, :, 2] = rng.multinomial(1, np.ones(20) / 20, n) + np.arange(0, 9000, 450)
-    rings[:, 19, 2] += (counts[:, 2].reshape(n, per).sum(axis=1) - rings[:, :, 2].sum(axis=1)).astype(np.uint32)
-    regions = Regions("val", "d", Superpixels(), tuple(f"2010_{i:06}" for i in range(n)), (), n,
-                      np.full((n, 2), (800, 500), np.int32), offsets, counts, rings, np.zeros(n, np.uint32))
-    histogram = rng.multinomial(1, np.ones(GRID + 1) / (GRID + 1), n).astype(np.uint32)
-    histogram[:, 25:176] = rng.poisson(1000, (n, 151))
-    prob_u16 = np.zeros(65536, np.uint32)
-    prob_u16[8000:57000] = rng.poisson(3000, 49000)
-    meta = {**META, "regions": regions.summary(), "package_version": "0"}
-    statistics = rng.integers(8000, 57000, n * per).astype(np.uint16)
-    scores = Scores(meta, statistics, np.zeros_like(histogram), histogram, np.zeros((n, 2), np.float32),
-                    prob_u16 // 20, prob_u16)
-    write_regions(tmp_path / "r.npz", regions)
-    write_scores(tmp_path / "s.npz", scores)
-    assert (tmp_path / "r.npz").stat().st_size < 450_000
-    assert (tmp_path / "s.npz").stat().st_size < 750_000
 
 
 HIDDEN = """

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
-from lsegrepro import LsegreproError, evaluation, explorer, paper
+from lsegrepro import LsegreproError, evaluation, paper
 from lsegrepro.evidence.superpixels import smooth
 from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, packing
 
@@ -216,7 +216,3 @@ def test_eight_networks_stay_below_three_megabytes():
 def maps_labels(height, width):
     labels = np.arange(height)[:, None] // 30 * -(-width // 30) + np.arange(width) // 30
     return labels.astype(np.int32)
-
-
-def test_the_package_says_what_it_offers():
-    assert all(hasattr(explorer, name) for name in explorer.__all__)
