@@ -58,11 +58,12 @@ def environment(home: Path, data: Path | None = None, *, scheduler: bool = False
         variables["PYTHONUSERBASE"] = site.getuserbase()
     if data:
         variables[DATA_VARIABLE] = str(data.resolve())
-    # The kernel that a notebook asks for by the name python3 is this interpreter: JUPYTER_PATH comes first.
+    # The kernel that a notebook asks for by the name python3 is this interpreter: JUPYTER_PATH comes first. Not
+    # ipykernel_launcher, which takes the first entry of PYTHONPATH away where that is the working folder.
     for name in ("cache", "config", "matplotlib", "ipython"):
         (home / name).mkdir(parents=True, exist_ok=True)
     write_json(home / "jupyter/kernels/python3/kernel.json", {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "argv": [sys.executable, "-m", "ipykernel", "-f", "{connection_file}"],
         "display_name": "Python 3", "language": "python"})
     return variables
 

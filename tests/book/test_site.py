@@ -10,7 +10,7 @@ import yaml
 from conftest import TINY, one_line
 
 from lsegrepro.book import site
-from lsegrepro.files import LsegreproError
+from lsegrepro.files import LsegreproError, locked
 from lsegrepro.runs.folder import DATA_VARIABLE, open_run
 
 pytest.importorskip("papermill", reason="the book's packages are not installed")
@@ -75,8 +75,6 @@ def test_a_notebook_is_executed_with_the_runs_parameters(book, tmp_path, monkeyp
         {}, {"tags": ["parameters"]}, {"tags": ["injected-parameters", "hide-input"]}, {}, {}]
 
 
-@pytest.mark.fault("notebooks", tried="a cell that raises",
-                   survived="the run stops and names notebook, cell and error; what ran is kept beside")
 def test_a_cell_that_raises_leaves_nothing_under_the_final_name(book):
     run = book("print('so far')", "raise ValueError('first line\\nsecond line')", "print('never')")
     with pytest.raises(LsegreproError) as error:
@@ -94,7 +92,6 @@ def test_a_cell_that_raises_leaves_nothing_under_the_final_name(book):
     assert [path.name for path in folder.iterdir()] == ["01-data.ipynb"]
 
 
-@pytest.mark.fault("notebooks", tried="a kernel that dies", survived="one line; nothing has the final name")
 def test_a_kernel_that_dies_is_told(book):
     with pytest.raises(LsegreproError) as error:
         site.execute(book("import os; os._exit(1)"), "01-data")
@@ -125,8 +122,6 @@ def test_a_kernel_starts_without_a_word(book, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.fault("notebooks", tried="a reproduction that lacks evidence or photographs",
-                   survived="said before any work")
 def test_what_is_missing_is_said_before_any_work(own_run, tmp_path, monkeypatch, capfd):
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     empty = open_run("local", tmp_path / "empty", depth="evidence")
@@ -245,17 +240,15 @@ def test_every_page_in_the_table_of_contents_has_a_source():
     assert [Path(file).name for file in files if "executed" in file] == list(site.NOTEBOOKS)
 
 
-@pytest.mark.fault("notebooks", tried="a book that builds with a warning",
-                   survived="the build fails; the pages never get their final place")
 def test_a_build_that_warns_leaves_no_index(tmp_path, monkeypatch, capsys):
-    def fake(command, environment, stdout, **options):
-        index = Path(command[2]) / "_build" / "html" / "index.html"
+    def fake(command, variables, stdout, **options):
+        index = Path(command[command.index("build") + 1]) / "_build" / "html" / "index.html"
         index.parent.mkdir(parents=True)
         index.write_text("half a book")
         stdout.write("WARNING: a page lacks something\n")
         return 1
 
-    monkeypatch.setattr(site, "run_group", fake)
+    monkeypatch.setattr(site, "run_program", fake)
     run = open_run("quick", tmp_path / "run")
     with pytest.raises(LsegreproError) as error:
         site.build(run)
@@ -270,3 +263,42 @@ def test_the_notebooks_on_both_rounds_are_refused_where_one_is(tmp_path):
             site.execute(open_run("local", tmp_path / "run", depth="weights"), name)
         one_line(error, f"notebook {name} is about both rounds", "take depth evidence or scratch")
     assert not (tmp_path / "run").exists()
+
+
+def test_reproduce_leaves_the_cores_to_a_profile(tiny_run, monkeypatch):
+    commands = []
+    monkeypatch.setattr(site, "run_program", lambda command, variables: commands.append(command) or 0)
+    monkeypatch.setattr(site, "cores", lambda: 5)  # of the affinity and a container's quota, not of the machine
+    for options in ({}, {"snakemake_profile": "there"}, {"snakemake_profile": "there", "jobs": 3}):
+        site.reproduce(tiny_run, dry_run=True, **options)
+    with_cores = [command[command.index("--cores") + 1] if "--cores" in command else None for command in commands]
+    assert with_cores == ["5", None, "3"]
+    assert [command[command.index("--profile") + 1] for command in commands] == ["none", "there", "there"]
+    assert all({"--nolock", "--rerun-incomplete"} < set(command) for command in commands)
+
+
+@pytest.mark.parametrize("name", ["1e3", "010", "true", "a: b", "it's \"x\"", "Kätzchen 😺", "a #b", "[a, b]", "a=b"])
+def test_snakemake_gets_the_name_as_it_is(tmp_path, monkeypatch, name):
+    parse = pytest.importorskip("snakemake.cli").parse_config
+    commands = []
+    monkeypatch.setattr(site, "run_program", lambda command, variables: commands.append(command) or 0)
+    monkeypatch.setattr(site, "ROOT", tmp_path)
+    (tmp_path / "_toc.yml").write_text("")
+    (tmp_path / "tiny.toml").write_text(TINY)
+    site.reproduce(open_run(tmp_path / "tiny.toml", tmp_path / name, device="cpu"), dry_run=True)
+    (command,) = commands
+    assert parse(command[command.index("--config") + 1 :]) == {
+        "profile": ["tiny.toml"], "run": [name], "device": ["cpu"], "depth": ["scratch"]}
+    with pytest.raises(LsegreproError) as error:
+        site.reproduce(open_run(tmp_path / "tiny.toml", tmp_path / "{a}", device="cpu"), dry_run=True)
+    one_line(error, "braces", "{a}")
+
+
+def test_a_second_process_on_one_run_is_told(tiny_run, tmp_path, monkeypatch):
+    run = dataclasses.replace(tiny_run, folder=tmp_path / "run")
+    monkeypatch.setattr(site, "GRACE", 0.0)
+    monkeypatch.setattr(site, "run_program", lambda *_: pytest.fail("it began"))
+    for name, call in (("reproduce", lambda: site.reproduce(run)), ("site", lambda: site.build(run))):
+        with locked(run.folder / name), pytest.raises(LsegreproError) as error:
+            call()
+        one_line(error, "another process is making", run.folder / name)
