@@ -180,7 +180,7 @@ def provenance(run: RunFolder, *splits: Regions, also: Sequence[str] = ()) -> Ht
     Profile, seeds, samples, device, how much of each list was measured, what the chapter adds in `also`,
     and the version. The book repeats it under each figure and table of the page.
     """
-    cards = [(n, run.card(*n)) for n in run.networks()]
+    cards = [(n, run.card(*n) if run.card_path(*n).is_file() else {}) for n in run.networks()]
     trained = [(n, card) for n, card in cards if card]
     parts = [f"profile {run.profile.name}", "seed " + ", ".join(map(str, run.profile.seeds))]
     for round in (1, 2):

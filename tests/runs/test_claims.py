@@ -1,17 +1,20 @@
-"""What the verdicts measure, on a run that is scored by formula: LSE1 is right but for noise, max1 sees nothing."""
+"""Claims on a run that is scored by formula: LSE1 is right but for noise, max1 sees nothing."""
 
+import dataclasses
 import json
-import shutil
 
 import numpy as np
 import pytest
 from conftest import run_page
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lsegrepro import evaluation, paper
-from lsegrepro.config import load_profile
-from lsegrepro.runs import claims, comparisons, verdicts
-from lsegrepro.runs.results import choose_theta
+from lsegrepro.evaluation import Interval
+from lsegrepro.runs import claims, comparisons
+from lsegrepro.runs.claims import Claim, Comparison
 from lsegrepro.runs.folder import open_run
+from lsegrepro.runs.results import choose_theta
 
 
 @pytest.fixture(scope="module")
@@ -20,153 +23,144 @@ def run(formula_folder):
 
 
 @pytest.fixture(scope="module")
-def judged(run):
-    return {verdict.rule.key: verdict for verdict in claims.judge_all(run)}
+def one_seed(run):
+    return dataclasses.replace(run, profile=dataclasses.replace(run.profile, seeds=(0,)))
 
 
-def test_every_comparison_of_the_paper_is_there_whether_trained_or_not(judged):
-    assert list(judged) == [rule.key for rule in verdicts.RULES]
-    sizes = {key: len(verdict.comparisons) for key, verdict in judged.items()}
-    assert sizes == {"labels": 8, "aggregation": 4, "patches": 4, "superpixels": 8, "hard": 8, "hard-ap": 8, "theta": 8,
-                     "classification": 2, "accuracies": 16, "ap": 8}
-    for verdict in judged.values():
-        for one, outcome in zip(verdict.comparisons, verdict.outcomes, strict=True):
-            trained = not any(model in one.name for model in ("LSE2", "max2"))
-            assert (one.effect is not None) == trained and (outcome.says != "not measured") == trained
+# The rule
+
+comparison = st.builds(
+    lambda value, p, left_out, measured: Comparison("a − b", "cat", Interval(value, 0, 0) if measured else None, p,
+                                                    left_out=left_out),
+    st.sampled_from([-0.1, 0.1]), st.sampled_from([0.0005, 0.001, 0.02, 0.5]), st.sampled_from(["", "", "learning"]),
+    st.booleans())
 
 
-def test_the_pairs_are_those_of_the_paper(run, judged):
-    cat, *_ = judged["aggregation"].comparisons
-    assert (cat.name, cat.cls, cat.seeds, cat.sees) == ("LSE1 − max1", "cat", 2, True)
-    assert cat.effect == evaluation.bootstrap_difference(
-        comparisons.seed_counts(run, "LSE1", "cat"), comparisons.seed_counts(run, "max1", "cat"))
-    for pair, other in (("aggregation", "LSE2 − max2"), ("patches", "LSE1 − LSE2")):
-        for one in judged[pair].comparisons:
-            if one.name == other:
-                a, b = (paper.TABLE_2[m][one.cls].ap for m in other.split(" − "))
-                assert one.paper == pytest.approx((a - b) / 100) and one.effect is None
-    assert judged["patches"].word == verdicts.UNTESTABLE
+def turned(item: Comparison) -> Comparison:
+    """The same with the opposite effect."""
+    return dataclasses.replace(item, effect=item.effect and Interval(-item.effect.value, 0, 0))
 
 
-def test_nothing_is_settled_without_a_curve_and_three_seeds(judged):
-    assert not any(verdict.word in (verdicts.REPRODUCED, verdicts.REFUTED) for verdict in judged.values())
-    outcome = judged["aggregation"].outcomes[0]
-    assert (outcome.says, outcome.verdict) == ("for", verdicts.PARTLY) and "curve is not at hand" in outcome.why
+@given(st.lists(comparison, min_size=1, max_size=8))
+def test_evidence_for_and_against_is_treated_alike(items):
+    claim, opposite = (Claim("", "", "", "", list(some)) for some in (items, map(turned, items)))
+    swap = {"for": "against", "against": "for", "reproduced": "not reproduced", "not reproduced": "reproduced"}
+    assert opposite.outcomes == [swap.get(outcome, outcome) for outcome in claim.outcomes]
+    assert opposite.verdict == swap.get(claim.verdict, claim.verdict)
 
 
-def test_false_positives_are_compared_at_equal_foreground_on_train(run, judged):
-    for one in judged["hard"].comparisons:
-        if one.effect is None:
+@pytest.mark.parametrize("effects, verdict", [
+    ([1, 1, 1, 0], "reproduced"), ([-1, -1, -1, 0], "not reproduced"), ([1, 1, 0, 0], "inconclusive"),
+    ([1, 1, 1, -1], "mixed"), ([0, 0], "inconclusive"), ([1], "reproduced"),
+])
+def test_the_verdict_by_hand(effects, verdict):
+    items = [Comparison("", "cat", Interval(e / 10, 0, 0), 0.001 if e else 0.5) for e in effects]
+    assert Claim("", "", "", "", items).verdict == verdict
+
+
+def test_eight_comparisons_need_a_smaller_p():
+    """p = 0.02 is significant alone and not as the smallest of eight."""
+    items = [Comparison("", "cat", Interval(0.1, 0, 0), 0.02)]
+    assert Claim("", "", "", "", items).outcomes == ["for"]
+    assert set(Claim("", "", "", "", items * 8).outcomes) == {"undecided"}
+
+
+# The claims
+
+
+def test_every_comparison_of_the_paper_is_there_whether_scored_or_not(run):
+    judged = {claim.key: claim for claim in (judge(run) for judge in claims.CLAIMS)}
+    assert {key: len(claim.comparisons) for key, claim in judged.items()} == {
+        "labels": 8, "aggregation": 4, "patches": 4, "superpixels": 8, "hard": 8, "hard-ap": 8, "theta": 8,
+        "classification": 2, "accuracies": 16, "ap": 8}
+    for claim in judged.values():
+        for item in claim.comparisons:
+            assert (item.effect is None) == any(model in item.name for model in ("LSE2", "max2"))
+            assert item.effect is None or "held-out loss" in item.left_out  # this run has no training curve
+        assert claim.verdict == "inconclusive"
+
+
+def test_networks_that_have_stopped_learning_and_see_decide(run, monkeypatch):
+    monkeypatch.setattr(claims, "levelled_off", lambda *network: True)
+    labels, ap = claims.labels_suffice(run), claims.ap_of_table_2(run)
+    outcomes = {(c.name, c.cls): outcome for c, outcome in zip(labels.comparisons, labels.outcomes, strict=True)}
+    for cls in paper.CLASSES:
+        assert outcomes["LSE1 − centred box", cls] == "for" and outcomes["max1 − centred box", cls] == "undecided"
+        assert outcomes["LSE2 − centred box", cls] == "not measured"
+    assert labels.verdict == ap.verdict == "inconclusive"  # two of the paper's eight do not make a claim
+    for c, outcome in zip(ap.comparisons, ap.outcomes, strict=True):
+        if c.name == "LSE1":
+            assert outcome == "against"  # far above the number printed
+        if c.name == "max1":
+            assert outcome == "undecided" and c.left_out == "no network beats the centred box"
+
+
+def test_effects_are_those_of_the_table(run):
+    rows = {(m, c): comparisons.row(run, m, c) for m in ("LSE1", "max1") for c in paper.CLASSES}
+    for item in claims.lse_beats_max(run).comparisons:
+        if item.effect:
+            wanted = rows["LSE1", item.cls].ap.value - rows["max1", item.cls].ap.value
+            assert item.effect.value == pytest.approx(wanted, abs=1e-6) and item.seeds == 2
+        a, b = (paper.TABLE_2[m][item.cls].ap for m in item.name.split(" − "))
+        assert item.printed == pytest.approx((a - b) / 100)
+    for item in claims.accuracies_of_table_2(run).comparisons:
+        if item.effect:
+            model, column = item.name.split(", ")
+            printed = getattr(paper.TABLE_2[model][item.cls], column) / 100
+            distance = abs(getattr(rows[model, item.cls], column).value - printed)
+            assert item.effect.value == pytest.approx(0.05 - distance, abs=0.01)  # over seeds, not of their mean
+
+
+def test_the_best_theta_on_val_is_never_worse_than_the_papers(run):
+    for item in claims.printed_theta_is_best(run).comparisons:
+        assert item.effect is None or item.effect.high <= 0.01
+
+
+def test_classification_is_set_beside_the_answer_no(run):
+    cat, dog = claims.classification_for_free(run).comparisons
+    present = evaluation.present(run.regions("val"), "cat")
+    assert cat.effect.value == pytest.approx(np.mean(present))  # this LSE1 labels every image rightly
+    assert (100 * cat.printed, 100 * dog.printed) == (pytest.approx(0.69, abs=0.005), pytest.approx(-5.47, abs=0.005))
+
+
+def test_theta_is_chosen_again_in_each_resample(one_seed):
+    """The first resamples, in a loop: draw train, choose theta, draw val, measure."""
+    train, val = (evaluation.smoothed_grid_counts(one_seed.regions(split), one_seed.scores("LSE1", "cat", 2, 0, split))
+                  for split in ("train", "val"))
+    draws = [np.random.default_rng(seed).integers(0, counts.shape[1], (20, counts.shape[1]))
+             for seed, counts in (((0, 2), train), (0, val))]
+    expected = [evaluation.ap(val[np.nanargmax(evaluation.ap(train[:, t].sum(axis=1)))][v].sum(axis=0))
+                for t, v in zip(*draws, strict=True)]
+    assert claims.network_ap("LSE1", "cat")(one_seed)[1:21] == pytest.approx(expected, abs=1e-6)
+
+
+def test_false_positives_are_compared_at_equal_foreground_on_train(one_seed):
+    for item in claims.hard_negatives_cut_false_positives(one_seed).comparisons:
+        if item.effect is None:
             continue
-        model = one.name.split(",")[0]
-        rates = {1: [], 2: []}
-        for seed in (0, 1):
-            first = choose_theta(run, model, one.cls, 1, seed)
-            second = claims.matched_theta(run, model, one.cls, seed)
-            found = [run.smoothed(model, one.cls, r, seed, "train").at(t).tp for r, t in ((1, first), (2, second))]
-            assert abs(found[0] - found[1]) <= 64 * 64  # to a few superpixels
-            for round, theta in ((1, first), (2, second)):
-                counts = run.smoothed(model, one.cls, round, seed).at(theta)
-                rates[round].append(counts.fp / (counts.fp + counts.tn))
-        if min(rates[1] + rates[2]) > 0:
-            wanted = 1 - np.exp(np.mean(np.log(rates[2])) - np.mean(np.log(rates[1])))
-            assert one.effect.value == pytest.approx(wanted)
-            assert one.effect.low <= one.effect.value <= one.effect.high <= 1
+        model = item.name.split(",")[0]
+        train, val = ([one_seed.smoothed(model, item.cls, r, 0, split) for r in (1, 2)] for split in ("train", "val"))
+        first = choose_theta(one_seed, model, item.cls, 1)
+        grid = np.arange(200) / 200
+        second = grid[np.argmin([abs(train[1].at(t).tp - train[0].at(first).tp) for t in grid])]
+        before, after = val[0].at(first).fp, val[1].at(second).fp
+        assert item.effect.value == pytest.approx(1 - after / before, abs=1e-4)
 
 
-def test_numbers_are_set_beside_the_printed_ones(run, judged):
-    found = {(c.name, c.cls): c for key in ("accuracies", "ap") for c in judged[key].comparisons}
-    row = comparisons.row(run, "LSE1", "dog")
-    for field, here in (("foreground", row.foreground), ("background", row.background), ("AP", row.ap)):
-        printed = getattr(paper.TABLE_2["LSE1"]["dog"], field.lower()) / 100
-        assert found[f"LSE1, {field}", "dog"].effect.value == pytest.approx(here.value - printed)
-
-
-def test_classification_is_set_beside_the_answer_no(run, judged):
-    cat, dog = judged["classification"].comparisons
-    holds = evaluation.present(run.regions("val"), "cat")
-    assert cat.effect.value == pytest.approx(1 - np.mean(~holds))  # this LSE1 labels every image rightly
-    assert (100 * cat.paper, 100 * dog.paper) == (pytest.approx(0.69, abs=0.005), pytest.approx(-5.47, abs=0.005))
-
-
-def test_the_way_is_that_of_the_last_tenth_of_the_curve(run, formula_folder, tmp_path):
-    assert np.isnan(claims.way(run, "LSE1", "cat"))
-    shutil.copytree(formula_folder, tmp_path / "copy")
-    own = open_run(tmp_path / "copy/tiny.toml", tmp_path / "copy/run", progress=False)
-    path = own.weights_path("LSE1", "cat").with_suffix(".jsonl")
-    path.parent.mkdir()
-    floor = float(np.log(1 + np.exp(-2)))
-    losses = [np.log(2)] * 90 + [floor] * 10
-    path.write_text("".join(json.dumps({"step": i, "samples": 10 * i, "loss": x}) + "\n"
-                            for i, x in enumerate(losses, 1)))
-    assert claims.way(own, "LSE1", "cat") == pytest.approx(1)
-
-
-def test_a_run_that_lacks_a_seed_or_a_network_is_judged_by_what_it_has(formula_folder, tmp_path):
-    shutil.copytree(formula_folder, tmp_path / "copy")
-    own = open_run(tmp_path / "copy/tiny.toml", tmp_path / "copy/run", progress=False)
-    own.scores_path("LSE1", "cat", 2, 1).unlink()
-    for seed in (0, 1):
-        own.scores_path("max1", "dog", 2, seed, "train").unlink()
-    assert own.seeds("LSE1", "cat", 2) == (0,) and not own.holds("max1", "dog", 2) and own.holds("max1", "dog", 1)
-    judged = {verdict.rule.key: verdict for verdict in claims.judge_all(own)}
-    cat, dog = (next(c for c in judged["aggregation"].comparisons if (c.name, c.cls) == ("LSE1 − max1", cls))
-                for cls in paper.CLASSES)
-    assert cat.seeds == 1 and cat.effect is not None and dog.effect is None
-    assert comparisons.three_way_counts(own, "LSE1")["cat"].shape == (1, 8, 4)
-
-
-def test_a_choice_made_again_moves_no_value_and_an_oracle_is_never_worse(run, judged):
-    again = {verdict.rule.key: verdict for verdict in claims.judge_all(run, again=True)}
-    moved = 0
-    for key, verdict in judged.items():
-        for one, other in zip(verdict.comparisons, again[key].comparisons, strict=True):
-            assert (one.name, one.cls, one.paper, one.seeds) == (other.name, other.cls, other.paper, other.seeds)
-            if one.effect is None:
-                assert other.effect is None
-                continue
-            assert other.effect.value == pytest.approx(one.effect.value, nan_ok=True)
-            moved += (one.effect.low, one.effect.high) != (other.effect.low, other.effect.high)
-            if key == "theta":
-                assert other.effect.low >= 0
-            if key in ("hard", "classification"):
-                assert one.effect == other.effect
-    assert moved > 10
-
-
-KEPT = '{key: value for key, value in spaces.items() if key in ("settle", "part", "state", "text", "said")}'
+def test_the_held_out_loss_of_a_curve(own_run):
+    """It falls by 0.1 from the middle fifth to the last; a cooldown is left out."""
+    path = own_run.weights_path("LSE1", "cat").with_suffix(".jsonl")
+    samples = own_run.card("LSE1", "cat")["arguments"]["samples"]  # 16
+    rows = [{"samples": n, "heldout_loss": 0.5 if n <= 0.6 * samples else 0.4} for n in range(1, samples + 1)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert claims.loss_fall(own_run, "LSE1", "cat") == pytest.approx(0.1)
+    assert not claims.levelled_off(own_run, "LSE1", "cat")
+    path.write_text("".join(json.dumps(row | {"heldout_loss": 0.4}) + "\n" for row in rows))
+    assert claims.levelled_off(own_run, "LSE1", "cat")
+    path.write_text(json.dumps({"samples": 16, "loss": 0.6}) + "\n")
+    assert np.isnan(claims.loss_fall(own_run, "LSE1", "cat")) and not claims.levelled_off(own_run, "LSE1", "cat")
 
 
 def test_the_page_needs_neither_torch_nor_photographs(formula_folder):
-    found = run_page(formula_folder, "09-verdicts", KEPT)
-    assert found["settle"].startswith("No network of this run") and "drawn pictures" in found["part"]
-
-
-def test_the_page_of_experiments_names_what_was_not_done(formula_folder):
-    from lsegrepro.runs.experiments import experiments
-
-    found = run_page(formula_folder, "10-experiments", KEPT)
-    missing = [name for names in found["state"].values() for name in names]
-    assert sorted(missing) == sorted(experiments(load_profile("quick")))
-    assert all(f"  {name} \\\n" in found["text"] for name in missing)
-
-
-def test_a_long_training_in_enough_seeds_settles_a_claim(formula_folder, tmp_path, monkeypatch):
-    """The same evidence, with curves that reach the floor and with as many seeds as are asked for."""
-    shutil.copytree(formula_folder, tmp_path / "copy")
-    own = open_run(tmp_path / "copy/tiny.toml", tmp_path / "copy/run", progress=False)
-    for network in own.networks():
-        path = own.weights_path(*network).with_suffix(".jsonl")
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"step": 1, "samples": 10, "loss": 0.2}) + "\n")
-    monkeypatch.setattr(verdicts, "SEEDS", 2)
-    judged = {verdict.rule.key: verdict for verdict in claims.judge_all(own)}
-    found = {(c.name, c.cls): o.verdict for v in judged.values()
-             for c, o in zip(v.comparisons, v.outcomes, strict=True)}
-    for cls in paper.CLASSES:
-        assert found["LSE1 − max1", cls] == found["LSE1 − centred box", cls] == verdicts.REPRODUCED
-        assert found["max1 − centred box", cls] in (verdicts.REFUTED, verdicts.UNTESTABLE)
-        assert found["LSE1, AP", cls] == verdicts.REFUTED  # far above the number printed
-        assert found["LSE2 − max2", cls] == verdicts.UNTESTABLE
-    assert judged["aggregation"].word == judged["labels"].word == verdicts.PARTLY
-    assert judged["ap"].word == verdicts.REFUTED
+    spaces = run_page(formula_folder, "09-verdicts", '{"settled": spaces["settled"], "tally": dict(spaces["tally"])}')
+    assert spaces["settled"].startswith("0 of the 4 networks") and spaces["tally"] == {"inconclusive": 10}
