@@ -85,16 +85,17 @@ def read_search(run: RunFolder) -> list[Setting]:
         raise missing(run, path, "statistics --superpixels")
     content = read_json(path)
     try:
-        for name, digest in content["networks"].items():
-            model, cls, round, seed = name.split("-")
-            network = (model, cls, int(round[5:]), int(seed[4:]))
-            if run.card_path(*network).is_file() and run.card(*network)["sha256"] != digest:
-                raise LsegreproError(f"{path} was measured with other weights of {name} than the run's: delete it")
-        return [Setting(Superpixels(**row["params"]), row["superpixels"], row["achievable"], row["ap"],
-                        {name: Interval(*values) for name, values in row["less_chosen"].items()})
-                for row in content["settings"]]
+        digests = dict(content["networks"])
+        settings = [Setting(Superpixels(**row["params"]), row["superpixels"], row["achievable"], row["ap"],
+                            {name: Interval(*values) for name, values in row["less_chosen"].items()})
+                    for row in content["settings"]]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LsegreproError(f"{path} is no table of superpixel parameters: delete it and measure again") from error
+    for network in run.last_networks():
+        name = run.name(*network)
+        if (digest := digests.get(name)) and run.card_path(*network).is_file() and run.card(*network)["sha256"] != digest:
+            raise LsegreproError(f"{path} was measured with other weights of {name} than the run's: delete it")
+    return settings
 
 
 def search_superpixels(run: RunFolder) -> list[Setting]:

@@ -1,159 +1,114 @@
 """A run of one's own begins from published results; a finished run becomes the published one."""
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import pytest
-from conftest import one_line
+from conftest import ROOT, file_size_limit, one_line
 
 from lsegrepro.files import LsegreproError, read_json, sha256
-from lsegrepro.runs import facts, publish
-from lsegrepro.runs.folder import SPLITS, RunFolder, open_run
-from lsegrepro.runs.verify import read_record
-from lsegrepro.training import loop, mining
+from lsegrepro.runs import publish, verify
+from lsegrepro.runs.experiments import load_experiments, read_experiment
+from lsegrepro.runs.folder import RunFolder, open_run
+from lsegrepro.runs.statistics import STATISTICS, read_statistics, statistics_path, write_statistics
+from lsegrepro.runs.superpixel_search import choose_setting, read_search
+
+NETWORK = ("LSE1", "cat", 2, 0)
 
 
 @pytest.fixture
-def theirs(own_run, tmp_path, monkeypatch) -> RunFolder:
-    """A published run: the finished tiny one."""
-    facts.count_all(own_run)
-    monkeypatch.setattr(publish, "PUBLISHED", own_run.folder)
+def finished(own_run, monkeypatch) -> RunFolder:
+    write_statistics(own_run)
+    monkeypatch.setattr(publish, "PROFILE", str(own_run.profile.path))
     return own_run
 
 
-def mine(run: RunFolder, folder: Path, **options) -> RunFolder:
-    return open_run(run.profile.path, folder, device="cpu", progress=False, **options)
+def test_published_weights_are_taken_whole(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "PUBLISHED", finished.folder)
+    run = open_run(finished.profile.path, tmp_path / "mine", device="cpu", progress=False, depth="weights")
+    path = run.weights_path(*NETWORK)
+    publish.adopt_weights(path)
+    assert sha256(path) == sha256(finished.weights_path(*NETWORK))
+    assert run.card(*NETWORK) == finished.card(*NETWORK) | {"published": True}
+    assert run.curve(*NETWORK) == finished.curve(*NETWORK)
 
 
-def test_depth_weights_takes_what_was_trained_and_scores_it_again(theirs, tmp_path, monkeypatch):
-    def never(*args, **options):
-        raise AssertionError("this was published")
-
-    monkeypatch.setattr(loop, "train", never)
-    monkeypatch.setattr(mining, "mine", never)
-    run = mine(theirs, tmp_path / "mine", depth="weights")
-    network = ("LSE1", "cat", 2, 0)
-    scores = run.scores(*network)
-    assert sha256(run.weights_path(*network)) == sha256(theirs.weights_path(*network))
-    assert run.networks() == run.last_networks() == theirs.last_networks() and not run.holds("LSE1", "cat", 1)
-    assert run.card(*network) == theirs.card(*network) | {"published": True}
-    assert run.curve(*network) == theirs.curve(*network)
-    expected = theirs.scores(*network)
-    assert (scores.statistics == expected.statistics).all() and scores.meta == expected.meta
-    assert facts.sources(run) == facts.sources(theirs)
-    assert (run.folder / "evidence" / "facts-sources.json").is_file()
-    assert facts.weak_labels(run) == facts.weak_labels(theirs)
-
-
-def test_published_weights_are_not_held_against_the_readers_images(theirs, tmp_path):
-    """Their training images are not the reader's; weights of one's own must be of one's own images."""
-    run = mine(theirs, tmp_path / "mine", depth="weights")
-    run.trained("LSE1", "cat", 2)
-    data = dataclasses.replace(run.profile.data, seed=1)
-    other = dataclasses.replace(run.profile, data=data)
-    assert dataclasses.replace(run, profile=other).trained("LSE1", "cat", 2).is_file()
-    with pytest.raises(LsegreproError) as error:
-        dataclasses.replace(theirs, profile=other).trained("LSE1", "cat")
-    one_line(error, theirs.weights_path("LSE1", "cat"), "data_digest = ", "delete it or choose another run folder")
-    assert dataclasses.replace(theirs, profile=other).trained("LSE1", "cat").is_file()  # only read
-
-
-def test_what_was_not_published_is_said(theirs, tmp_path):
-    theirs.weights_path("LSE1", "cat", 2).unlink()
-    run = mine(theirs, tmp_path / "mine", depth="weights")
-    with pytest.raises(LsegreproError) as error:
-        run.trained("LSE1", "cat", 2)
-    one_line(error, "LSE1-cat-round2-seed0.safetensors is not among the published", "take depth scratch")
-    assert not (tmp_path / "mine").exists()
-
-
-def test_a_published_network_that_was_changed_is_not_taken(theirs, tmp_path):
-    path = theirs.weights_path("LSE1", "cat", 2)
-    data = bytearray(path.read_bytes())
+def test_a_network_that_is_missing_or_was_changed_is_not_taken(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "PUBLISHED", finished.folder)
+    theirs, mine = finished.weights_path(*NETWORK), tmp_path / "weights" / finished.weights_path(*NETWORK).name
+    data = bytearray(theirs.read_bytes())
     data[-1] ^= 1
-    path.write_bytes(bytes(data))
+    theirs.write_bytes(bytes(data))
     with pytest.raises(LsegreproError) as error:
-        mine(theirs, tmp_path / "mine", depth="weights").trained("LSE1", "cat", 2)
-    one_line(error, path, "disagree on the digest")
-    assert not (tmp_path / "mine").exists()
+        publish.adopt_weights(mine)
+    one_line(error, theirs, "disagree on the digest")
+    theirs.unlink()
+    with pytest.raises(LsegreproError) as error:
+        publish.adopt_weights(mine)
+    one_line(error, f"{theirs.name} is not among the published weights", "take depth scratch")
+    assert not mine.exists()
 
 
-def test_depth_evidence_computes_nothing_and_looks_at_no_photograph(theirs, tmp_path, monkeypatch):
-    run = mine(theirs, theirs.folder, depth="evidence")
-    assert run.scores("LSE1", "cat", 2).cls == "cat" and not run.compute
-    theirs.scores_path("LSE1", "cat", 2).unlink()
-    with pytest.raises(LsegreproError) as error:
-        run.scores("LSE1", "cat", 2)
-    one_line(error, "is not there, and this call was asked to compute nothing")
-    monkeypatch.setenv("LSEGREPRO_DATA", str(tmp_path))
-    with pytest.raises(LsegreproError) as error:
-        open_run("local", tmp_path, depth="evidence").segmentation("val")
-    one_line(error, "at depth evidence no photograph is looked at")
-    with pytest.raises(LsegreproError) as error:
-        open_run(depth="photographs")
-    one_line(error, "unknown depth 'photographs': choose one of evidence, weights, scratch")
-    assert open_run("local", depth="weights").folder == Path("runs/local-weights")
-
-
-def test_a_finished_run_is_published_whole(own_run, tmp_path, monkeypatch):
+def test_a_finished_run_is_published_whole(finished, tmp_path, monkeypatch):
     folder = tmp_path / "published"
     monkeypatch.setattr(publish, "PUBLISHED", folder)
-    with pytest.raises(LsegreproError) as error:
-        publish.publish(own_run)
-    one_line(error, "the published run is of profile local", own_run.profile.path)
-    assert not folder.exists()
-    monkeypatch.setattr(publish, "PROFILE", str(own_run.profile.path))
-    (own_run.folder / "weights" / "LSE1-cat-round1-seed0.checkpoint").write_text("half")
+    (finished.folder / "weights" / "LSE1-cat-round1-seed0.checkpoint").write_text("half")
+    (finished.folder / "experiments" / "mean").mkdir(parents=True)
+    (finished.folder / "experiments" / "mean" / "large.npz").write_text("of a run of its own")
+    (finished.folder / "experiments" / "mean.json").write_text("{}")
     (folder / "evidence").mkdir(parents=True)
     (folder / "evidence" / "of-before.npz").write_text("old")
     (folder / "README.md").write_text("kept")
-    publish.publish(own_run)
-    shutil.rmtree(own_run.folder / "cache")
-    copied = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
-    theirs = {path.relative_to(own_run.folder) for path in own_run.folder.rglob("*") if path.is_file()}
-    unpublished = {path for path in theirs if "round1" in path.name and path.suffix in (".checkpoint", ".safetensors")}
-    assert copied == theirs - unpublished | {Path("results.json"), Path("README.md")} and len(unpublished) == 3
-    only = open_run(own_run.profile.path, folder, depth="evidence")
-    for network in only.networks():
-        assert only.trained_card(*network)["sha256"] == own_run.card(*network)["sha256"]
-    assert {f"evidence/facts-{name}.json" for name in ("bags", "crop", "weak-labels")} < {p.as_posix() for p in copied}
-    record = read_record(folder)
-    assert record.profile == "tiny" and record.lists == {s: own_run.regions(s).data_digest for s in SPLITS}
-    assert all(sha256(folder / name) == value for name, value in record.files.items())
+    publish.publish(finished)
+    copied = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    theirs = {path.relative_to(finished.folder).as_posix() for path in finished.folder.rglob("*") if path.is_file()}
+    left_out = {name for name in theirs if name.startswith(("cache/", "experiments/mean/")) or name.endswith(".lock")
+                or "round1" in name and name.endswith((".checkpoint", ".safetensors"))}
+    copied = {name for name in copied if not name.endswith(".lock")}
+    assert copied == theirs - left_out | {"results.json", "README.md"}
+    only = open_run(finished.profile.path, folder, depth="evidence", progress=False)
+    assert not [line for line in verify.verify(only) if line.differing]
     before = (folder / "results.json").read_bytes()
-    publish.publish(dataclasses.replace(own_run, folder=folder))  # in place
+    publish.publish(dataclasses.replace(finished, folder=folder))  # in place
     assert (folder / "results.json").read_bytes() == before
-    assert not list(folder.rglob("*round1*.safetensors"))  # not trained again
-    only.weights_path("max1", "cat").with_suffix(".json").unlink()
-    with pytest.raises(LsegreproError) as error:
-        only.trained_card("max1", "cat")
-    one_line(error, "max1-cat-round1-seed0.json is not there")
 
 
 @pytest.mark.parametrize("lacks", ["evidence/max1-cat-round1-seed0-val.npz", "negatives/LSE1-cat-seed0.npz",
-                                   "weights/LSE1-cat-round2-seed0.safetensors"])
-def test_a_run_that_lacks_a_result_replaces_nothing(own_run, tmp_path, monkeypatch, lacks):
+                                   "weights/LSE1-cat-round2-seed0.safetensors", "statistics/crop.json"])
+def test_a_run_that_lacks_a_result_replaces_nothing(finished, tmp_path, monkeypatch, lacks):
     folder = tmp_path / "published"
     monkeypatch.setattr(publish, "PUBLISHED", folder)
-    monkeypatch.setattr(publish, "PROFILE", str(own_run.profile.path))
     (folder / "evidence").mkdir(parents=True)
     (folder / "evidence" / "of-before.npz").write_text("old")
-    (own_run.folder / lacks).unlink()
+    (finished.folder / lacks).unlink()
+    with pytest.raises(LsegreproError) as error:
+        publish.publish(finished)
+    one_line(error, finished.folder / lacks, "is not there", "lsegrepro reproduce")
+    assert (folder / "evidence" / "of-before.npz").read_text() == "old" and not (folder / "weights").exists()
+
+
+def test_a_full_disk_leaves_what_was_published(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "published"
+    monkeypatch.setattr(publish, "PUBLISHED", folder)
+    (folder / "evidence").mkdir(parents=True)
+    (folder / "evidence" / "of-before.npz").write_text("old")
+    with file_size_limit(5000), pytest.raises(OSError):
+        publish.publish(finished)
+    assert [path.name for path in folder.rglob("*.npz")] == ["of-before.npz"]
+
+
+def test_a_run_of_another_profile_is_refused(own_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "PUBLISHED", tmp_path / "published")
     with pytest.raises(LsegreproError) as error:
         publish.publish(own_run)
-    one_line(error, own_run.folder / lacks, "is not there")
-    assert [path.name for path in folder.rglob("*")] == ["evidence", "of-before.npz"]
-    with pytest.raises(LsegreproError) as error:
-        publish.publish(dataclasses.replace(own_run, profile=dataclasses.replace(own_run.profile, rounds=(2,))))
-    one_line(error, "with rounds 2")
+    one_line(error, "the published run is of profile local", own_run.profile.path)
+    assert not (tmp_path / "published").exists()
 
 
 def test_the_committed_run_can_be_read():
-    """What is committed belongs together, without a photograph and without torch's help."""
-    run = open_run(publish.PROFILE, publish.PUBLISHED, depth="evidence")
-    if not (publish.PUBLISHED / "results.json").is_file():
-        pytest.skip("no published run is beside the package")
-    for name in ("bags", "crop", "sources", "weak-labels", "first-steps"):
-        assert facts.read_fact(run.path("evidence", "facts", name, suffix=".json"), name)
-    assert read_json(publish.PUBLISHED / "results.json")["profile"] == read_record(publish.PUBLISHED).profile
+    run = open_run(publish.PROFILE, ROOT / "published", depth="evidence")
+    for name in STATISTICS:
+        assert read_statistics(run, name) and read_json(statistics_path(run, name))["command"]
+    for path in Path(ROOT, "published", "experiments").glob("*.json"):
+        assert path.stem in load_experiments(run.profile) and read_experiment(run, path.stem)
+    assert choose_setting(read_search(run)).achievable["cat"] >= 0.85
