@@ -93,7 +93,8 @@ def read_search(run: RunFolder) -> list[Setting]:
         raise LsegreproError(f"{path} is no table of superpixel parameters: delete it and measure again") from error
     for network in run.last_networks():
         name = run.name(*network)
-        if (digest := digests.get(name)) and run.card_path(*network).is_file() and run.card(*network)["sha256"] != digest:
+        digest = digests.get(name)
+        if digest and run.card_path(*network).is_file() and run.card(*network)["sha256"] != digest:
             raise LsegreproError(f"{path} was measured with other weights of {name} than the run's: delete it")
     return settings
 

@@ -10,8 +10,8 @@ from lsegrepro import evaluation, evidence, figures, paper
 from lsegrepro.figures import forest
 from lsegrepro.files import LsegreproError
 from lsegrepro.runs import comparisons
-from lsegrepro.runs.results import choose_theta, present_weights
 from lsegrepro.runs.folder import open_run
+from lsegrepro.runs.results import choose_theta, present_weights
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from literal import META
 from torchmetrics.functional.classification import binary_jaccard_index
 
 from lsegrepro import LsegreproError, evaluation, paper
+from lsegrepro.config import Superpixels
 from lsegrepro.data.drawn import DrawnSegmentation
 from lsegrepro.evidence import Regions, RegionsBuilder, Scores, ScoresBuilder
 from lsegrepro.evidence.scoring import score_image
-from lsegrepro.config import Superpixels
 from lsegrepro.evidence.superpixels import oversegment
 from lsegrepro.runs import results
 

@@ -27,7 +27,8 @@ def test_the_largest_mean_ap_is_chosen():
 
 
 def test_superpixels_that_leave_too_little_achievable_are_not_chosen():
-    fine, coarse, coarser = setting(reach=FLOOR), setting(ap=0.5, reach=FLOOR - 0.01), setting(ap=0.6, reach=FLOOR - 0.02)
+    fine = setting(reach=FLOOR)
+    coarse, coarser = setting(ap=0.5, reach=FLOOR - 0.01), setting(ap=0.6, reach=FLOOR - 0.02)
     assert choose_setting([fine, coarse]) is fine
     assert choose_setting([coarse, coarser]) is coarse  # nothing reaches the floor: the nearest
 
@@ -38,9 +39,11 @@ def test_of_equal_settings_the_fewest_superpixels():
 
 
 def test_along_a_parameter_the_others_are_fixed():
-    params = [(100, 0.8, 50), (400, 0.8, 50), (50, 0.8, 50), (100, 0.8, 100), (100, 1.2, 50), (100, 0.5, 50), (50, 0.8, 100)]
+    params = [(100, 0.8, 50), (400, 0.8, 50), (50, 0.8, 50), (100, 0.8, 100), (100, 1.2, 50), (100, 0.5, 50),
+              (50, 0.8, 100)]
     settings = [setting(p, ap=float(i == 4)) for i, p in enumerate(params)]  # chosen: the one with sigma 1.2
-    along = {key: [getattr(s.params, key) for s in settings_along(settings, key)] for key in ("scale", "min_size", "sigma")}
+    along = {key: [getattr(s.params, key) for s in settings_along(settings, key)]
+             for key in ("scale", "min_size", "sigma")}
     assert along == {"scale": [50, 100, 400], "min_size": [50, 100], "sigma": [0.5, 0.8, 1.2]}
 
 
