@@ -306,10 +306,13 @@ def executed(tiny_folder, tmp_path_factory):
     from concurrent.futures import ThreadPoolExecutor
 
     from lsegrepro.book.site import NOTEBOOKS
+    from lsegrepro.runs.folder import open_run
+    from lsegrepro.runs.statistics import write_statistics
 
     pytest.importorskip("papermill", reason="the book's packages are not installed")
     folder = tmp_path_factory.mktemp("notebooks")
     shutil.copytree(tiny_folder, folder, dirs_exist_ok=True)
+    write_statistics(open_run(folder / "tiny.toml", folder / "run", device="cpu", progress=False))
 
     def run(name: str, *options: str):
         command = [sys.executable, "-m", "lsegrepro.cli", "notebook", name, "--profile", "tiny.toml", "--run", "run",

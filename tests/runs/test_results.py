@@ -17,6 +17,7 @@ from lsegrepro.evidence import Regions, RegionsBuilder, Scores, ScoresBuilder
 from lsegrepro.evidence.scoring import score_image
 from lsegrepro.evidence.superpixels import oversegment
 from lsegrepro.runs import results
+from lsegrepro.runs.make import load_network
 
 NETWORK = ("LSE1", "cat", 2, 0)
 
@@ -216,7 +217,7 @@ def test_results_come_in_the_order_of_table_2(tiny_run):
 @pytest.mark.parametrize("network", [("LSE1", "cat", 2, 0), ("max1", "cat", 1, 0)])
 def test_ap_is_the_jaccard_index_of_the_masks(tiny_run, network):
     """Pictures scored and smoothed afresh, thresholded pixel by pixel, pooled, by torchmetrics."""
-    data, weights = DrawnSegmentation("val", 6), tiny_run.weights(*network)
+    data, weights = DrawnSegmentation("val", 6), load_network(tiny_run, *network)
     answers, truths, spread = [], [], []
     for i in range(6):
         image = data.image(i)
