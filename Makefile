@@ -4,13 +4,15 @@
 # make lock   resolve the pins again (needs the network)
 # make components  write again what the project is made of and under which licences (after make lock and make env)
 # make publish  a run of profile local (RUN=runs/local) becomes the published one
-# make clean  remove .venv, every run and every cache
+# make clean  remove .venv and every cache; runs stay
+# make clean-runs  remove every run of the folder runs
 #
 # Another interpreter: make env PYTHON=/path/to/python3.12
+# Another build of torch: make env TORCH_OPTIONS="...", the options of pip that PyTorch's installation page names
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help book test env lock components clean publish
+.PHONY: help book test env lock components clean clean-runs publish
 
 # The first interpreter on PATH that is 3.11 or 3.12.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
@@ -19,6 +21,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
+# What a finished environment was made of: this very folder (a copy of it makes its own) and these requirements.
+MADE_OF := pwd; cksum pyproject.toml requirements-torch.txt requirements.lock
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -30,18 +34,20 @@ test: env
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-env: $(STAMP)
-
-# torch first, in whatever build pip finds or .venv already holds; then the rest, by hash.
-$(STAMP): pyproject.toml requirements-torch.txt requirements.lock
-	@[ -x $(BIN)/python ] || [ -n "$(PYTHON)" ] || \
-		{ echo "make: no Python 3.11 or 3.12 on PATH; install one, or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	[ -x $(BIN)/python ] || "$(PYTHON)" -m venv $(VENV)
-	$(PIP) install -r requirements-torch.txt
-	$(PIP) install --no-deps --require-hashes -r requirements.lock
-	$(PIP) install --no-deps --no-build-isolation -e .
-	$(PIP) check
-	@touch $@
+# The stamp is written last. Without one of this folder the environment is unfinished or another's: it begins anew.
+# Torch comes first, in the build that pip finds with TORCH_OPTIONS; then the rest, by hash.
+env:
+	@[ "$$($(MADE_OF))" != "$$(cat $(STAMP) 2>/dev/null)" ] || exit 0; set -e; \
+	if [ "$$(pwd)" != "$$(head -n 1 $(STAMP) 2>/dev/null)" ]; then \
+		[ -n "$(PYTHON)" ] || { echo "make: no Python 3.11 or 3.12 on PATH; install one, or say" \
+			"make PYTHON=/path/to/python3.11" >&2; exit 1; }; \
+		rm -rf $(VENV); "$(PYTHON)" -m venv $(VENV); \
+	fi; \
+	$(PIP) install -r requirements-torch.txt $(TORCH_OPTIONS); \
+	$(PIP) install --no-deps --require-hashes -r requirements.lock; \
+	$(PIP) install --no-deps --no-build-isolation -e .; \
+	$(PIP) check; \
+	{ $(MADE_OF); } > $(STAMP).new; mv $(STAMP).new $(STAMP)
 
 lock: env
 	$(PIP) install uv
@@ -51,8 +57,11 @@ components: env
 	$(BIN)/python tools/components.py
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info .snakemake .pytest_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) build *.egg-info .snakemake .pytest_cache .ruff_cache .hypothesis
+	find . -path ./runs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-runs:
+	rm -rf runs
 
 # Publish a run of profile local: its results and numbers, and its pages with no photograph in them.
 RUN ?= runs/local

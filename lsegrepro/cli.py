@@ -2,385 +2,381 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+import functools
 import json
 import math
+import os
+import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import click
+
 from . import __version__, paper
-from .arguments import DEPTHS
-from .ending import Terminated, flush_output, open_streams, terminable
+from .config import BUILT_IN, DEPTHS
 from .files import LsegreproError, printable
-from .profiles import BUILT_IN
+from .runs.folder import DATA_VARIABLE, RunFolder, open_run
 from .runs.publish import PROFILE, PUBLISHED
+
+FOLDER = click.Path(path_type=Path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0, or 2 with a line on stderr that names the thing and the cure; 130 and 143 after an interrupt and SIGTERM;
-    141 where nobody reads what is printed (``| head``).
+    0, or 2 with a line on stderr that names the thing and the cure; 130 and 143 after Ctrl-C and SIGTERM; 141 where
+    nobody reads what is printed (``| head``).
     """
-    open_streams()
-    words = sys.argv[1:] if argv is None else list(argv)
-    if odd := [word for word in words if "\0" in word or word.endswith("=--")]:
-        # The first no shell can pass, but another program; of the second argparse makes an empty list.
-        return _refuse(f"{odd[0]!r} is no option with a value; see lsegrepro --help")
     if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     for kind in (UserWarning, RuntimeWarning):  # of Exif that makes no sense, of many pixels: not the user's affair
         warnings.filterwarnings("ignore", category=kind, module="PIL")
+    before = signal.signal(signal.SIGTERM, _terminate)
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        args = _parser().parse_args(words)
-        with terminable():
-            try:
-                args.call(args)
-            finally:
-                flush_output()
+        with lsegrepro.make_context("lsegrepro", words or ["--help"]) as context:
+            lsegrepro.invoke(context)
+            sys.stdout.flush()
+    except click.exceptions.Exit as end:  # --help, --version
+        return end.exit_code
+    except click.ClickException as error:
+        command = getattr(getattr(error, "ctx", None), "command_path", "lsegrepro")
+        return _refuse(f"{error.format_message()} See {command} --help")
     except LsegreproError as error:
         return _refuse(error)
-    except Terminated:
-        print("lsegrepro: told to end; the same command goes on from there", file=sys.stderr)
-        return 143
     except BrokenPipeError:
+        _discard_output()
         return 141
     except OSError as error:  # of the machine, where no call has more to say
+        _discard_output()
         return _refuse(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
     except MemoryError:
         return _refuse("there is not enough memory for this")
     except KeyboardInterrupt:
         print("lsegrepro: interrupted; the same command goes on from there", file=sys.stderr)
         return 130
+    except SystemExit as end:
+        print("lsegrepro: told to end; the same command goes on from there", file=sys.stderr)
+        return end.code
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 
+def _terminate(*_: object) -> None:
+    """End as after Ctrl-C when a batch system says so (SIGTERM); once is enough."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+
 def _refuse(why: object) -> int:
-    print(f"lsegrepro: {printable(str(why))}", file=sys.stderr)
+    print(f"lsegrepro: {printable(' '.join(str(why).split(chr(10))))}", file=sys.stderr)
     return 2
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line too."""
-
-    def error(self, message: str) -> None:
-        self.exit(2, f"lsegrepro: {printable(message)}; see {self.prog} --help\n")
+def _discard_output() -> None:
+    """Let go what cannot be written to stdout any more, or Python would try again as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="lsegrepro", description=(
-        "An executable replication of Pinheiro and Collobert (2014): cats and dogs segmented from image labels."))
-    parser.add_argument("--version", action="version", version=f"lsegrepro {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, call, help: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=help, description=help)
-        sub.set_defaults(call=call)
-        return sub
-
-    info = command("info", _info, "Architectures, parameter counts, versions and devices.")
-    info.add_argument("--json", action="store_true", help="for programs")
-
-    train = command("train", _train, "Train one network, go on with it, or find it finished.")
-    _run_options(train)
-    _network_options(train)
-    train.add_argument("--stop-after", type=int, metavar="STEPS", help="stop, resumably, after so many steps")
-
-    mine = command("mine", _mine, "Find the hard negatives that round 1 leaves.")
-    _run_options(mine)
-    _network_options(mine, round=False)
-
-    regions = command("regions", _regions, "Cut a split into superpixels and count the truth in each; no network.")
-    _run_options(regions)
-    regions.add_argument("--split", choices=("train", "val"), default="val")
-
-    superpixels = command("superpixels", _superpixels,
-                          "Try parameters of the superpixels on train, with trained networks.")
-    _run_options(superpixels)
-
-    score = command("score", _score, "Score VOC (or the drawn pictures) with one network, into evidence.")
-    _run_options(score)
-    _network_options(score)
-    score.add_argument("--split", choices=("train", "val"), default="val")
-
-    experiment = command("experiment", _experiment,
-                         "Train and score a variation of a run beside it; without a name, list them.")
-    experiment.add_argument("name", nargs="?", metavar="NAME", help="one of profiles/experiments.toml")
-    experiment.add_argument("--class", dest="cls", metavar="{cat,dog}", help="this class alone (default: every one)")
-    experiment.add_argument("--no-score", action="store_true", help="train only: held-out labels, and no AP on VOC")
-    _run_options(experiment)
-
-    evaluate = command("evaluate", _evaluate, "Table 2 from the evidence of a run; computes nothing that is missing.")
-    _run_options(evaluate)
-    evaluate.add_argument("--json", action="store_true", help="for programs")
-
-    segment = command("segment", _segment, "Segment photographs: probability map, mask and overlay.")
-    segment.add_argument("photos", nargs="+", metavar="PHOTO", help="photographs, or folders of them")
-    segment.add_argument("--class", dest="cls", required=True, metavar="{cat,dog}")
-    segment.add_argument("--theta", type=float, help="threshold in [0, 1); default the one chosen on "
-                         "VOC train, with --weights the paper's")
-    segment.add_argument("--out", type=Path, default=Path("segmented"), help="folder (default: %(default)s)")
-    segment.add_argument("--model", metavar="{max1,LSE1,max2,LSE2}", help="default LSE1, or what --weights is")
-    segment.add_argument("--weights", type=Path, help="a .safetensors file; default the published network")
-    segment.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-
-    bench = command("bench", _bench, "Measure the speed of this machine's dense inference, training and superpixels.")
-    bench.add_argument("--model", default="both", metavar="{LSE1,LSE2,both}", help="default: both")
-    bench.add_argument("--size", metavar="HxW", help="of the image (default: 375x500)")
-    bench.add_argument("--only", metavar="STAGES", help="some of dense,training,superpixels,data (default: all)")
-    bench.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    bench.add_argument("--threads", type=int, metavar="N", help="of torch (default: $OMP_NUM_THREADS, or the cores)")
-    bench.add_argument("--quick", action="store_true", help="a smaller image and fewer repetitions: a rough answer")
-    bench.add_argument("--json", action="store_true", help="for programs")
-
-    reproduce = command("reproduce", _reproduce, "The whole book, to HTML, from the depth that is asked for.")
-    _run_options(reproduce)
-    reproduce.set_defaults(profile=None)
-    reproduce.add_argument("--cores", type=int, help="jobs at once (default: the cores there are)")
-    reproduce.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    reproduce.add_argument("--snakemake-profile", metavar="DIR", help="a Snakemake profile, for a cluster")
-
-    verify = command("verify", _verify, "Whether the published numbers come out again here, line by line.")
-    verify.add_argument("--depth", choices=DEPTHS, help="default the deepest of evidence and weights that can be done")
-    verify.add_argument("--profile", default=PROFILE, help="of the published run (default: %(default)s)")
-    verify.add_argument("--run", type=Path, metavar="DIR", help="the published run (default: the repository's)")
-    verify.add_argument("--data", type=Path, metavar="DIR", help="root of the photographs (default: $LSEGREPRO_DATA)")
-    verify.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    verify.add_argument("--images", type=int, metavar="N",
-                        help="at depth weights, score N images, evenly spaced; 0 is all (default: all on a GPU)")
-    verify.add_argument("--work", type=Path, metavar="DIR", default=Path("runs/verify"),
-                        help="folder for what is computed on the way (default: %(default)s)")
-    verify.add_argument("--json", action="store_true", help="for programs")
-
-    publish = command("publish", _publish, "Make a finished run the published one, without its photographs.")
-    _run_options(publish)
-
-    notebook = command("notebook", _notebook, "Run one notebook of the book with papermill, into the run's folder.")
-    notebook.add_argument("name", metavar="NAME", help="01-data ... 11-ledger")
-    notebook.add_argument("--stand-in", action="store_true", help="show no photograph of the data, for publication")
-    _run_options(notebook)
-
-    site = command("site", _site, "Build the HTML from the published pages and the notebooks a run has executed.")
-    _run_options(site)
-
-    return parser
+@click.group()
+@click.version_option(__version__, prog_name="lsegrepro", message="%(prog)s %(version)s")
+def lsegrepro() -> None:
+    """An executable replication of Pinheiro and Collobert (2014): cats and dogs segmented from image labels."""
 
 
-def _run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="quick", help=f"{', '.join(BUILT_IN)} or a .toml file (default: quick)")
-    parser.add_argument("--run", type=Path, metavar="DIR", help="folder of results (default: runs/PROFILE)")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="root of the photographs (default: $LSEGREPRO_DATA)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--depth", choices=DEPTHS, default="scratch",
-                        help="begin at the published evidence, at the published weights, or from scratch (default)")
+def _options(*options: Callable) -> Callable:
+    return lambda command: functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
 
 
-def _network_options(parser: argparse.ArgumentParser, round: bool = True) -> None:
-    parser.add_argument("--model", required=True, metavar="{max1,LSE1,max2,LSE2}")
-    parser.add_argument("--class", dest="cls", required=True, metavar="{cat,dog}")
-    parser.add_argument("--seed", type=int, default=0)
-    if round:
-        parser.add_argument("--round", type=int, default=1, metavar="{1,2}")
+data_option = click.option("--data", type=FOLDER, help=f"Root of the photographs (default: ${DATA_VARIABLE}).")
+device_option = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.", show_default=True)
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
+class_option = click.option("--class", "cls", required=True, metavar="{cat,dog}")
+seed_option = click.option("--seed", type=int, default=0)
+split_option = click.option("--split", type=click.Choice(("train", "val")), default="val", show_default=True)
 
 
-def _open(args: argparse.Namespace, **options):
-    from .runs.run import open_run
+def takes_run(command: Callable) -> Callable:
+    """The options of every command that works on a run, which it gets opened as its first argument."""
 
-    return open_run(args.profile, args.run, data=args.data, device=args.device, depth=args.depth, **options)
+    @functools.wraps(command)
+    def with_run(profile, run, data, device, depth, **options):
+        profile = profile or ("quick" if depth == "scratch" else PROFILE)
+        if depth == "evidence" and profile == PROFILE:
+            run = run or PUBLISHED
+        return command(open_run(profile, run, data=data, device=device, depth=depth), **options)
+
+    return _options(
+        click.option("--profile", help=f"{', '.join(BUILT_IN)} or a .toml file (default: quick, or the published run's "
+                                       "where the depth is not scratch)."),
+        click.option("--run", type=FOLDER, help="Folder of results (default: runs/PROFILE)."),
+        data_option, device_option,
+        click.option("--depth", type=click.Choice(DEPTHS), default="scratch", show_default=True,
+                     help="Begin at the published evidence, at the published weights, or from scratch."),
+    )(with_run)
 
 
-def _at_least_1(value: int | None, option: str) -> None:
-    if value is not None and value < 1:
-        raise LsegreproError(f"{option} must be at least 1, got {value}")
-
-
-def _info(args: argparse.Namespace) -> None:
+@lsegrepro.command()
+@json_option
+def info(as_json: bool) -> None:
+    """Architectures, parameter counts, versions and devices."""
     import numpy
     import torch
 
     from .network.devices import device_name, has_bfloat16, versions
 
-    networks = {
-        name: {"parameters": a.parameters, "printed": a.printed_parameters, "hidden": a.hidden, "patch": a.patch,
-               "patches": a.patches}
-        for name, a in paper.ARCHITECTURES.items()
-    }
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    cpu = torch.device("cpu")
-    half = has_bfloat16(cpu)
-    facts = {"architectures": networks, "versions": versions() | {"numpy": numpy.__version__},
-             "devices": {"cpu_threads": torch.get_num_threads(), "cpu_bfloat16": half, "gpus": gpus}}
-    if args.json:
-        print(json.dumps(facts, indent=2))
-        return
+    networks = {a.name: {"parameters": a.parameters, "printed": a.printed_parameters, "hidden": a.hidden,
+                         "patch": a.patch, "patches": a.patches} for a in paper.ARCHITECTURES.values()}
+    cpu, gpus = torch.device("cpu"), [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    record = {"architectures": networks, "versions": versions() | {"numpy": numpy.__version__},
+              "devices": {"cpu_threads": torch.get_num_threads(), "cpu_bfloat16": has_bfloat16(cpu), "gpus": gpus}}
+    if as_json:
+        return print(json.dumps(record, indent=2))
     for name, network in networks.items():
         print(f"{name:11}{network['parameters']:9,} parameters ({network['printed']:,} printed), units "
               f"{'-'.join(map(str, network['hidden']))}-2, {network['patches']} patches of {network['patch']} pixels")
-    print(", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
-    print(f"{device_name(cpu)}, {'with' if half else 'without'} bfloat16; GPUs: {', '.join(gpus) or 'none'}")
+    print(", ".join(f"{name} {version}" for name, version in record["versions"].items()))
+    print(f"{device_name(cpu)}, {'with' if has_bfloat16(cpu) else 'without'} bfloat16; "
+          f"GPUs: {', '.join(gpus) or 'none'}")
 
 
-def _train(args: argparse.Namespace) -> None:
-    _at_least_1(args.stop_after, "--stop-after")
-    run = _open(args)
-    print(run.trained(args.model, args.cls, args.round, args.seed, stop_after=args.stop_after))
+@lsegrepro.command()
+@click.argument("name", type=click.Choice(("voc2012", "pets")))
+@data_option
+def fetch(name: str, data: Path | None) -> None:
+    """Download a public data set.
+
+    voc2012 is Pascal VOC 2012 (2.0 GB), pets Oxford-IIIT Pet (0.8 GB); checked, and unpacked below the data root.
+    """
+    from .data.fetch import fetch
+
+    root = data or os.environ.get(DATA_VARIABLE)
+    if not root:
+        raise LsegreproError(f"say with --data, or with {DATA_VARIABLE}, below which folder the photographs go")
+    print(*fetch(name, Path(root)), sep="\n")
 
 
-def _mine(args: argparse.Namespace) -> None:
-    print(_open(args).mined(args.model, args.cls, args.seed))
+@lsegrepro.command()
+@click.argument("source", type=FOLDER)
+@click.argument("target", type=FOLDER)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes (default: the cores there are).")
+def prepare(source: Path, target: Path, workers: int | None) -> None:
+    """Scale the photographs of an ImageNet.
+
+    From SOURCE, a folder a synset, to a short side of 300 pixels in TARGET; goes on where it stopped.
+    """
+    from .data.imagenet import prepare_imagenet
+
+    done = prepare_imagenet(source, target, workers)
+    for name, reason in list(done.unreadable.items())[:10]:
+        print(printable(f"left out: {name}: {reason}"), file=sys.stderr)
+    print(f"{done.written:,} photographs scaled, {done.skipped:,} there before, {len(done.unreadable):,} unreadable")
+    print(target)
 
 
-def _regions(args: argparse.Namespace) -> None:
-    run = _open(args)
-    run.regions(args.split)
-    print(run.regions_path(args.split))
+@lsegrepro.command()
+@takes_run
+@click.option("--model", required=True, metavar="{max1,LSE1,max2,LSE2}")
+@class_option
+@click.option("--round", type=int, default=1, help="1, or 2 with the hard negatives of round 1.", show_default=True)
+@seed_option
+@click.option("--stop-after", type=click.IntRange(min=1), help="Stop, resumably, after so many steps.")
+def train(run: RunFolder, model: str, cls: str, round: int, seed: int, stop_after: int | None) -> None:
+    """Train one network, or go on with it."""
+    from .runs.make import train_network
+
+    print(train_network(run, model, cls, round, seed, stop_after=stop_after))
 
 
-def _superpixels(args: argparse.Namespace) -> None:
-    from .runs.sensitivity import record_path, search
+@lsegrepro.command()
+@takes_run
+@click.option("--model", required=True, metavar="{max1,LSE1,max2,LSE2}")
+@class_option
+@seed_option
+def mine(run: RunFolder, model: str, cls: str, seed: int) -> None:
+    """Mine the hard negatives of a network of round 1."""
+    from .runs.make import mine_negatives
 
-    run = _open(args)
-    record = search(run)
-    print(f"{'scale':>6}{'sigma':>7}{'min_size':>10}{'superpixels':>13}  AP in percent on train: "
-          + ", ".join(record.networks))
-    for s in record.settings:
-        print(f"{s.params.scale:6g}{s.params.sigma:7g}{s.params.min_size:10}{s.superpixels:13.0f}  "
-              + " ".join(f"{100 * record.ap(s, network):.2f}" for network in record.networks)
-              + " (chosen)" * (s is record.chosen))
-    print(record_path(run))
+    print(mine_negatives(run, model, cls, seed))
 
 
-def _score(args: argparse.Namespace) -> None:
-    run = _open(args)
-    run.scores(args.model, args.cls, args.round, args.seed, args.split)
-    print(run.scores_path(args.model, args.cls, args.round, args.seed, args.split))
+@lsegrepro.command()
+@takes_run
+@click.option("--model", metavar="{max1,LSE1,max2,LSE2}", help="Without it, only superpixels, and the truth in each.")
+@click.option("--class", "cls", metavar="{cat,dog}")
+@click.option("--round", type=int, default=1, show_default=True)
+@seed_option
+@split_option
+def score(run: RunFolder, model: str | None, cls: str | None, round: int, seed: int, split: str) -> None:
+    """Score test images with a network.
+
+    First, without --model, cut them into superpixels and count the truth in each.
+    """
+    from .runs.make import count_regions, score_network
+
+    if (model is None) != (cls is None):
+        raise LsegreproError("give --model and --class both, or neither to count the superpixels alone")
+    print(score_network(run, model, cls, round, seed, split) if model else count_regions(run, split))
 
 
-def _experiment(args: argparse.Namespace) -> None:
-    from .runs import experiments
-    from .runs.facts import fact_path
-
-    run = _open(args)
-    if args.name is None:
-        for name, each in experiments.experiments(run.profile).items():
-            left = experiments.undone(run, name)
-            state = "done" if not left else "to do" if left == list(run.profile.classes) else f"to do: {' '.join(left)}"
-            print(f"{name:23}{state:12}{each.question:15}{', '.join(each.models)}, round {each.round}")
-        return
-    classes = (args.cls,) if args.cls else ()
-    for name, found in experiments.perform(run, args.name, classes=classes, score=not args.no_score).items():
-        print(f"{name:24}{found.samples:11,} images seen, {found.hours:.2f} hours, held-out accuracy "
-              f"{100 * found.final.get('heldout_accuracy', math.nan):.1f} %"
-              + ("" if found.ap is None else f", AP {100 * found.ap:.2f} % at theta {found.theta:.3f}"))
-    print(fact_path(run, f"experiment-{args.name}"))
-
-
-def _evaluate(args: argparse.Namespace) -> None:
+@lsegrepro.command()
+@takes_run
+@json_option
+def evaluate(run: RunFolder, as_json: bool) -> None:
+    """Table 2 from the scores of a run."""
     from .runs.results import coverage, result
 
-    run = _open(args, compute=False)
-    rows = [result(run, *n) for n in run.networks() if run.has_scores(*n) and run.has_scores(*n, "train")]
+    rows = [result(run, *n) for n in run.networks() if run.has_scores(*n) and run.has_scores(*n, split="train")]
     if not rows:
         raise LsegreproError(f"no evidence in {run.folder}: score first, or name another folder with --run")
-    if args.json:
-        found = {"coverage": coverage(run.regions("val")), "results": [dataclasses.asdict(r) for r in rows]}
-        print(json.dumps(_without_nan(found), indent=2, allow_nan=False))
-        return
-    print(f"AP in percent on {coverage(run.regions('val'))}, with 95 % intervals; theta chosen on train")
+    images = coverage(run.regions("val"))
+    if as_json:
+        record = {"coverage": images, "results": [dataclasses.asdict(r) for r in rows]}
+        return print(json.dumps(_without_nan(record), indent=2, allow_nan=False))
+    print(f"AP in percent on {images}, with 95 % intervals; theta chosen on train")
     print(f"{'model':6}{'class':6}{'round':>6}{'theta':>7}{'AP':>7}  {'interval':14}{'oracle':>7}{'paper':>7}")
     for r in rows:
-        low, high = r.chosen.ap.low * 100, r.chosen.ap.high * 100
-        print(f"{r.model:6}{r.cls:6}{r.round:6}{r.chosen.theta:7.3f}{r.chosen.ap.value * 100:7.2f}  "
-              f"{f'[{low:.2f}, {high:.2f}]':14}{r.oracle.ap.value * 100:7.2f}{paper.TABLE_2[r.model][r.cls].ap:7.2f}")
+        interval = f"[{r.chosen.ap.low * 100:.2f}, {r.chosen.ap.high * 100:.2f}]"
+        print(f"{r.model:6}{r.cls:6}{r.round:6}{r.chosen.theta:7.3f}{r.chosen.ap.value * 100:7.2f}  {interval:14}"
+              f"{r.oracle.ap.value * 100:7.2f}{paper.TABLE_2[r.model][r.cls].ap:7.2f}")
 
 
 def _without_nan(value):
     """The same value with null in place of nan, which JSON does not know."""
     if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
+        return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_nan(each) for each in value]
+        return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _segment(args: argparse.Namespace) -> None:
+@lsegrepro.command()
+@click.argument("photos", nargs=-1, required=True)
+@class_option
+@click.option("--theta", type=float, help="Threshold in [0, 1) (default: chosen on VOC train; with --weights the "
+                                          "paper's).")
+@click.option("--out", type=FOLDER, default="segmented", show_default=True, help="Folder of the results.")
+@click.option("--model", metavar="{max1,LSE1,max2,LSE2}", help="Default LSE1, or what --weights is.")
+@click.option("--weights", type=FOLDER, help="A .safetensors file (default: the published network).")
+@device_option
+def segment(photos: tuple[str, ...], **options) -> None:
+    """Segment photographs, or folders of them."""
     from .runs.segment import segment_files
 
-    failures = segment_files(args.photos, args.cls, out=args.out, theta=args.theta, model=args.model,
-                             weights=args.weights, device=args.device)
-    if failures:
+    if failures := segment_files(photos, **options):
         raise LsegreproError(f"{failures} of the photographs could not be segmented; each is named above")
 
 
-def _bench(args: argparse.Namespace) -> None:
-    from .bench.report import as_text
-    from .bench.suite import bench, parse_plan
-    from .runs.run import open_run
+@lsegrepro.command()
+@click.argument("name", required=False)
+@click.option("--class", "cls", metavar="{cat,dog}", help="This class alone (default: every one).")
+@click.option("--no-score", is_flag=True, help="Train only: held-out labels, and no AP on VOC.")
+@takes_run
+def experiment(run: RunFolder, name: str | None, cls: str | None, no_score: bool) -> None:
+    """Train and score a variation of a run.
 
-    plan = parse_plan(args.model, args.size, args.only, args.quick)
-    record = bench(plan, open_run(device=args.device).torch_device, threads=args.threads)
-    print(json.dumps(record, indent=2, allow_nan=False) if args.json else as_text(record))
+    NAME is one of profiles/experiments.toml; without it, list them.
+    """
+    from .runs import experiments
+
+    if name is None:
+        for name, listed in experiments.load_experiments(run.profile).items():
+            left = experiments.missing(run, name)
+            state = "done" if not left else "to do" if left == list(run.profile.classes) else f"to do: {' '.join(left)}"
+            print(f"{name:23}{state:12}{listed.question:15}{', '.join(listed.models)}, round {listed.round}")
+        return
+    results = experiments.run_experiment(run, name, classes=(cls,) if cls else (), score=not no_score)
+    for network, r in results.items():
+        print(f"{network:24}{r.samples:11,} images seen, {r.hours:.2f} hours, held-out accuracy "
+              f"{100 * r.final.get('heldout_accuracy', math.nan):.1f} %"
+              + ("" if r.ap is None else f", AP {100 * r.ap:.2f} % at theta {r.theta:.3f}"))
+    print(experiments.result_path(run, name))
 
 
-def _reproduce(args: argparse.Namespace) -> None:
-    from .book.site import reproduce
+@lsegrepro.command()
+@click.option("--superpixels", is_flag=True, help="Try other parameters of the superpixels on train, too (hours).")
+@takes_run
+def statistics(run: RunFolder, superpixels: bool) -> None:
+    """Compute what pages say of photographs, masks and weights, where these are."""
+    from .runs.statistics import statistics_path, write_statistics
+    from .runs.superpixel_search import choose_setting, search_superpixels
 
-    _at_least_1(args.cores, "--cores")
-    args.profile = args.profile or ("quick" if args.depth == "scratch" else PROFILE)
-    if args.depth == "evidence" and args.profile == PROFILE:
-        args.run = args.run or PUBLISHED
-    reproduce(_open(args), cores=args.cores, dry_run=args.dry_run, snakemake_profile=args.snakemake_profile)
-    if args.depth == "weights" and not args.dry_run:
-        args.work, args.images, args.json, args.run = _open(args).folder, 0, False, None
-        _verify(args)
+    print(*write_statistics(run), sep="\n")
+    if superpixels:
+        print(choose_setting(search_superpixels(run)).params, statistics_path(run, "superpixels"), sep="\n")
 
 
-def _verify(args: argparse.Namespace) -> None:
-    from .runs.run import open_run
+@lsegrepro.command()
+@click.option("--depth", type=click.Choice(DEPTHS), default="evidence", show_default=True)
+@click.option("--profile", default=PROFILE, show_default=True, help="Of the published run.")
+@click.option("--run", type=FOLDER, default=PUBLISHED, help="The published run (default: the repository's).")
+@data_option
+@device_option
+@click.option("--images", type=click.IntRange(min=0), default=48, show_default=True,
+              help="At depth weights, score so many images, evenly spaced; 0 is all.")
+@click.option("--work", type=FOLDER, default="runs/verify", show_default=True, help="Folder for what is computed.")
+def verify(depth: str, profile: str, run: Path, data: Path | None, device: str, images: int, work: Path) -> None:
+    """Check that the published results come out again."""
+    _verify(open_run(profile, run, data=data, device=device), depth, images, work)
+
+
+def _verify(run: RunFolder, depth: str, images: int, work: Path) -> None:
     from .runs.verify import verify
 
-    run = open_run(args.profile, args.run or PUBLISHED, data=args.data, device=args.device, compute=False)
-    check = verify(run, args.depth, images=args.images, work=args.work)
-    if not args.json:
-        print("This machine can reproduce from")
-        for depth in check.machine:
-            print(f"  {depth.name:9} {'yes' if depth.can else 'no '}  {depth.why}")
-        print(f"Doing: {check.depth}", *(f"Note: {note}" for note in check.notes), sep="\n", flush=True)
-    verdicts = []
-    for verdict in check.verdicts:
-        verdicts.append(verdict)
-        if not args.json:
-            print(verdict.line, flush=True)
-    if args.json:
-        print(json.dumps({"machine": [dataclasses.asdict(depth) for depth in check.machine], "depth": check.depth,
-                          "notes": check.notes, "verdicts": [dataclasses.asdict(v) for v in verdicts]}, indent=2))
-    differing = sum(not v.same for v in verdicts)
-    if differing:
-        raise LsegreproError(f"{differing} of {len(verdicts)} numbers differ from the published ones")
-    if not args.json:
-        print(f"All {len(verdicts)} numbers are the published ones.")
+    lines = verify(run, depth, images=images, work=work)
+    print(*lines, sep="\n")
+    results = sum(line.of for line in lines)
+    if differing := [line for line in lines if line.differing]:
+        raise LsegreproError(f"{sum(line.of - line.same for line in differing)} of {results} results differ from the "
+                             f"published ones; the first is {differing[0].what} of {differing[0].differing}")
+    print(f"All {results:,} results are the published ones.")
 
 
-def _publish(args: argparse.Namespace) -> None:
+@lsegrepro.command()
+@takes_run
+@click.option("--cores", type=click.IntRange(min=1), help="For all jobs (default: those this process may use).")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--snakemake-profile", metavar="DIR", help="A Snakemake profile, for a cluster.")
+def reproduce(run: RunFolder, cores: int | None, dry_run: bool, snakemake_profile: str | None) -> None:
+    """Make a whole run and the book, to HTML."""
+    from .book.site import reproduce
+
+    reproduce(run, jobs=cores, dry_run=dry_run, snakemake_profile=snakemake_profile)
+    if run.depth == "weights" and not dry_run:
+        _verify(dataclasses.replace(run, folder=PUBLISHED), "weights", 0, run.folder)
+
+
+@lsegrepro.command()
+@takes_run
+def publish(run: RunFolder) -> None:
+    """Make a finished run the published one."""
     from .book.site import publish_pages
 
-    for page in publish_pages(_open(args)):
-        print(page)
+    print(*publish_pages(run), sep="\n")
 
 
-def _notebook(args: argparse.Namespace) -> None:
+@lsegrepro.command()
+@click.argument("name")
+@click.option("--stand-in", is_flag=True, help="Show no photograph of the data, for publication.")
+@takes_run
+def notebook(run: RunFolder, name: str, stand_in: bool) -> None:
+    """Execute one notebook of the book."""
     from .book.site import execute
 
-    print(execute(_open(args), args.name, stand_in=args.stand_in))
+    print(execute(run, name, stand_in=stand_in))
 
 
-def _site(args: argparse.Namespace) -> None:
+@lsegrepro.command()
+@takes_run
+def site(run: RunFolder) -> None:
+    """Build the HTML of the book from executed notebooks."""
     from .book.site import build
 
-    print(build(_open(args)))
+    print(build(run))
 
 
 if __name__ == "__main__":

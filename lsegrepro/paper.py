@@ -8,6 +8,7 @@ are written as the paper prints them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -191,3 +192,16 @@ def architecture(model: str) -> Architecture:
     'LSE1'
     """
     return ARCHITECTURES[MODELS[model][0] if model in MODELS else model]
+
+
+CEILING = 1 / (1 + math.exp(-2))
+"""Largest probability of a patch, 0.8808: the tanh bounds both scores by 1 (equation 5)."""
+
+FLOOR = 1 - CEILING
+"""Smallest probability of a patch, 0.1192."""
+
+LOSS_FLOOR = -math.log(CEILING)
+"""Lowest loss of a sample, 0.1269, in nats: the two LSE scores differ by at most 2."""
+
+LOSS_START = math.log(2)
+"""Loss of a network that cannot tell the classes apart, in nats."""

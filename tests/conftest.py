@@ -216,14 +216,12 @@ scale_to = 48
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     """A folder with ``tiny.toml`` and its finished run ``run``; treat it as read-only, or copy it."""
-    from lsegrepro.runs.run import SPLITS, open_run
+    from lsegrepro.runs.folder import open_run
+    from lsegrepro.runs.make import make_run
 
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
-    run = open_run(folder / "tiny.toml", folder / "run", device="cpu", progress=False)
-    for network in run.networks():
-        for split in SPLITS:
-            run.scores(*network, split)  # trains, mines and counts whatever comes before
+    make_run(open_run(folder / "tiny.toml", folder / "run", device="cpu", progress=False))
     return folder
 
 
@@ -246,11 +244,11 @@ def formula_folder(tmp_path_factory):
 
     from lsegrepro import evidence, paper
     from lsegrepro.evidence import RegionsBuilder, ScoresBuilder
-    from lsegrepro.runs.run import open_run
+    from lsegrepro.runs.folder import open_run
 
     folder = tmp_path_factory.mktemp("formula")
     (folder / "tiny.toml").write_text(FORMULA)
-    run = open_run(folder / "tiny.toml", folder / "run", progress=False, compute=False)
+    run = open_run(folder / "tiny.toml", folder / "run", progress=False)
     rng = np.random.default_rng(0)
     for split in ("train", "val"):
         data = run.segmentation(split)
@@ -277,18 +275,18 @@ def formula_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_folder):
-    """The finished run, opened so that nothing more is computed in it."""
-    from lsegrepro.runs.run import open_run
+    """The finished run; treat it as read-only."""
+    from lsegrepro.runs.folder import open_run
 
-    return open_run(tiny_folder / "tiny.toml", tiny_folder / "run", device="cpu", progress=False, compute=False)
+    return open_run(tiny_folder / "tiny.toml", tiny_folder / "run", device="cpu", progress=False)
 
 
 @pytest.fixture
 def own_run(tiny_folder, tmp_path):
-    """A copy of the finished run that a test may spoil; whatever is missing in it is computed."""
+    """A copy of the finished run that a test may spoil."""
     import shutil
 
-    from lsegrepro.runs.run import open_run
+    from lsegrepro.runs.folder import open_run
 
     shutil.copytree(tiny_folder, tmp_path / "tiny")
     return open_run(tmp_path / "tiny" / "tiny.toml", tmp_path / "tiny" / "run", device="cpu", progress=False)
@@ -307,10 +305,13 @@ def executed(tiny_folder, tmp_path_factory):
     from concurrent.futures import ThreadPoolExecutor
 
     from lsegrepro.book.site import NOTEBOOKS
+    from lsegrepro.runs.folder import open_run
+    from lsegrepro.runs.statistics import write_statistics
 
     pytest.importorskip("papermill", reason="the book's packages are not installed")
     folder = tmp_path_factory.mktemp("notebooks")
     shutil.copytree(tiny_folder, folder, dirs_exist_ok=True)
+    write_statistics(open_run(folder / "tiny.toml", folder / "run", device="cpu", progress=False))
 
     def run(name: str, *options: str):
         command = [sys.executable, "-m", "lsegrepro.cli", "notebook", name, "--profile", "tiny.toml", "--run", "run",

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 
 from lsegrepro.book import check, site
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 
 WIDTHS = (1280, 768, 360)
 LOOK = """() => ({

@@ -64,7 +64,7 @@ def test_whatever_an_origin_says_is_text(key, value):
 
 def test_the_line_of_provenance_is_read_as_it_was_written(tmp_path):
     from lsegrepro.book import notebook
-    from lsegrepro.runs.run import open_run
+    from lsegrepro.runs.folder import open_run
 
     made = notebook.provenance(open_run("quick", tmp_path), also=["measured on a & b"])
     assert captions.provenance_line(made._repr_html_()) == made.text and "measured on a & b" in made.text

@@ -27,13 +27,13 @@ from lsegrepro.book import browser
 from lsegrepro.data import images
 from lsegrepro.evaluation import threshold
 from lsegrepro.evidence import superpixels
-from lsegrepro.evidence.superpixels import Superpixels
+from lsegrepro.config import Superpixels
 from lsegrepro.network import dense
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import save_weights
 from lsegrepro.runs import segment
 from lsegrepro.runs.publish import PROFILE, PUBLISHED
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 
 SCRIPTS, RUNTIME = ROOT / "book" / "_scripts" / "try", ROOT / "book" / "_vendor" / "tfjs"
 CLOSE = 1e-3  # what the page promises, of scores and probabilities
@@ -172,7 +172,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(LsegreproError) as error:
         browser.write(tmp_path, tmp_path)
     one_line(error, tmp_path, "lacks tf-core.es2017.min.js")
-    run = open_run(PROFILE, tmp_path / "run", compute=False)
+    run = open_run(PROFILE, tmp_path / "run")
     assert browser.networks(run) == []
     shutil.copytree(PUBLISHED / "weights", run.folder / "weights")
     assert browser.networks(run)[0]["theta"] == paper.THETA["cat"]  # no evidence of train is beside them

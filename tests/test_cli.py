@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from PIL import Image
 
 from lsegrepro import __version__, cli
 from lsegrepro.data import drawn
 from lsegrepro.paper import ARCHITECTURES
+from lsegrepro.runs import make
+from lsegrepro.runs.folder import DATA_VARIABLE
 from lsegrepro.runs.results import coverage, results
-from lsegrepro.runs.run import DATA_VARIABLE
-from lsegrepro.training import loop, mining
 
 NETWORK = ["--model", "LSE1", "--class", "cat"]
 
@@ -32,11 +34,7 @@ def command(capsys):
     """Run a command in this process: its exit code and what it says."""
 
     def run(*words) -> tuple[int, str, str]:
-        try:
-            code = cli.main([str(word) for word in words])
-        except SystemExit as stop:  # argparse
-            code = stop.code
-        return code, *capsys.readouterr()
+        return cli.main([str(word) for word in words]), *capsys.readouterr()
 
     return run
 
@@ -106,17 +104,14 @@ def test_numbers_that_are_undefined_are_null_in_json():
 
 
 def test_steps_that_are_done_are_found_done(command, tiny, tiny_folder, monkeypatch):
-    for module, name in ((loop, "train"), (mining, "mine")):
-        monkeypatch.setattr(module, name, None)
+    monkeypatch.setattr(make, "train", None)
     run = tiny_folder / "run"
     for words, path in (
         (["train", *NETWORK], "weights/LSE1-cat-round1-seed0.safetensors"),
         (["train", *NETWORK, "--round", 2], "weights/LSE1-cat-round2-seed0.safetensors"),
         (["mine", *NETWORK], "negatives/LSE1-cat-seed0.npz"),
-        (["regions", "--split", "train"], "evidence/regions-train.npz"),
-        (["regions"], "evidence/regions-val.npz"),
+        (["score", "--split", "train"], "evidence/regions-train.npz"),
         (["score", *NETWORK, "--round", 2], "evidence/LSE1-cat-round2-seed0-val.npz"),
-        (["score", *NETWORK, "--split", "train"], "evidence/LSE1-cat-round1-seed0-train.npz"),
     ):
         assert command(*words, *tiny) == (0, f"{run / path}\n", "")
 
@@ -135,9 +130,10 @@ def test_the_program_is_installed_under_its_name(tmp_path):
 
 def test_help_names_every_command(command):
     code, printed, _ = command("--help")
-    assert code == 0
-    for name in ("info", "train", "mine", "regions", "score", "evaluate", "segment", "reproduce", "notebook", "site"):
-        assert re.search(rf"^    {name}\b", printed, re.MULTILINE), name
+    assert code == 0 and command()[1] == printed
+    names = re.findall(r"^  ([a-z]+)  ", printed, re.MULTILINE)
+    assert names == sorted(cli.lsegrepro.commands) and len(names) == 14
+    for name in names:
         assert command(name, "--help")[0] == 0
 
 
@@ -146,7 +142,7 @@ def test_help_names_every_command(command):
 
 def test_no_photographs(refused, tmp_path):
     run = ["--profile", "local", "--run", tmp_path / "run"]
-    for words in (["train", *NETWORK], ["mine", *NETWORK], ["regions"], ["score", *NETWORK], ["reproduce"]):
+    for words in (["train", *NETWORK], ["score"], ["reproduce"]):
         assert "profile local needs photographs: set LSEGREPRO_DATA (or --data)" in refused(*words, *run)
         assert f"the data folder {tmp_path / 'nowhere'} does not exist" in refused(
             *words, *run, "--data", tmp_path / "nowhere")
@@ -161,16 +157,16 @@ def test_photographs_in_another_layout(refused, tmp_path, voc_tree):
         (tmp_path / "weak" / label).mkdir(parents=True)
     assert f"no photograph in {tmp_path / 'weak' / 'cat'}" in refused("reproduce", *data)
     (voc_tree / "SegmentationClass").rename(voc_tree / "Masks")
-    assert "none of the 5 images" in refused("regions", *data)
+    assert "none of the 5 images" in refused("score", *data)
     (voc_tree / "ImageSets").rename(voc_tree / "Lists")
-    said = refused("regions", *data)
+    said = refused("score", *data)
     assert f"no VOC 2012 below {tmp_path / 'VOCdevkit' / 'VOC2012'}" in said and "JPEGImages" in said
 
 
 def test_a_mask_in_colour(refused, tmp_path, voc_tree):
     mask = voc_tree / "SegmentationClass" / "2008_000003.png"
     Image.open(mask).convert("RGB").save(mask)
-    said = refused("regions", "--profile", "local", "--run", tmp_path / "run", "--data", tmp_path)
+    said = refused("score", "--profile", "local", "--run", tmp_path / "run", "--data", tmp_path)
     assert f"{mask} has mode RGB: a VOC mask is a palette PNG" in said
 
 
@@ -225,7 +221,7 @@ def test_weights_of_another_architecture_in_a_run(refused, own_run, tmp_path):
 def test_a_gpu_that_is_not_there(refused, tmp_path, photo, tiny_run, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     gpu = ["--device", "cuda"]
-    for words in (["train", *NETWORK], ["mine", *NETWORK], ["reproduce"]):
+    for words in (["train", *NETWORK], ["reproduce"]):
         assert "no GPU 'cuda' here (0 found): use --device cpu" in refused(*words, *gpu, "--run", tmp_path / "run")
     weights = tiny_run.weights_path("LSE1", "cat")
     assert "no GPU" in refused("segment", photo, "--class", "cat", "--weights", weights, *gpu, "--out", tmp_path / "o")
@@ -236,24 +232,27 @@ def test_a_gpu_that_is_not_there(refused, tmp_path, photo, tiny_run, monkeypatch
     (["train", "--model", "LSE3", "--class", "cat"], "unknown model 'LSE3': choose one of max1, LSE1, max2, LSE2"),
     (["train", "--model", "LSE1", "--class", "bird"], "unknown class 'bird': choose one of cat, dog"),
     (["score", "--model", "LSE1", "--class", "bird"], "unknown class 'bird'"),
-    (["train", *NETWORK, "--round", "3"], "round must be 1 or 2, got 3"),
-    (["train", *NETWORK, "--seed", "-1"], "training.seed must be in [0, 2^63), got -1"),
+    (["train", *NETWORK, "--round", "3"], "training.round: Input should be 1 or 2, got 3"),
+    (["train", *NETWORK, "--seed", "-1"], "training.seed: Input should be greater than or equal to 0, got -1"),
     (["train", *NETWORK, "--profile", "slow"], "no profile slow: choose quick, local, full, paper or the path"),
     (["train", *NETWORK, "--device", "tpu"], "unknown device 'tpu': choose auto, cpu, cuda or cuda:N"),
-    (["train", *NETWORK, "--stop-after", "0"], "--stop-after must be at least 1, got 0"),
-    (["reproduce", "--dry-run", "--cores", "-1"], "--cores must be at least 1, got -1"),
+    (["train", *NETWORK, "--stop-after", "0"], "'--stop-after': 0 is not in the range x>=1"),
+    (["score", "--model", "LSE1"], "give --model and --class both, or neither"),
+    (["score", *NETWORK], "regions-val.npz is not there; this makes it: lsegrepro score --split val"),
+    (["mine", *NETWORK], "weights/LSE1-cat-round1-seed0.safetensors is not there; this makes it: lsegrepro train"),
+    (["reproduce", "--dry-run", "--cores", "-1"], "'--cores': -1 is not in the range x>=1"),
     (["notebook", "08-more"], "no notebook '08-more': choose one of 01-data,"),
     (["evaluate"], "no evidence in"),
-    # What argparse finds
-    (["train"], "the following arguments are required: --model, --class"),
-    (["segment", "a.jpg"], "the following arguments are required: --class"),
-    (["segment", "a.jpg", "--class", "cat", "--theta", "high"], "argument --theta: invalid float value: 'high'"),
-    (["regions", "--split", "test"], "invalid choice: 'test'"),
-    (["evaluat"], "invalid choice: 'evaluat'"),
-    ([], "the following arguments are required: COMMAND"),
+    (["train"], "Missing option '--model'. See lsegrepro train --help"),
+    (["segment", "a.jpg"], "Missing option '--class'"),
+    (["segment", "a.jpg", "--class", "cat", "--theta", "high"], "'--theta': 'high' is not a valid float"),
+    (["score", "--split", "test"], "'test' is not one of 'train', 'val'"),
+    (["score", "--bogus\nline"], "No such option"),
+    (["evaluat"], "No such command 'evaluat'"),
+    (["segment", "a\0b", "--class", "cat"], "a\\x00b"),
 ])
 def test_wrong_words(refused, tmp_path, words, said):
-    run = ["--run", tmp_path / "run"] if words and words[0] not in ("segment", "evaluat") else []
+    run = ["--run", tmp_path / "run"] if words[0] not in ("segment", "evaluat") else []
     assert said in refused(*words, *run)
     assert not (tmp_path / "run").exists()
 
@@ -272,18 +271,39 @@ def test_a_place_that_cannot_be_written_to(refused, own_run, tmp_path):
     cache = own_run.folder / "cache"
     cache.rename(tmp_path / "away")
     cache.write_text("in the way")
-    said = refused("regions", "--profile", own_run.profile.path, "--run", own_run.folder)
+    said = refused("score", "--profile", own_run.profile.path, "--run", own_run.folder)
     assert "cannot write" in said and str(cache) in said
     assert not own_run.regions_path("val").exists()
 
 
-def test_an_interruption_is_no_failure_of_the_program(command, tmp_path, monkeypatch):
-    def stop(*args, **options):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("number, code, message", [(signal.SIGINT, 130, "interrupted"),
+                                                   (signal.SIGTERM, 143, "told to end")])
+def test_a_signal_ends_a_command_in_one_line(command, monkeypatch, number, code, message):
+    before, interrupt = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(make, "train_network", lambda *_, **__: signal.raise_signal(number))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background, it is ignored
+    try:
+        assert command("train", *NETWORK) == (code, "", f"lsegrepro: {message}; the same command goes on from there\n")
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+    assert signal.getsignal(signal.SIGTERM) is before
 
-    monkeypatch.setattr("lsegrepro.runs.run.Run.regions", stop)
-    code, _, said = command("regions", "--run", tmp_path)
-    assert (code, said) == (130, "lsegrepro: interrupted; the same command goes on from there\n")
+
+EVALUATE = [sys.executable, "-m", "lsegrepro.cli", "evaluate", "--depth", "evidence"]
+
+
+def test_a_reader_that_goes_away():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(EVALUATE, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_output_to_a_full_disk():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(EVALUATE, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "No space left" in done.stderr
 
 
 def test_segmenting_a_folder_with_a_bad_file_goes_on_and_exits_2(command, photo, tmp_path, tiny_run):

@@ -12,12 +12,12 @@ from lsegrepro.book import ledger
 from lsegrepro.book.ledger.contradictions import agreeing, implied_share
 from lsegrepro.files import read_json, read_npz
 from lsegrepro.runs import experiments
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 
 
 @pytest.fixture(scope="module")
 def run(formula_folder):
-    return open_run(formula_folder / "tiny.toml", formula_folder / "run", progress=False, compute=False)
+    return open_run(formula_folder / "tiny.toml", formula_folder / "run", progress=False)
 
 
 @pytest.fixture(scope="module")

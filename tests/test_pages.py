@@ -4,7 +4,7 @@ import pytest
 from lsegrepro.book import notebook
 from lsegrepro.evaluation import Interval
 from lsegrepro.files import LsegreproError
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 
 
 @pytest.fixture

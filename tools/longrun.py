@@ -108,13 +108,13 @@ def jobs() -> Iterator[Job]:
 
 def run_of(folder: Path, job: Job):
     """The job as a run: its profile is `local` with its arguments, its regions are the published ones."""
-    from lsegrepro.profiles import load_profile, vary
-    from lsegrepro.runs.run import Run
+    from lsegrepro.config import load_profile, vary
+    from lsegrepro.runs.folder import RunFolder
 
     profile = vary(load_profile("local"), job.folder, {"training": {"precision": "bfloat16", **job.training()}},
                    (job.model,), (1,), ())
     profile = dataclasses.replace(profile, classes=(job.cls,), network={})
-    return Run(profile, folder / job.folder, device="cpu", progress=False, parent=Path("published"),
+    return RunFolder(profile, folder / job.folder, device="cpu", progress=False, parent=Path("published"),
                shared=("regions",))
 
 
@@ -165,7 +165,7 @@ def work(folder: Path) -> None:
                           start=load_weights(before[job.start]) if job.start else None, progress=False,
                           keep_checkpoint=not job.splits)
                 for split in job.splits:
-                    run.scores(job.model, job.cls, split=split)
+                    score_network(run, job.model, job.cls, split=split)
         if left:
             time.sleep(20)
 

@@ -13,9 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from .. import evaluation, paper
-from ..arguments import Training
-from ..data import LABELS
-from ..data.weak import WeakFolder
+from ..config import Training
 from ..evidence import superpixels
 from ..files import read_jsonl
 from ..network.model import PatchNet

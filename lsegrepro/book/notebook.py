@@ -20,7 +20,7 @@ from ..evidence import Regions
 from ..figures.style import BLUE, GREEN, INK, MODEL_STYLE, MUTED, PURPLE, VERMILLION, WIDTH, Html, picture, styled
 from ..files import LsegreproError
 from ..runs.results import coverage
-from ..runs.run import Run
+from ..runs.folder import RunFolder, has_images
 
 
 def live() -> bool:
@@ -174,13 +174,13 @@ def unbroken(text: str) -> str:
     return re.sub(glued, lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
 
 
-def provenance(run: Run, *splits: Regions, also: Sequence[str] = ()) -> Html:
+def provenance(run: RunFolder, *splits: Regions, also: Sequence[str] = ()) -> Html:
     """The last line of a chapter: what made it.
 
     Profile, seeds, samples, device, how much of each list was measured, what the chapter adds in `also`,
     and the version. The book repeats it under each figure and table of the page.
     """
-    cards = [(n, run.card(*n)) for n in run.networks()]
+    cards = [(n, run.card(*n) if run.card_path(*n).is_file() else {}) for n in run.networks()]
     trained = [(n, card) for n, card in cards if card]
     parts = [f"profile {run.profile.name}", "seed " + ", ".join(map(str, run.profile.seeds))]
     for round in (1, 2):
@@ -207,12 +207,12 @@ class Example:
     said: str
 
 
-def shows(run: Run, stand_in: bool) -> bool:
+def shows(run: RunFolder, stand_in: bool) -> bool:
     """Whether pictures of the run's own data may be shown on this page."""
-    return run.has_data and (not stand_in or run.segmentation("val").redistributable)
+    return has_images(run) and (not stand_in or run.segmentation("val").redistributable)
 
 
-def example(run: Run, cls: str, stand_in: bool = False) -> Example:
+def example(run: RunFolder, cls: str, stand_in: bool = False) -> Example:
     """A picture of a class for a figure: of the run's val set, or what stands in for it.
 
     The first val image of which the class covers between a fifth and three fifths; where no

@@ -8,17 +8,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..ending import GRACE, run_group
-from ..files import LsegreproError, atomic, locked
+from ..files import LsegreproError, atomic, cores, locked
+from ..runs.folder import SPLITS, RunFolder, open_run, repository
 from ..runs.publish import PUBLISHED, publish
-from ..runs.run import DATA_VARIABLE, SPLITS, Run, open_run
 from . import browser
+from .processes import GRACE, environment, replaced_environment, run_program
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = repository() or Path(__file__).resolve().parents[2]
 """The repository: the book's sources stand beside the package."""
 
 NOTEBOOKS = (
@@ -37,50 +37,57 @@ WITHOUT_TORCH = ("05-theta", "06-table-2", "09-verdicts", "10-experiments", "11-
 
 
 def reproduce(
-    run: Run, *, cores: int | None = None, dry_run: bool = False, snakemake_profile: str | None = None
+    run: RunFolder, *, jobs: int | None = None, dry_run: bool = False, snakemake_profile: str | None = None
 ) -> None:
     """Do everything a run lacks, run the notebooks and build the book (Snakemake, papermill, Jupyter Book).
 
     At depth evidence nothing is trained or scored, and no photograph is looked at; at depth weights the
     published networks are taken instead of trained.
 
+    Parameters
+    ----------
+    jobs : int, optional
+        Cores for all jobs together; default those that this process may use, or what the Snakemake profile says.
+
     Raises
     ------
     LsegreproError
         If the book's packages or its sources are not there, or a job fails.
     """
-    _needs("snakemake", "papermill", "jupyter_book")
-    _can_begin(run)
+    _require("snakemake", "papermill", "jupyter_book")
+    _check_inputs(run)
     spec = run.profile.spec if run.profile.path is None else os.path.relpath(run.profile.path, ROOT)
     folder = os.path.relpath(run.folder, ROOT)
     if set(folder) & set("{}"):
         raise LsegreproError(f"Snakemake takes braces in a folder's name for patterns: choose another than {folder}")
-    configuration = {"profile": spec, "run": folder, "device": run.device, "depth": run.depth}
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile"), "--directory", str(ROOT),
         "--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "rules", "--keep-going",
         "--nolock",  # its own locks outlive a kill; ours do not
+        "--profile", snakemake_profile or "none", "--workflow-profile", "none",
     ]
-    if cores or not snakemake_profile:  # a profile says it for its machines
-        command += ["--cores", str(cores or os.cpu_count() or 1)]
-    command += ["--dry-run"] * dry_run + ["--profile", snakemake_profile] * bool(snakemake_profile)
+    if jobs or not snakemake_profile:  # a profile says it for its machines
+        command += ["--cores", str(jobs or cores())]
+    command += ["--dry-run"] * dry_run
     # Snakemake reads values as YAML, where 1e3 is a number; it takes quotes away, but not those inside a list.
+    configuration = {"profile": spec, "run": folder, "device": run.device, "depth": run.depth}
     command += ["--config", *(f"{key}={json.dumps([value], ensure_ascii=False)}"
                               for key, value in configuration.items())]
-    environment = dict(os.environ)
-    if run.data:
-        environment[DATA_VARIABLE] = str(run.data.resolve())
-    # A dry run leaves no trace, not even a lock.
-    with contextlib.nullcontext() if dry_run else locked(run.folder / "reproduce", timeout=GRACE):
-        code = run_group(command, environment)
+    with contextlib.ExitStack() as stack:
+        if dry_run:  # leaves no trace
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        else:
+            stack.enter_context(locked(run.folder / "reproduce", timeout=GRACE))
+            home = run.folder / "cache/home"
+        code = run_program(command, environment(home, run.data, scheduler=bool(snakemake_profile)))
     if code:
         raise LsegreproError("reproduce stopped; the first error is above. The same command goes on from there")
     if not dry_run:
         print(f"The book: {run.folder / 'site/_build/html/index.html'}")
 
 
-def _can_begin(run: Run) -> None:
-    """Say what is missing before any work."""
+def _check_inputs(run: RunFolder) -> None:
+    """Raise `LsegreproError` if evidence, photographs or a device is missing, before any work."""
     if run.depth == "evidence":
         for network in run.networks():
             for split in SPLITS:
@@ -108,7 +115,7 @@ def chapters(depth: str = "scratch") -> tuple[str, ...]:
     return WITHOUT_TORCH if depth == "evidence" and find_spec("torch") is None else NOTEBOOKS
 
 
-def build(run: Run) -> Path:
+def build(run: RunFolder) -> Path:
     """Build the HTML: the published pages, and those this run has executed.
 
     Returns
@@ -121,18 +128,16 @@ def build(run: Run) -> Path:
     LsegreproError
         If Jupyter Book is not installed, or warns (its log is then shown).
     """
-    _needs("jupyter_book")
+    _require("jupyter_book")
     site, staged = run.folder / "site", run.folder / "site.new"
     with locked(site, timeout=GRACE):
         _stage(run, staged)
-        program = Path(sys.executable).with_name("jupyter-book")  # it has no `python -m`
-        command = [str(program), "build", str(staged), "-W", "--keep-going", "--all", "-q"]
+        # Not the program jupyter-book, whose first line names the interpreter that it was installed with.
+        command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(staged), "-W",
+                   "--keep-going", "--all", "-q"]
         log = staged / "build.log"
-        # The extension that numbers the figures is to be that of this library, from wherever it is run.
-        before = os.environ.get("PYTHONPATH")
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *([before] if before else [])])}
         with open(log, "w", encoding="utf-8") as file:
-            code = run_group(command, environment, stdout=file, stderr=subprocess.STDOUT)
+            code = run_program(command, environment(run.folder / "cache/home"), stdout=file, stderr=subprocess.STDOUT)
         if code:
             sys.stderr.write(log.read_text(encoding="utf-8")[-8000:])
             raise LsegreproError(f"Jupyter Book stopped; the log above is {log}")
@@ -142,7 +147,7 @@ def build(run: Run) -> Path:
     return site / "_build/html/index.html"
 
 
-def _stage(run: Run, site: Path) -> None:
+def _stage(run: RunFolder, site: Path) -> None:
     """Lay out a copy of the book's sources: published pages recomputed here take the place of the committed
     ones, and this run's pages are added as a part of their own."""
     shutil.rmtree(site, ignore_errors=True)
@@ -174,7 +179,7 @@ def live_pages() -> list[Path]:
             >= max(newest, (ROOT / "notebooks" / page.name).stat().st_mtime)]
 
 
-def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
+def execute(run: RunFolder, name: str, *, stand_in: bool = False) -> Path:
     """Run one notebook with papermill into the run's folder.
 
     A cell that raises stops it: the error names the notebook and the cell, and what was
@@ -192,13 +197,13 @@ def execute(run: Run, name: str, *, stand_in: bool = False) -> Path:
     if run.depth == "weights" and name in ON_TRAINING:
         raise LsegreproError(f"notebook {name} is about both rounds of training, and depth weights has the last "
                              "alone: take depth evidence or scratch")
-    _needs("papermill")
+    _require("papermill")
     target = run.folder / "executed" / f"{name}.ipynb"
     with locked(target, timeout=PATIENCE):
         return _execute(run, name, target, stand_in)
 
 
-def _execute(run: Run, name: str, target: Path, stand_in: bool) -> Path:
+def _execute(run: RunFolder, name: str, target: Path, stand_in: bool) -> Path:
     import papermill
     from nbclient.exceptions import DeadKernelError
 
@@ -206,7 +211,7 @@ def _execute(run: Run, name: str, target: Path, stand_in: bool) -> Path:
     parameters = {"profile": run.profile.spec, "run_folder": run.folder.as_posix(), "device": run.device,
                   "stand_in": stand_in, "depth": run.depth}
     try:
-        with _data_in_environment(run):
+        with replaced_environment(environment(run.folder / "cache/home", run.data)):
             papermill.execute_notebook(
                 source, partial, parameters=parameters, progress_bar=False, kernel_name="python3",
                 start_timeout=600,  # a busy machine takes more than the minute that is usual
@@ -228,7 +233,7 @@ def _execute(run: Run, name: str, target: Path, stand_in: bool) -> Path:
     return target
 
 
-def publish_pages(run: Run) -> list[Path]:
+def publish_pages(run: RunFolder) -> list[Path]:
     """Make a run the published one (`published.publish`), and execute its pages into the book.
 
     They are executed as every reader's are: from the evidence, with no photograph.
@@ -248,21 +253,6 @@ def publish_pages(run: Run) -> list[Path]:
     return pages
 
 
-@contextlib.contextmanager
-def _data_in_environment(run: Run) -> Iterator[None]:
-    """Tell the kernel where the photographs are without writing their place into the notebook."""
-    before = os.environ.get(DATA_VARIABLE)
-    if run.data:
-        os.environ[DATA_VARIABLE] = str(run.data.resolve())
-    try:
-        yield
-    finally:
-        if run.data:
-            os.environ.pop(DATA_VARIABLE)
-            if before is not None:
-                os.environ[DATA_VARIABLE] = before
-
-
 def _clean(notebook: dict) -> dict:
     """Drop what differs between two runs of the same notebook, or tells of the machine."""
     notebook["metadata"] = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
@@ -275,7 +265,7 @@ def _clean(notebook: dict) -> dict:
     return notebook
 
 
-def _needs(*packages: str) -> None:
+def _require(*packages: str) -> None:
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         raise LsegreproError(

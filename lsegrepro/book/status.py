@@ -13,8 +13,8 @@ from .. import __version__
 from ..evidence import code_digest
 from ..files import read_json, sha256
 from ..runs.publish import PROFILE, PUBLISHED
-from ..runs.run import SPLITS, Run, open_run
-from ..runs.verify.record import evaluation_digest, read_record
+from ..runs.folder import SPLITS, RunFolder, open_run
+from ..runs.verify import read_results
 from . import origin, site
 from .notebook import table
 
@@ -91,19 +91,14 @@ def pages(executed: Path) -> Html:
 
 
 def numbers(_: Path) -> Html:
-    """The record of published numbers, and the code that computes them."""
-    record = read_record(PUBLISHED)
-    evaluation = evaluation_digest()
+    """The table of published results."""
+    run = _run()
+    results = read_results(run)
     return table(
-        ["", "published", "at hand"],
-        [["numbers", len(record.numbers), "see lsegrepro verify"],
-         ["files they were computed from", len(record.files),
-          sum((PUBLISHED / file).is_file() for file in record.files)],
-         ["code, from photograph to scores", record.code["scoring"][:SHORT], code_digest()[:SHORT]],
-         ["code, from scores to numbers", record.code["evaluation"][:SHORT], evaluation[:SHORT]],
-         *([f"images of {split}", listed, _run().regions(split).data_digest]
-           for split, listed in record.lists.items())],
-        "Published numbers, and the digests of what made them.",
+        ["", "published"],
+        [["results", sum(len(columns) for columns in results.values())],
+         *([f"images of {split}", run.regions(split).data_digest] for split in SPLITS)],
+        "Published results, which lsegrepro verify computes again, and the digests of the lists of images.",
     )
 
 
@@ -166,7 +161,7 @@ TABLES: dict[str, Callable[[Path], Html]] = {
 """Tables by name; each is called with the folder of executed pages of this build."""
 
 
-def _run() -> Run:
+def _run() -> RunFolder:
     return open_run(PROFILE, PUBLISHED, depth="evidence", progress=False)
 
 

@@ -2,25 +2,25 @@
 
 What the paper calls AP is intersection over union, TP / (TP + FP + FN), with the pixels of
 all images pooled (its footnote 2); here too, and `ap` is IoU throughout. Void pixels are in no
-count. Counts of pixels travel as integer arrays (..., 4) in the order TP, FP, FN, TN.
+count. Counts of pixels are integer arrays (..., 4) in the order TP, FP, FN, TN.
+Functions of regions and scores raise `LsegreproError` where the scores belong to other regions.
 
-A probability is kept as a 16-bit code, floor(p * 65535), and "p > theta" is
-``code > theta * 65535``. So a curve over theta changes at no more than 65,536 places and is
-held whole: nothing is sampled.
+A probability is stored in 16 bits, prob_u16 = floor(p * 65535), and "p > theta" is
+``prob_u16 > theta * 65535``. So a curve over theta changes at no more than 65,536 places and is
+stored whole: nothing is sampled.
 """
 
-from .baselines import (
+from .baselines import ThreeWay, centred_box_counts, everything_foreground, gated_box, nothing_foreground, three_way
+from .choices import best_answers, resampled_counts
+from .classification import (
     Classification,
-    ThreeWay,
-    centred_box_counts,
+    auc,
     classification_accuracy,
     classification_counts,
-    everything_foreground,
-    nothing_foreground,
-    three_way,
+    image_auc,
+    image_margin,
     trivial_classification,
-)
-from .choices import Choice, bootstrap_choices
+)  # fmt: skip
 from .counts import (
     Counts,
     accuracy,
@@ -28,21 +28,34 @@ from .counts import (
     background_accuracy,
     balanced_accuracy,
     foreground_accuracy,
+    image_counts,
     per_image_counts,
     present,
     raw_grid_counts,
     smoothed_grid_counts,
     threshold,
-)
-from .curves import Curve, curve, raw_curve, smoothed_curve
-from .intervals import Interval, Statistic, bootstrap, bootstrap_difference, bootstrap_draws
+)  # fmt: skip
+from .curves import Curve, curve, curve_given_presence, raw_curve, smoothed_curve
+from .intervals import (
+    Interval,
+    Statistic,
+    bootstrap,
+    bootstrap_difference,
+    bootstrap_draws,
+    bootstrap_p_value,
+    difference_p_value,
+    holm,
+)  # fmt: skip
+from .records import Difference, TableRow
 from .trends import LAWS, Growth, growth
 
 __all__ = [
-    "Choice", "Classification", "Counts", "Curve", "Growth", "Interval", "LAWS", "Statistic", "ThreeWay",
-    "accuracy", "ap", "background_accuracy", "balanced_accuracy", "bootstrap", "bootstrap_choices",
-    "bootstrap_difference", "bootstrap_draws", "centred_box_counts", "classification_accuracy",
-    "classification_counts", "curve", "everything_foreground", "foreground_accuracy", "growth",
-    "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts", "smoothed_curve",
-    "smoothed_grid_counts", "three_way", "threshold", "trivial_classification",
+    "Classification", "Counts", "Curve", "Difference", "Growth", "Interval", "LAWS", "Statistic", "TableRow",
+    "ThreeWay", "accuracy", "ap", "auc", "background_accuracy", "balanced_accuracy", "best_answers", "bootstrap",
+    "bootstrap_difference", "bootstrap_draws", "bootstrap_p_value", "centred_box_counts",
+    "classification_accuracy", "classification_counts", "curve", "difference_p_value", "everything_foreground",
+    "foreground_accuracy", "gated_box", "growth", "holm", "image_auc", "image_counts", "image_margin",
+    "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts", "resampled_counts",
+    "smoothed_curve", "smoothed_grid_counts", "three_way", "threshold", "curve_given_presence",
+    "trivial_classification",
 ]  # fmt: skip

@@ -1,7 +1,8 @@
-"""What a number must be set beside: answers that see nothing, the labels of images, three classes at once."""
+"""Baselines of AP: constant predictions, centred boxes, a box where the image score is high. Three classes at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,23 +10,24 @@ import numpy as np
 from .. import paper
 from ..evidence import COLUMNS, Regions, Scores
 from ..files import LsegreproError
-from .counts import accuracy, ap, balanced_accuracy, class_totals, complete, threshold
+from .classification import image_margin
+from .counts import ap, class_totals, counts_from_positives, threshold
 
 
 def everything_foreground(regions: Regions, cls: str) -> np.ndarray:
-    """Counts of each image when every pixel is called foreground: (n, 4) int64."""
+    """Counts of each image when every pixel is predicted foreground: (n, 4) int64."""
     totals = class_totals(regions, cls)
-    return complete(totals, totals)
+    return counts_from_positives(totals, totals)
 
 
 def nothing_foreground(regions: Regions, cls: str) -> np.ndarray:
-    """Counts of each image when no pixel is called foreground, as a classifier that says "no" does: (n, 4) int64."""
+    """Counts of each image when no pixel is predicted foreground: (n, 4) int64."""
     totals = class_totals(regions, cls)
-    return complete(np.zeros_like(totals), totals)
+    return counts_from_positives(np.zeros_like(totals), totals)
 
 
 def centred_box_counts(regions: Regions, cls: str) -> np.ndarray:
-    """Counts of each image when a centred box is called foreground, whatever the image.
+    """Counts of each image when a centred box is predicted foreground, the same in every image.
 
     Returns
     -------
@@ -34,60 +36,45 @@ def centred_box_counts(regions: Regions, cls: str) -> np.ndarray:
     """
     totals = class_totals(regions, cls)
     inside = regions.boxes[:, :, COLUMNS.index(cls)]  # (n, 20)
-    found = np.stack([inside, regions.boxes.sum(axis=2) - inside], axis=2).swapaxes(0, 1)
-    return complete(found, np.broadcast_to(totals, found.shape))
+    positives = np.stack([inside, regions.boxes.sum(axis=2) - inside], axis=2).swapaxes(0, 1)
+    return counts_from_positives(positives, np.broadcast_to(totals, positives.shape))
 
 
-@dataclass(frozen=True)
-class Classification:
-    """Image classification beside the classifier that gives every image the commoner answer."""
+def gated_box(regions: Regions, scores: Scores, gates: Sequence[float]) -> np.ndarray:
+    """Counts of each image when a centred box is predicted, but only where the network's image score passes a gate.
 
-    accuracy: float
-    trivial: float
-    balanced: float
+    The control for the outlines of a network: it knows which images hold the class as well as the network does
+    (`image_margin`), and nothing of where. The box is predicted in images with
 
+        foreground image score - background image score > gate
 
-def classification_counts(image_scores: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Each image as counts (n, 4), for `bootstrap` with `accuracy` or `balanced_accuracy`.
-
-    >>> classification_counts([[0.9, 0.1], [0.5, 0.5]], [True, True]).tolist()
-    [[1, 0, 0, 0], [0, 0, 1, 0]]
-    """
-    scores, present = np.asarray(image_scores), np.asarray(present)
-    if scores.shape != (len(present), 2) or present.dtype != bool:
-        raise LsegreproError(f"want scores (n, 2) and present (n,) bool, got {scores.shape}, {present.shape}")
-    answer = scores[:, 0] > scores[:, 1]
-    cases = (answer & present, answer & ~present, ~answer & present, ~answer & ~present)
-    return np.stack(cases, axis=1).astype(np.int64)
-
-
-def classification_accuracy(image_scores: np.ndarray, present: np.ndarray) -> Classification:
-    """Part of the images given the right label (Section 4), beside the trivial part.
+    and all other images are left background.
 
     Parameters
     ----------
-    image_scores : ndarray
-        (n, 2), largest foreground and background score of the N patches. Foreground if the
-        first is larger; a tie is background.
-    present : ndarray
-        (n,) bool, whether the image holds the class.
+    gates : sequence of float
+        Such as ``np.quantile(image_margin(train_scores), np.arange(50) / 50)``.
 
-    >>> classification_accuracy([[1, 0], [0, 1], [1, 0], [1, 0]], np.array([True, False, False, False]))
-    Classification(accuracy=0.5, trivial=0.75, balanced=0.6666666666666666)
+    Returns
+    -------
+    ndarray
+        (g, 20, n, 4) int64: each gate with the box of each of `evidence.BOX_FRACTIONS`.
+
+    Examples
+    --------
+    Choose gate and side on train, where images count with their weights, and measure on val:
+
+    >>> def gated_box_ap(train, val, gates, weights):  # two pairs of Regions and Scores
+    ...     on_train, on_val = (gated_box(*pair, gates).reshape(-1, len(pair[0]), 4) for pair in (train, val))
+    ...     best = np.nanargmax(ap(np.einsum("n,tnk->tk", weights, on_train)))
+    ...     return ap(on_val[best].sum(axis=0))
+
+    For an interval, choose again in each resample with `resampled_counts` and `best_answers`.
     """
-    counts = classification_counts(image_scores, present).sum(axis=0)
-    trivial = trivial_classification(present).sum(axis=0)
-    return Classification(*map(float, (accuracy(counts), accuracy(trivial), balanced_accuracy(counts))))
-
-
-def trivial_classification(present: np.ndarray) -> np.ndarray:
-    """Each image as counts (n, 4) when all are given the commoner label; for paired differences.
-
-    >>> trivial_classification(np.array([True, False, False])).tolist()
-    [[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]]
-    """
-    answer = [1.0, 0.0] if np.mean(present) > 0.5 else [0.0, 1.0]
-    return classification_counts(np.tile(answer, (len(present), 1)), present)
+    scores.check(regions)
+    boxes, nothing = centred_box_counts(regions, scores.cls), nothing_foreground(regions, scores.cls)
+    passes = image_margin(scores) > np.asarray(gates, np.float64)[:, None]  # (g, n)
+    return np.where(passes[:, None, :, None], boxes, nothing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +84,8 @@ class ThreeWay:
     Attributes
     ----------
     confusion : ndarray
-        (n, 3, 3) int64, pixels of each image by truth (rows) and answer (columns), in the
-        order `NAMES`. Other classes are background, void is left out.
+        (n, 3, 3) int64, pixels of each image by ground truth (rows) and prediction (columns), in
+        the order `NAMES`. Other classes are background, void is left out.
     """
 
     NAMES = ("background", *paper.CLASSES)
@@ -121,16 +108,12 @@ class ThreeWay:
 def three_way(
     regions: Regions, cat_scores: Scores, dog_scores: Scores, theta_cat: float, theta_dog: float
 ) -> ThreeWay:
-    """Join the cat and the dog model into one labelling of the superpixels.
+    """Combine the cat and the dog network into one labelling of the superpixels.
 
     A superpixel takes the class whose order statistic stands furthest above its threshold,
-    the argmax of (0, code_cat - 65535 theta_cat, code_dog - 65535 theta_dog); background when
-    neither exceeds it, cat when the two are equal. This is the metric of later papers, with
-    three classes for their twenty-one.
-
-    Returns
-    -------
-    ThreeWay
+    the argmax of (0, p_cat - theta_cat, p_dog - theta_dog); background when neither exceeds
+    it, cat when the two are equal. The mean IoU of later papers, with three classes for their
+    twenty-one.
     """
     for scores, cls in ((cat_scores, "cat"), (dog_scores, "dog")):
         if scores.cls != cls:
@@ -142,7 +125,7 @@ def three_way(
         cat_scores.statistics - theta_cat * 65535,
         dog_scores.statistics - theta_dog * 65535,
     ])
-    answer = margins.argmax(axis=0)  # the first of equals
+    prediction = margins.argmax(axis=0)  # the first of equals
     truth = regions.counts.astype(np.int64)[:, [2, 0, 1]]  # other, cat, dog
-    cells = truth[:, :, None] * (answer[:, None, None] == np.arange(3))  # (T, 3, 3)
+    cells = truth[:, :, None] * (prediction[:, None, None] == np.arange(3))  # (T, 3, 3)
     return ThreeWay(np.add.reduceat(cells, regions.offsets[:-1], axis=0))

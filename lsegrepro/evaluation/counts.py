@@ -1,4 +1,4 @@
-"""Counts of pixels, what is computed from them, and the counts of each image in the evidence."""
+"""Pixel counts (TP, FP, FN, TN), AP and accuracies, and the counts of each image at a theta."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..evidence import COLUMNS, GRID, Regions, Scores
+from .. import paper
+from ..evidence import COLUMNS, GRID, VOID, Regions, Scores
 from ..files import LsegreproError
 
 
@@ -16,7 +17,7 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def ap(counts: np.ndarray) -> np.ndarray:
-    """AP = IoU = TP / (TP + FP + FN) of counts (..., 4); 0/0, nothing there and nothing found, is nan.
+    """AP = IoU = TP / (TP + FP + FN) of counts (..., 4); 0/0, no foreground in truth or prediction, is nan.
 
     >>> float(ap(np.array([2, 1, 1, 96])))
     0.5
@@ -26,31 +27,31 @@ def ap(counts: np.ndarray) -> np.ndarray:
 
 
 def foreground_accuracy(counts: np.ndarray) -> np.ndarray:
-    """Part of the foreground pixels found, TP / (TP + FN); nan if there are none."""
+    """Recall, the foreground accuracy of Table 2: TP / (TP + FN); nan if there is no foreground."""
     counts = np.asarray(counts)
     return _ratio(counts[..., 0], counts[..., 0] + counts[..., 2])
 
 
 def background_accuracy(counts: np.ndarray) -> np.ndarray:
-    """Part of the background pixels left alone, TN / (TN + FP); nan if there are none."""
+    """Specificity, the background accuracy of Table 2: TN / (TN + FP); nan if there is no background."""
     counts = np.asarray(counts)
     return _ratio(counts[..., 3], counts[..., 3] + counts[..., 1])
 
 
 def accuracy(counts: np.ndarray) -> np.ndarray:
-    """Part of all that is right, (TP + TN) / all."""
+    """Accuracy, (TP + TN) / (TP + FP + FN + TN)."""
     counts = np.asarray(counts)
     return _ratio(counts[..., 0] + counts[..., 3], counts.sum(axis=-1))
 
 
 def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
-    """Mean of foreground and background accuracy; 1/2 for any answer that ignores the image."""
+    """Mean of foreground and background accuracy; 1/2 for any prediction that ignores the image."""
     return (foreground_accuracy(counts) + background_accuracy(counts)) / 2
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Pixels (or images) by truth and answer.
+    """Pixels (or images) by ground truth and prediction.
 
     >>> Counts(tp=2, fp=1, fn=1, tn=96).ap
     0.5
@@ -81,7 +82,7 @@ class Counts:
 
 
 def threshold(theta: float | np.ndarray) -> np.ndarray:
-    """The largest code not above theta: p > theta is ``code > threshold(theta)``.
+    """A theta in 16 bits, floor(theta * 65535): p > theta is ``prob_u16 > threshold(theta)``.
 
     Raises
     ------
@@ -109,24 +110,35 @@ def class_totals(regions: Regions, cls: str) -> np.ndarray:
     return np.stack([positives, regions.totals.sum(axis=1) - positives], axis=1)
 
 
-def complete(found: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """Counts from the pixels called foreground and all pixels: TP, FP (..., 2) and totals to (..., 4).
+def counts_from_positives(positives: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Counts (..., 4) from TP, FP (..., 2) and the foreground and background pixels (..., 2).
 
-    >>> complete(np.array([[2, 1]]), np.array([[3, 97]])).tolist()
+    >>> counts_from_positives(np.array([[2, 1]]), np.array([[3, 97]])).tolist()
     [[2, 1, 1, 96]]
     """
-    return np.concatenate([found, totals - found], axis=-1)
+    return np.concatenate([positives, totals - positives], axis=-1)
+
+
+def image_counts(mask: np.ndarray, truth: np.ndarray, cls: str) -> Counts:
+    """Counts of a predicted mask (H, W) bool against a mask (H, W) of VOC indices; void is left out.
+
+    >>> image_counts(np.array([[True, True, False, True]]), np.array([[8, 0, 8, 255]]), "cat")
+    Counts(tp=1, fp=1, fn=1, tn=0)
+    """
+    inside, valid = truth == paper.VOC_INDEX[cls], truth != VOID
+    cases = (mask & inside, mask & valid & ~inside, ~mask & inside, ~mask & valid & ~inside)
+    return Counts(*(int(np.count_nonzero(case)) for case in cases))
 
 
 def per_image_counts(
     regions: Regions, scores: Scores, cls: str | None = None, theta: float = 0.5, smoothed: bool = True
 ) -> np.ndarray:
-    """Counts of each image at one theta, the input of the bootstrap: (n, 4) int64.
+    """Counts of each image at one theta, ready for `bootstrap`: (n, 4) int64.
 
     Parameters
     ----------
     cls : str, optional
-        Class of the mask, by default the one scored.
+        Class of the ground truth, by default the one scored.
     theta : float
         In [0, 1); without superpixels a multiple of 0.005.
     smoothed : bool
@@ -135,65 +147,51 @@ def per_image_counts(
     Raises
     ------
     LsegreproError
-        If the scores belong to other regions, or raw counts are asked for off the grid or for
-        another class than the one scored.
+        If the scores belong to other regions, or counts without superpixels are asked for at a theta
+        off the grid or for another class than the one scored.
     """
     cls = cls or scores.cls
     if not smoothed:
         if cls != scores.cls:
-            raise LsegreproError(f"raw histograms are kept for the class scored, {scores.cls}, not for {cls}")
-        return raw_grid_counts(regions, scores)[_place_on_grid(theta)]
+            raise LsegreproError(f"the pixels' histograms are of the class scored, {scores.cls}, not for {cls}")
+        return raw_grid_counts(regions, scores)[_grid_index(theta)]
     scores.check(regions)
     above = scores.statistics > threshold(theta)
     weights = np.stack(regions.pixels(cls), axis=1) * above[:, None]  # (T, 2)
-    return complete(np.add.reduceat(weights, regions.offsets[:-1]), class_totals(regions, cls))
+    return counts_from_positives(np.add.reduceat(weights, regions.offsets[:-1]), class_totals(regions, cls))
 
 
 def raw_grid_counts(regions: Regions, scores: Scores) -> np.ndarray:
     """Counts of each image without superpixels at theta = 0, 0.005 ... 0.995: (200, n, 4) int64.
 
-    The evidence keeps the histogram of an image in bins of 0.005; between two of them only the sum over
+    The evidence has the histogram of an image in bins of 0.005; between two of them only the sum over
     images is known (`raw_curve`).
-
-    Raises
-    ------
-    LsegreproError
-        If the scores belong to other regions.
     """
     scores.check(regions)
     histograms = np.stack([scores.foreground, scores.background], axis=-1)  # (n, GRID + 1, 2)
     below = histograms.cumsum(axis=1, dtype=np.int64)[:, :-1]  # bin b exceeds b thetas: not theta = b / GRID
     totals = class_totals(regions, scores.cls)[:, None]
-    return complete(totals - below, totals).swapaxes(0, 1)
+    return counts_from_positives(totals - below, totals).swapaxes(0, 1)
 
 
 def smoothed_grid_counts(regions: Regions, scores: Scores) -> np.ndarray:
-    """Counts of each image after the vote of the superpixels at theta = 0, 0.005 ... 0.995: (200, n, 4) int64.
-
-    Raises
-    ------
-    LsegreproError
-        If the scores belong to other regions.
-    """
+    """Counts of each image after the vote of the superpixels at theta = 0, 0.005 ... 0.995: (200, n, 4) int64."""
     scores.check(regions)
-    limits = threshold(np.arange(GRID) / GRID)
-    passed = np.searchsorted(limits, scores.statistics)  # so many thetas of the grid a superpixel exceeds
+    bins = np.searchsorted(threshold(np.arange(GRID) / GRID), scores.statistics)  # thetas that each exceeds
     images = np.repeat(np.arange(len(regions)), np.diff(regions.offsets))
     histograms = np.stack([
-        np.bincount(images * (GRID + 1) + passed, pixels, len(regions) * (GRID + 1)).reshape(-1, GRID + 1)
+        np.bincount(images * (GRID + 1) + bins, pixels, len(regions) * (GRID + 1)).reshape(-1, GRID + 1)
         for pixels in regions.pixels(scores.cls)
     ], axis=-1).astype(np.int64)
     above = histograms[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
-    return complete(above, class_totals(regions, scores.cls)[:, None]).swapaxes(0, 1)
+    return counts_from_positives(above, class_totals(regions, scores.cls)[:, None]).swapaxes(0, 1)
 
 
-def _place_on_grid(theta: float) -> int:
+def _grid_index(theta: float) -> int:
     """The b of theta = b / GRID; refuses a theta that is further off than rounding."""
     threshold(theta)  # refuses a theta outside [0, 1)
-    place = round(theta * GRID)
-    if place == GRID or abs(place / GRID - theta) > 1e-9:
-        raise LsegreproError(
-            f"the raw scores of an image are kept at multiples of {1 / GRID:g} in theta, got {theta}; "
-            f"round it, or choose theta with best(step={1 / GRID:g})"
-        )
-    return place
+    index = round(theta * GRID)
+    if index == GRID or abs(index / GRID - theta) > 1e-9:
+        raise LsegreproError(f"the pixels of an image are counted at multiples of {1 / GRID:g} in theta, got {theta}; "
+                             f"round it, or choose theta with best(step={1 / GRID:g})")
+    return index

@@ -1,4 +1,4 @@
-"""Counts at every theta: a step function from one histogram, exact, with no loop over theta (Figure 5)."""
+"""Exact curves over theta (Figure 5): counts at every theta, a step function from one histogram."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from ..evidence import Regions, Scores
 from ..files import LsegreproError
-from .counts import Counts, ap, threshold
+from .counts import Counts, ap, foreground_accuracy, present, threshold
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Counts at every theta in [0, 1): a step function, held by its steps.
+    """Counts at every theta in [0, 1): a step function, stored as its steps.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Curve:
     @cached_property
     def thetas(self) -> np.ndarray:
         """(m,) float64, the theta at which each step begins."""
-        # Exact: floor(c / 65535 * 65535) is c for each of the 65,536 codes (checked in the tests).
+        # Exact: floor(c / 65535 * 65535) is c for each c of 0 .. 65535 (checked in the tests).
         return self.limits / 65535
 
     @cached_property
@@ -41,7 +41,7 @@ class Curve:
     def at(self, theta: float) -> Counts:
         """Counts at one theta.
 
-        >>> curve(np.array([65535, 30000]), np.array([3, 1]), np.array([0, 2])).at(0.5)
+        >>> curve([65535, 30000], [3, 1], [0, 2]).at(0.5)
         Counts(tp=3, fp=0, fn=1, tn=2)
         """
         return Counts(*self.at_many(theta).tolist())
@@ -55,6 +55,27 @@ class Curve:
             If a theta is outside [0, 1).
         """
         return self.counts[np.searchsorted(self.limits, threshold(thetas), side="right") - 1]
+
+    def recall_at(self, false_positive_rate: float) -> float:
+        """Largest recall, TP / (TP + FN), over all thetas with FP / (FP + TN) at most the rate given.
+
+        0 if every theta exceeds the rate: nothing foreground has recall 0 at rate 0.
+
+        >>> curve([60000, 40000, 10], [5, 3, 2], [1, 2, 7]).recall_at(0.3)
+        0.8
+        """
+        rates = self.counts[:, 1] / self.counts[:, [1, 3]].sum(axis=1)
+        return float(foreground_accuracy(self.counts)[rates <= false_positive_rate].max(initial=0))
+
+    def false_positive_rate_at(self, recall: float) -> float:
+        """Smallest false-positive rate, FP / (FP + TN), over all thetas with at least the recall given; nan if none.
+
+        >>> curve([60000, 40000, 10], [5, 3, 2], [1, 2, 7]).false_positive_rate_at(0.6)
+        0.3
+        """
+        rates = self.counts[:, 1] / self.counts[:, [1, 3]].sum(axis=1)
+        reached = rates[foreground_accuracy(self.counts) >= recall]
+        return float(reached.min()) if len(reached) else float("nan")
 
     def best(self, step: float | None = None) -> tuple[float, float]:
         """The smallest theta of largest AP, and that AP: a choice on train, an oracle on val.
@@ -80,53 +101,73 @@ class Curve:
         return float(thetas[index]), float(values[index])
 
 
-def curve(codes: np.ndarray, fg: np.ndarray, bg: np.ndarray) -> Curve:
-    """The exact curve of weighted codes, from one histogram and its cumulative sums.
+def curve(prob_u16: np.ndarray, fg: np.ndarray, bg: np.ndarray) -> Curve:
+    """The exact curve of weighted probabilities, from one histogram and its cumulative sums.
 
     Parameters
     ----------
-    codes : ndarray
+    prob_u16 : ndarray
         (T,) integers 0 .. 65535, such as the order statistic of each superpixel.
     fg, bg : ndarray
-        (T,) non-negative integers, foreground and background pixels that carry the code.
+        (T,) non-negative integers, foreground and background pixels that have the probability.
 
     Raises
     ------
     LsegreproError
-        If the three differ in shape or a code is out of range.
+        If the three differ in shape or a probability is out of range.
 
     Examples
     --------
-    >>> c = curve(np.array([60000, 40000, 10]), np.array([5, 1, 0]), np.array([1, 2, 9]))
+    >>> c = curve([60000, 40000, 10], [5, 1, 0], [1, 2, 9])
     >>> (c.thetas * 65535).round().astype(int).tolist(), c.ap.round(3).tolist()
     ([0, 10, 40000, 60000], [0.333, 0.667, 0.714, 0.0])
     """
-    codes, fg, bg = (np.asarray(a).ravel() for a in (codes, fg, bg))
-    if not codes.shape == fg.shape == bg.shape:
-        raise LsegreproError(f"codes, fg and bg differ in shape: {codes.shape}, {fg.shape}, {bg.shape}")
-    if codes.size and not (0 <= codes.min() and codes.max() <= 65535):
-        raise LsegreproError(f"codes must be in 0 .. 65535, got {codes.min()} .. {codes.max()}")
+    prob_u16, fg, bg = (np.asarray(a).ravel() for a in (prob_u16, fg, bg))
+    if not prob_u16.shape == fg.shape == bg.shape:
+        raise LsegreproError(f"prob_u16, fg and bg differ in shape: {prob_u16.shape}, {fg.shape}, {bg.shape}")
+    if prob_u16.size and not (0 <= prob_u16.min() and prob_u16.max() <= 65535):
+        raise LsegreproError(f"prob_u16 must be in 0 .. 65535, got {prob_u16.min()} .. {prob_u16.max()}")
     # float64 weights are exact up to 2^53 pixels.
-    below = [np.cumsum(np.bincount(codes, weights, 65536)).astype(np.int64) for weights in (fg, bg)]
-    used = np.bincount(codes, (fg > 0) | (bg > 0), 65536)[:65535] > 0
+    below = [np.cumsum(np.bincount(prob_u16, weights, 65536)).astype(np.int64) for weights in (fg, bg)]
+    used = np.bincount(prob_u16, (fg > 0) | (bg > 0), 65536)[:65535] > 0
     used[0] = True
     limits = np.flatnonzero(used)
     fn, tn = below[0][limits], below[1][limits]
     return Curve(limits, np.stack([below[0][-1] - fn, below[1][-1] - tn, fn, tn], axis=1))
 
 
-def smoothed_curve(regions: Regions, scores: Scores, cls: str | None = None) -> Curve:
+def smoothed_curve(
+    regions: Regions, scores: Scores, cls: str | None = None, weights: np.ndarray | None = None
+) -> Curve:
     """Curve after the majority vote of the superpixels, exact at every theta (Figure 5).
 
-    `cls` is the class of the mask, by default the one scored.
-
-    Raises
-    ------
-    LsegreproError
-        If the scores belong to other regions.
+    Parameters
+    ----------
+    cls : str, optional
+        Class of the ground truth, by default the one scored.
+    weights : ndarray, optional
+        (n,) non-negative, how often each image counts. Weighted pixels are rounded, superpixel by superpixel.
     """
     scores.check(regions)
-    return curve(scores.statistics, *regions.pixels(cls or scores.cls))
+    fg, bg = regions.pixels(cls or scores.cls)
+    if weights is not None:
+        of_image = np.repeat(weights, np.diff(regions.offsets))
+        fg, bg = np.rint(fg * of_image), np.rint(bg * of_image)
+    return curve(scores.statistics, fg, bg)
+
+
+def curve_given_presence(regions: Regions, scores: Scores) -> Curve:
+    """Curve of the images that hold the class alone, as if it were known which these are: outlines without recognition.
+
+    No other image adds a false positive, so the AP is TP / (TP + FP' + FN) with FP' those of images with the class.
+    Choose theta for it on train, and measure on val::
+
+        theta, _ = curve_given_presence(train_regions, train_scores).best(step=0.005)
+        curve_given_presence(val_regions, val_scores).at(theta).ap
+
+    The counts of each image, for intervals, are `mistakes.without_false_alarms` of `per_image_counts` at that theta.
+    """
+    return smoothed_curve(regions, scores, weights=present(regions, scores.cls))
 
 
 def raw_curve(scores: Scores) -> Curve:
@@ -135,7 +176,7 @@ def raw_curve(scores: Scores) -> Curve:
     Raises
     ------
     LsegreproError
-        If the scores are of train, of which the grid alone is kept (`evidence.Scores`).
+        If the scores are of train, of which only the grid is stored (`evidence.Scores`).
     """
     if not scores.exact:
         raise LsegreproError(f"the scores of {scores.meta['split']} do not hold what the pixels' exact curve needs")

@@ -1,4 +1,4 @@
-"""How sure a number is: percentile bootstrap over images, paired for a difference, with seeds if there are several."""
+"""Bootstrap over images (and seeds): confidence intervals and p-values, paired for a difference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and its bootstrap interval."""
+    """A value and its bootstrap interval; an end is nan where there is none."""
 
     value: float
     low: float
@@ -39,13 +39,13 @@ def bootstrap(
     per_image : ndarray
         (n, 4) counts of each image; or (s, n, 4), s runs that differ in seed, on the same images.
         With runs the value is the mean of the runs' statistics, and each resample draws
-        runs with replacement as well as images (the same images for every run). Few runs
-        make the share of the seeds too small: of s runs it sees (s - 1)/s of the variance.
+        runs with replacement as well as images (the same images for every run). With few runs the
+        variance between seeds is underestimated, by a factor of (s - 1)/s.
     statistic : callable
         Pooled counts (..., 4) to values (...). Resamples where it is nan (no image of the
         class was drawn) are left out.
     resamples, seed, level
-        Draws, seed of their generator, and the part of them inside the interval.
+        Number of resamples, seed of their generator, and confidence level.
 
     Raises
     ------
@@ -58,9 +58,8 @@ def bootstrap(
     >>> round(interval.value, 3), interval.low < interval.value < interval.high
     (0.333, True)
     """
-    (runs,) = _as_runs(per_image)
-    draws = _resample([runs], statistic, resamples, seed)[0]
-    return percentile_interval(_mean_statistic(runs, statistic), draws, level)
+    (value,), (draws,) = bootstrap_draws([per_image], statistic, resamples=resamples, seed=seed)
+    return percentile_interval(value, draws, level)
 
 
 def bootstrap_difference(
@@ -81,10 +80,8 @@ def bootstrap_difference(
     >>> bootstrap_difference(both, both, resamples=100)
     Interval(value=0.0, low=0.0, high=0.0)
     """
-    runs = _as_runs(a, b)
-    first, second = _resample(runs, statistic, resamples, seed)
-    value = _mean_statistic(runs[0], statistic) - _mean_statistic(runs[1], statistic)
-    return percentile_interval(value, first - second, level)
+    values, draws = bootstrap_draws([a, b], statistic, resamples=resamples, seed=seed)
+    return percentile_interval(values[0] - values[1], draws[0] - draws[1], level)
 
 
 def bootstrap_draws(
@@ -106,9 +103,62 @@ def bootstrap_draws(
     >>> values.round(3).tolist(), draws.shape, bool((draws[0] == draws[1]).all())
     ([0.625, 0.625], (2, 50), True)
     """
-    runs = _as_runs(*groups)
-    values = np.array([_mean_statistic(each, statistic) for each in runs])
-    return values, np.stack(_resample(runs, statistic, resamples, seed))
+    if resamples < 1:
+        raise LsegreproError(f"resamples must be at least 1, got {resamples}")
+    groups = _as_runs(*groups)
+    values = np.array([np.mean(statistic(runs.sum(axis=1))) for runs in groups])
+    weights = image_draws(groups[0].shape[1], resamples, seed)
+    rng = np.random.default_rng([seed, 1])  # for the runs; the images of a seed are the same with one run and several
+    return values, np.stack([mean_of_drawn_runs(statistic(weights @ runs), rng) for runs in groups])
+
+
+def difference_p_value(
+    a: np.ndarray, b: np.ndarray, statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0
+) -> float:
+    """Two-sided p-value of statistic(a) - statistic(b) against no difference; parameters as `bootstrap_difference`.
+
+    >>> better, worse = np.array([[9, 1, 0, 90]] * 8), np.array([[5, 5, 0, 90]] * 8)
+    >>> difference_p_value(better, worse, resamples=999), difference_p_value(better, better, resamples=999)
+    (0.002, 1.0)
+    """
+    _, (first, second) = bootstrap_draws([a, b], statistic, resamples=resamples, seed=seed)
+    return bootstrap_p_value(first - second)
+
+
+def bootstrap_p_value(draws: np.ndarray) -> float:
+    r"""Two-sided bootstrap p-value of resampled differences (resamples,) against a difference of 0.
+
+    .. math:: p = \min\left(1,\; 2\,\frac{1 + \min(\#\{d \le 0\}, \#\{d \ge 0\})}{1 + R}\right)
+
+    Of R draws it is never below 2 / (R + 1). Draws that are nan are left out; nan if none is left.
+
+    >>> bootstrap_p_value(np.array([0.1, 0.2, -0.1, 0.3, 0.1, 0.2, 0.4, 0.1, 0.2]))
+    0.4
+    """
+    draws = draws[~np.isnan(draws)]
+    if not draws.size:
+        return float("nan")
+    tail = min((draws <= 0).sum(), (draws >= 0).sum())
+    return float(min(1.0, 2 * (1 + tail) / (1 + draws.size)))
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    r"""Holm's correction: adjusted p-values of several tests, in the order given (Holm, 1979).
+
+    With p-values sorted to :math:`p_{(1)} \le \dots \le p_{(m)}`, the adjusted one is
+    :math:`\max_{j \le i} \min(1, (m - j + 1)\, p_{(j)})`. Rejecting those below alpha makes any false rejection
+    among the m tests less likely than alpha, whatever their dependence.
+
+    >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, np.float64)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise LsegreproError(f"p-values must be numbers in [0, 1], got {p_values}")
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(np.minimum(1, p[order] * np.arange(len(p), 0, -1)))
+    return adjusted
 
 
 def _as_runs(*arrays: np.ndarray) -> list[np.ndarray]:
@@ -119,24 +169,6 @@ def _as_runs(*arrays: np.ndarray) -> list[np.ndarray]:
     if len({array.shape[1] for array in runs}) > 1:
         raise LsegreproError(f"a paired bootstrap needs the same images, got {[a.shape[1] for a in runs]}")
     return runs
-
-
-def _mean_statistic(runs: np.ndarray, statistic: Statistic) -> float:
-    return float(np.mean(statistic(runs.sum(axis=1))))
-
-
-def _resample(
-    groups: Sequence[np.ndarray], statistic: Statistic, resamples: int, seed: int
-) -> list[np.ndarray]:
-    """Resampled statistic of each group of runs (s, n, 4): a list of (resamples,)."""
-    if resamples < 1:
-        raise LsegreproError(f"resamples must be at least 1, got {resamples}")
-    weights = image_draws(groups[0].shape[1], resamples, seed)
-    rng = np.random.default_rng([seed, 1])  # for the runs; the images of a seed are the same with one run and several
-    parts = []
-    for runs in groups:
-        parts.append(mean_of_drawn_runs(statistic(weights @ runs), rng))
-    return parts
 
 
 def mean_of_drawn_runs(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -150,7 +182,7 @@ def mean_of_drawn_runs(values: np.ndarray, rng: np.random.Generator) -> np.ndarr
 def image_draws(n: int, resamples: int, seed: int | tuple[int, ...]) -> np.ndarray:
     """How often each resample draws each of n images: (resamples, n) float32, exact for BLAS.
 
-    Kept, since a table asks for the same draws again and again.
+    Cached, since a table asks for the same draws again and again.
     """
     rng = np.random.default_rng(seed)
     weights = np.empty((resamples, n), np.float32)
@@ -168,7 +200,5 @@ def percentile_interval(value: float, draws: np.ndarray, level: float) -> Interv
     if not 0 < level < 1:
         raise LsegreproError(f"level must lie in (0, 1), got {level}")
     draws = draws[~np.isnan(draws)]
-    if not draws.size:
-        return Interval(value, np.nan, np.nan)
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high))
+    ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) if draws.size else (np.nan, np.nan)
+    return Interval(*map(float, (value, *ends)))

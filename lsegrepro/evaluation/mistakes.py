@@ -1,7 +1,4 @@
-"""Where the AP is lost: per image, and by the kind of wrong pixel.
-
-Counts of pixels travel as in `evaluation`: (..., 4) integers, TP, FP, FN, TN. No torch, no photographs.
-"""
+"""Error analysis: where the AP is lost, by the kind of wrong pixel and by image."""
 
 from __future__ import annotations
 
@@ -9,23 +6,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import evaluation, evidence, paper
-from ..evidence import Regions, Scores
+from .. import paper
+from ..evidence import COLUMNS, Regions, Scores
 from ..files import LsegreproError
+from .counts import ap, threshold
 
 PARTS = {
-    "found": "found",
+    "hit": "hit",
     "missed": "missed",
-    "spilled": "wrong, in images with the class",
-    "false_alarms": "wrong, in images without it",
+    "spilled": "false, in images with the class",
+    "false_alarms": "false, in images without it",
 }
-"""Fields of `Division` to their names."""
+"""Fields of `UnionShares` to their names."""
 
 
 def without_false_alarms(counts: np.ndarray, holds: np.ndarray) -> np.ndarray:
     """Counts as if every image without the class were left all background: (..., n, 4).
 
-    What an answer could reach if it were told which images hold the class: an upper bound, not a result.
+    What a prediction would reach if it were told which images hold the class: an upper bound, not a result.
 
     Parameters
     ----------
@@ -44,20 +42,20 @@ def without_false_alarms(counts: np.ndarray, holds: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Division:
-    """The pixels that are foreground in the truth or in the answer, divided; the four add up to 1.
+class UnionShares:
+    """The union of ground truth and prediction, divided into four shares that add up to 1.
 
-    `found` is the AP, the others are where it is lost.
+    `hit` is the AP, the others are where it is lost.
     """
 
-    found: float
+    hit: float
     missed: float
     spilled: float
     false_alarms: float
 
 
-def divide(counts: np.ndarray, holds: np.ndarray) -> Division:
-    """Divide the union of truth and answer, pixels pooled over images.
+def union_shares(counts: np.ndarray, holds: np.ndarray) -> UnionShares:
+    """Shares of the union of ground truth and prediction, pixels pooled over images.
 
     Parameters
     ----------
@@ -69,22 +67,22 @@ def divide(counts: np.ndarray, holds: np.ndarray) -> Division:
     Raises
     ------
     LsegreproError
-        If nothing is foreground, neither in the truth nor in the answer.
+        If nothing is foreground, neither in ground truth nor in prediction.
 
-    >>> divide(np.array([[2, 1, 1, 6], [0, 4, 0, 6]]), np.array([True, False]))
-    Division(found=0.25, missed=0.125, spilled=0.125, false_alarms=0.5)
+    >>> union_shares(np.array([[2, 1, 1, 6], [0, 4, 0, 6]]), np.array([True, False]))
+    UnionShares(hit=0.25, missed=0.125, spilled=0.125, false_alarms=0.5)
     """
     tp, _, fn, _ = counts.sum(axis=0)
     spilled, alarms = counts[holds, 1].sum(), counts[~holds, 1].sum()
     union = tp + fn + spilled + alarms
     if not union:
-        raise LsegreproError("no pixel is foreground, neither in the truth nor in the answer")
-    return Division(*(float(part / union) for part in (tp, fn, spilled, alarms)))
+        raise LsegreproError("no pixel is foreground, neither in ground truth nor in prediction")
+    return UnionShares(*(float(part / union) for part in (tp, fn, spilled, alarms)))
 
 
 @dataclass(frozen=True)
 class Exemplar:
-    """An image picked by rule: its place in the set, the rule's name for it, and what was measured."""
+    """An image selected by rank: its index in the set, the title of its rank, its IoU and its false-positive pixels."""
 
     index: int
     title: str
@@ -93,18 +91,18 @@ class Exemplar:
 
 
 def exemplars(counts: np.ndarray, holds: np.ndarray) -> list[Exemplar]:
-    """Images to look at, picked by rank and not by eye.
+    """Images to show, selected by rank and not by eye.
 
     Of the images that hold the class: the best, the quartiles, the median and the worst by their
     own IoU (the earlier of equals). Of the others: the one with the most false pixels, if there are
     any. An image comes once, under its first title.
 
-    >>> found = exemplars(np.array([[3, 1, 0, 0], [1, 3, 0, 0], [0, 4, 0, 0]]), np.array([True, True, False]))
-    >>> [(e.title, e.index) for e in found]
+    >>> picked = exemplars(np.array([[3, 1, 0, 0], [1, 3, 0, 0], [0, 4, 0, 0]]), np.array([True, True, False]))
+    >>> [(e.title, e.index) for e in picked]
     [('best', 0), ('worst', 1), ('most false alarms', 2)]
     """
     inside, outside = np.flatnonzero(holds), np.flatnonzero(~holds)
-    ious = evaluation.ap(counts)
+    ious = ap(counts)
     ranked = inside[np.argsort(-ious[inside], kind="stable")]
     picked: dict[int, str] = {}
     if len(ranked):
@@ -122,7 +120,7 @@ def exemplars(counts: np.ndarray, holds: np.ndarray) -> list[Exemplar]:
 
 
 def false_alarm_rates(regions: Regions, scores: Scores, theta: float) -> dict[str, float]:
-    """Part of the pixels called foreground: on the other animal, and on all else that is not the class.
+    """False-positive rate on pixels of the other class, and on all other pixels that are not the class.
 
     Returns
     -------
@@ -130,10 +128,10 @@ def false_alarm_rates(regions: Regions, scores: Scores, theta: float) -> dict[st
         ``"dog"`` (or ``"cat"``) and ``"all else"`` to a fraction, nan where there is no such pixel.
     """
     scores.check(regions)
-    answer = scores.statistics > evaluation.threshold(theta)
+    predicted = scores.statistics > threshold(theta)
     (other,) = (cls for cls in paper.CLASSES if cls != scores.cls)
     rates = {}
-    for name, column in ((other, evidence.COLUMNS.index(other)), ("all else", 2)):
+    for name, column in ((other, COLUMNS.index(other)), ("all else", 2)):
         pixels = regions.counts[:, column].astype(np.int64)
-        rates[name] = float(pixels[answer].sum() / pixels.sum()) if pixels.any() else float("nan")
+        rates[name] = float(pixels[predicted].sum() / pixels.sum()) if pixels.any() else float("nan")
     return rates

@@ -1,4 +1,4 @@
-"""How a number grows with the amount of data, and where that leads, with its uncertainty."""
+"""Scaling with the amount of training data: fits of AP over log n, and what they predict, with intervals."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..files import LsegreproError
 from .intervals import Interval, bootstrap_draws
 
 LAWS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
-    "so much for each doubling": (lambda y: y, lambda y: np.clip(y, 0, 1)),
-    "a power of the number": (np.log, lambda y: np.exp(np.minimum(y, 0))),
+    "log-linear": (lambda y: y, lambda y: np.clip(y, 0, 1)),
+    "power": (np.log, lambda y: np.exp(np.minimum(y, 0))),
 }
-"""What is taken to be a straight line over log n: a name to (AP to the line's scale, and back)."""
+"""Scaling laws: what is a straight line over log n, as a name to (AP to the scale of the line, and back)."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """A law fitted to points, and what it foretells.
+    """A scaling law fitted to points, and what it predicts.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Growth:
     slope : Interval
         Of the line, for each doubling of the data: a difference of AP, or of its logarithm.
     at : dict
-        Amount of data to the AP foretold, a fraction.
+        Amount of data to the AP predicted, a fraction.
     """
 
     law: str
@@ -39,7 +39,7 @@ class Growth:
 def growth(
     amounts: Sequence[int], groups: Sequence[np.ndarray], law: str, targets: Sequence[int] = (), **options
 ) -> Growth:
-    """Fit a law by least squares to the AP of networks trained on different amounts of data.
+    """Fit a scaling law by least squares to the AP of networks trained on different amounts of data.
 
     Parameters
     ----------
@@ -50,16 +50,15 @@ def growth(
     law : str
         One of `LAWS`.
     targets : sequence of int
-        Amounts to foretell the AP at.
+        Amounts to predict the AP at.
     options
         ``resamples`` and ``seed`` of `bootstrap_draws`.
 
     Returns
     -------
     Growth
-        Intervals hold 95 % of what comes out when images (and seeds) are drawn again. They know nothing of whether the
-        law holds beyond the points; two laws that disagree there show how little is known. All nan where an AP of 0 has
-        no logarithm.
+        Intervals are 95 % bootstrap intervals over images (and seeds). They assume that the law holds beyond the
+        points; two laws that disagree there show how little is known. All nan where an AP of 0 has no logarithm.
 
     Raises
     ------
@@ -67,27 +66,27 @@ def growth(
         If there are fewer than three amounts, or no such law.
 
     >>> counts = [np.array([[k, 10 - k, 0, 90]] * 20) for k in (2, 3, 4)]
-    >>> found = growth([100, 200, 400], counts, "so much for each doubling", [1600], resamples=20)
-    >>> round(found.slope.value, 3), round(found.at[1600].value, 3)
+    >>> fit = growth([100, 200, 400], counts, "log-linear", [1600], resamples=20)
+    >>> round(fit.slope.value, 3), round(fit.at[1600].value, 3)
     (0.1, 0.6)
     """
     if law not in LAWS:
         raise LsegreproError(f"no law {law!r}: choose one of {', '.join(LAWS)}")
     if len(set(amounts)) < 3 or len(amounts) != len(groups):
         raise LsegreproError(f"growth needs three amounts of data or more, one for each group; got {list(amounts)}")
-    forth, back = LAWS[law]
+    to_line, to_ap = LAWS[law]
     values, draws = bootstrap_draws(groups, **options)
     with np.errstate(divide="ignore"):
-        y = forth(np.concatenate([values[:, None], draws], axis=1))  # (g, 1 + r); an AP of 0 has no logarithm
+        y = to_line(np.concatenate([values[:, None], draws], axis=1))  # (g, 1 + r); an AP of 0 has no logarithm
     if not np.isfinite(y[:, 0]).all():
-        nothing = Interval(np.nan, np.nan, np.nan)
-        return Growth(law, nothing, dict.fromkeys(targets, nothing))
+        undefined = Interval(np.nan, np.nan, np.nan)
+        return Growth(law, undefined, dict.fromkeys(targets, undefined))
     x = np.log2(np.asarray(amounts, float))
     line = np.linalg.lstsq(np.stack([np.ones_like(x), x], axis=1), y[:, np.isfinite(y).all(axis=0)], rcond=None)[0]
-    return Growth(law, _interval(line[1]), {n: _interval(back(line[0] + line[1] * np.log2(n))) for n in targets})
+    return Growth(law, _interval(line[1]), {n: _interval(to_ap(line[0] + line[1] * np.log2(n))) for n in targets})
 
 
 def _interval(values: np.ndarray) -> Interval:
-    """The first is the value, the others are its resamples."""
+    """Interval of a value, the first, and its resamples, the others."""
     rest = values[1:] if len(values) > 1 else np.array([np.nan])
     return Interval(float(values[0]), *(float(v) for v in np.quantile(rest, [0.025, 0.975])))

@@ -1,11 +1,11 @@
-"""What a scored model leaves behind: enough for every number of the book, and no photograph.
+"""Evidence: what scoring a set leaves behind, enough for every number of the book, and no photograph.
 
 Two kinds of file. *Regions*: once per data split and superpixel parameters, how many
 pixels of cat, of dog and of anything else each superpixel holds. *Scores*: per model,
 class, round, seed and split, the order statistic of each superpixel (so the majority vote
-at every theta), histograms of the raw pixel scores, and the image scores of the N patches.
-`records` says what they hold, `builders` makes them image by image, `sealed` is the file
-format. NumPy alone is needed to read them.
+at every theta), histograms of the raw pixel probabilities, and the image scores of the N patches.
+`records` says what they hold, `builders` makes them image by image, `archive` is the file
+format, `scoring` computes them (with torch). NumPy alone is needed to read them.
 """
 
 from .builders import RegionsBuilder, ScoresBuilder
@@ -14,7 +14,6 @@ from .records import (
     BOX_FRACTIONS,
     COLUMNS,
     GRID,
-    GRID_CODES,
     META_KEYS,
     VOID,
     Regions,
@@ -24,10 +23,9 @@ from .records import (
     write_regions,
     write_scores,
 )
-from .sealed import VERSION
 
 __all__ = [
-    "BOX_FRACTIONS", "COLUMNS", "GRID", "GRID_CODES", "META_KEYS", "VERSION", "VOID",
+    "BOX_FRACTIONS", "COLUMNS", "GRID", "META_KEYS", "VOID",
     "Regions", "RegionsBuilder", "Scores", "ScoresBuilder",
     "code_digest", "read_regions", "read_scores", "write_regions", "write_scores",
 ]  # fmt: skip

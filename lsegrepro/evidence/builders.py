@@ -1,4 +1,4 @@
-"""Evidence made image by image, in the order of the set, from label maps, masks and codes."""
+"""Builders of evidence: regions and scores, image by image, from label maps, masks and probabilities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import __version__, paper
 from .records import BOX_FRACTIONS, GRID_BINS, META_KEYS, VOID, Regions, Scores, require
-from .superpixels import Superpixels, order_statistic, superpixel_sizes
+from ..config import Superpixels
+from .superpixels import order_statistic, superpixel_sizes
 
 
 @dataclass
@@ -70,22 +71,22 @@ class ScoresBuilder:
     regions: Regions
     meta: dict[str, Any]
     _rows: list[tuple] = field(default_factory=list, repr=False)
-    _codes: np.ndarray = field(default_factory=lambda: np.zeros((2, 65536), np.int64), repr=False)
+    _histograms: np.ndarray = field(default_factory=lambda: np.zeros((2, 65536), np.int64), repr=False)
 
     def __post_init__(self) -> None:
         wrong = set(META_KEYS) ^ set(self.meta)
         require(not wrong, f"meta must have exactly {', '.join(META_KEYS)}; wrong: {sorted(wrong)}")
         require(self.meta["class"] in paper.CLASSES, f"unknown class {self.meta['class']!r}")
 
-    def add(self, codes: np.ndarray, labels: np.ndarray, mask: np.ndarray, image_scores: np.ndarray) -> None:
+    def add(self, prob_u16: np.ndarray, labels: np.ndarray, mask: np.ndarray, image_scores: np.ndarray) -> None:
         """Add the next image.
 
         Parameters
         ----------
-        codes : ndarray
+        prob_u16 : ndarray
             (H, W) uint16, floor(p * 65535) of every pixel.
         labels, mask : ndarray
-            (H, W), those the regions were made of.
+            (H, W), those that the regions were counted on.
         image_scores : array_like
             (2,), largest foreground and background score of the N test patches.
 
@@ -101,17 +102,17 @@ class ScoresBuilder:
         require(_checksum(labels) == self.regions.label_checksums[index],
                 f"the superpixels of {name} are not those of the regions; compute the regions again here")
         inside = mask == paper.VOC_INDEX[self.meta["class"]]
-        rows = np.stack([np.bincount(codes[part], minlength=65536) for part in (inside, ~inside & (mask != VOID))])
+        rows = np.stack([np.bincount(prob_u16[part], minlength=65536) for part in (inside, ~inside & (mask != VOID))])
         grid = np.stack([np.bincount(GRID_BINS, row) for row in rows])  # (2, GRID + 1)
-        self._rows.append((order_statistic(codes, labels), *grid, np.asarray(image_scores, np.float32)))
-        self._codes += rows
+        self._rows.append((order_statistic(prob_u16, labels), *grid, np.asarray(image_scores, np.float32)))
+        self._histograms += rows
 
     def build(self) -> Scores:
         """The scores; every image of the regions must have been added."""
         require(len(self._rows) == len(self.regions),
                 f"{len(self._rows)} of {len(self.regions)} images were added")
         statistics, foreground, background, image_scores = zip(*self._rows, strict=True)
-        codes = dict(zip(("foreground_codes", "background_codes"), self._codes.astype(np.uint32), strict=True))
+        exact = dict(zip(("foreground_codes", "background_codes"), self._histograms.astype(np.uint32), strict=True))
         meta = {**self.meta, "regions": self.regions.summary(), "package_version": __version__}
         scores = Scores(
             meta=json.loads(json.dumps(meta)),  # as it will be read back: lists, not tuples
@@ -119,7 +120,7 @@ class ScoresBuilder:
             foreground=np.array(foreground, np.uint32),
             background=np.array(background, np.uint32),
             image_scores=np.array(image_scores, np.float32),
-            **(codes if self.regions.split != "train" else {}),
+            **(exact if self.regions.split != "train" else {}),
         )
         scores.check(self.regions)
         return scores

@@ -1,4 +1,4 @@
-"""Which code made a file of scores: a digest of the modules that decide them."""
+"""A digest of the code that computes scores: a note whether evidence was made by the code at hand."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-SCORING_MODULES = (
-    "network/dense", "network/winograd", "network/model", "network/patches", "network/classify", "evidence/superpixels",
-    "evidence/scoring", "data/images",
-)
-"""Modules, or packages of them, below ``lsegrepro``: from a photograph and weights to codes."""
+SCORING_MODULES = ("network", "evidence/superpixels", "evidence/scoring", "data/images")
+"""Modules, or packages of them, below ``lsegrepro``: from a photograph and weights to scores."""
 
 
 @cache
 def code_digest() -> str:
     """Short SHA-256 of the source of `SCORING_MODULES`, the same on every machine.
 
-    It tells a reader whether scores were made by the code at hand. A comment changes it too, so
-    a difference calls for a look, and is no reason to refuse anything. A run's cache of score maps
-    goes by it, so that evidence never mixes two versions.
+    A comment changes it too, so a difference calls for a look, and is no reason to refuse anything.
+    A run's cache of score maps is named by it, so that evidence never mixes two versions.
 
     >>> len(code_digest()), code_digest() == code_digest()
     (16, True)
@@ -31,14 +27,12 @@ def source_digest(root: Path, modules: tuple[str, ...]) -> str:
     """Digest (16 hex digits) of the sources of `modules` below `root`, names included.
 
     >>> root = Path(__file__).parent
-    >>> source_digest(root, ("code",)) == source_digest(root, ("code", "sealed"))
+    >>> source_digest(root, ("code",)) == source_digest(root, ("code", "archive"))
     False
     """
     total = hashlib.sha256()
-    for name in modules:
-        path = root / name
+    for path in (root / name for name in modules):
         for source in sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]:
             # Read as text: a checkout with other line ends is the same code.
-            text = source.read_text(encoding="utf-8")
-            total.update(f"\n# {source.relative_to(root).as_posix()}\n{text}".encode())
+            total.update(f"\n# {source.relative_to(root).as_posix()}\n{source.read_text(encoding='utf-8')}".encode())
     return total.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What evidence holds: `Regions`, the truth in each superpixel, and `Scores`, what a model says of them."""
+"""Records of evidence: `Regions`, the ground truth in each superpixel, and `Scores`, the scores of a network there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import paper
+from ..config import Superpixels
 from ..files import LsegreproError, one_line
-from . import sealed
-from .superpixels import Superpixels
+from .archive import content_digest, read_archive, write_archive
 
 VOID = 255
 """Mask value that no count includes, as in VOC's own evaluation."""
@@ -27,19 +27,19 @@ BOX_FRACTIONS = tuple(step / 20 for step in range(1, 21))
 GRID = 200
 """The histograms of each image are exact at theta = b / GRID, b = 0 .. GRID - 1 (steps of 0.005)."""
 
-GRID_CODES = np.floor(np.arange(GRID) / GRID * 65535).astype(np.int64)
-"""code > GRID_CODES[b] exactly when code > theta * 65535 at theta = b / GRID."""
+GRID_LIMITS = np.floor(np.arange(GRID) / GRID * 65535).astype(np.int64)
+"""prob_u16 > GRID_LIMITS[b] exactly when prob_u16 > theta * 65535 at theta = b / GRID."""
 
-GRID_BINS = np.searchsorted(GRID_CODES, np.arange(65536))
-"""(65536,) int64, how many thetas of the grid each code exceeds: its bin in the histograms of an image."""
+GRID_BINS = np.searchsorted(GRID_LIMITS, np.arange(65536))
+"""(65536,) int64, how many thetas of the grid each 16-bit probability exceeds: its bin in the histograms."""
 
 META_KEYS = ("model", "class", "round", "seed", "split", "weights_sha256", "arguments", "device", "code_digest")
-"""What the author of a scores file says; regions and package version are added."""
+"""What the header of a scores file says of its making; regions and package version are added."""
 
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """What the ground truth says of each superpixel; n images, T superpixels in all.
+    """Pixels of each class in each superpixel of a split; n images, T superpixels in all.
 
     Attributes
     ----------
@@ -49,9 +49,9 @@ class Regions:
         Digest of the segmentation set.
     superpixels : Superpixels
     ids, absent : tuple of str
-        Images counted, in order, and images listed but not at hand.
+        Images counted, in order, and images on the official list but not at hand.
     listed : int
-        Images on the official list.
+        Number of images on the official list.
     sizes : ndarray
         (n, 2) int32, height and width in pixels.
     offsets : ndarray
@@ -60,9 +60,9 @@ class Regions:
         (T, 3) uint32, pixels of cat, dog and other in each superpixel, void left out.
     rings : ndarray
         (n, 20, 3) uint32, pixels of cat, dog and other that lie in the centred box of each of
-        `BOX_FRACTIONS` and in no smaller one. `boxes` adds them up; apart they compress better.
+        `BOX_FRACTIONS` and in no smaller one. `boxes` is their cumulative sum; rings compress better.
     label_checksums : ndarray
-        (n,) uint32, CRC-32 of each label map: tells whether two machines cut an image alike.
+        (n,) uint32, CRC-32 of each label map: tells whether two machines over-segment an image alike.
     """
 
     split: str
@@ -80,11 +80,9 @@ class Regions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", tuple(self.ids))
         object.__setattr__(self, "absent", tuple(self.absent))
-        n, names = len(self.ids), (*self.ids, *self.absent)
-        require(n >= 1 and len(set(names)) == len(names) and all(isinstance(i, str) and i for i in names),
-                "image ids must be distinct names, at least one of them present")
-        require(isinstance(self.listed, int) and self.listed >= len(names),
-                f"listed is {self.listed} but {len(names)} images are named")
+        n, names = len(self.ids), {*self.ids, *self.absent}
+        require(n >= 1 and len(names) == n + len(self.absent) <= self.listed,
+                "image ids must be distinct, at least one of them present, and no more than are listed")
         _freeze(self, "sizes", np.int32, (n, 2))
         _freeze(self, "offsets", np.int64, (n + 1,))
         require(self.offsets[0] == 0 and (np.diff(self.offsets) >= 1).all(),
@@ -92,9 +90,6 @@ class Regions:
         _freeze(self, "counts", np.uint32, (int(self.offsets[-1]), len(COLUMNS)))
         _freeze(self, "rings", np.uint32, (n, len(BOX_FRACTIONS), len(COLUMNS)))
         _freeze(self, "label_checksums", np.uint32, (n,))
-        areas = self.sizes.astype(np.int64).prod(axis=1)
-        require((self.sizes > 0).all() and (self.totals.sum(axis=1) <= areas).all()
-                and (np.diff(self.offsets) <= areas).all(), "an image has more pixels counted than it holds")
         require((self.boxes[:, -1] == self.totals).all(),
                 "the boxes and the superpixels of an image do not hold the same pixels")
 
@@ -114,10 +109,10 @@ class Regions:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the whole content; scores name the regions they belong to by it."""
-        return sealed.content_digest(*self._parts())
+        return content_digest(*self._parts())
 
     def summary(self) -> dict[str, Any]:
-        """What scores repeat of their regions, so that a mismatch can be named."""
+        """What the header of scores says of their regions, so that a mismatch can be named."""
         return {"split": self.split, "images": len(self), "superpixels": asdict(self.superpixels),
                 "data_digest": self.data_digest, "digest": self.digest}
 
@@ -138,23 +133,25 @@ class Regions:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What one model says of each superpixel and image, for one class.
+    """Scores of one network, for one class, in each superpixel and image.
+
+    A probability p is stored in 16 bits as floor(p * 65535), `prob_u16` throughout.
 
     Attributes
     ----------
     meta : dict
         `META_KEYS`, ``regions`` (`Regions.summary`) and ``package_version``.
     statistics : ndarray
-        (T,) uint16, order statistic of the pixel codes of each superpixel.
+        (T,) uint16, order statistic of the prob_u16 of each superpixel (`superpixels.order_statistic`).
     foreground, background : ndarray
-        (n, GRID + 1) uint32, histograms of the pixel codes inside and outside the class
-        mask, void left out. Bin b holds the pixels whose code exceeds exactly b thetas of
-        the grid, so the pixels above theta = b / GRID are those of the bins b + 1 and up.
+        (n, GRID + 1) uint32, histograms of the pixels' prob_u16 inside and outside the class
+        mask, void left out. Bin b holds the pixels that exceed exactly b thetas of the
+        grid, so the pixels above theta = b / GRID are those of the bins b + 1 and up.
     image_scores : ndarray
         (n, 2) float32, largest foreground and background score of the N test patches; in [-1, 1] after a tanh.
     foreground_codes, background_codes : ndarray or None
-        (65536,) uint32, histograms of the codes themselves over all images, exact at every theta. Of train they are
-        not kept: what is chosen there without superpixels is chosen on the grid.
+        (65536,) uint32, histograms of prob_u16 itself over all images, exact at every theta (the names are
+        those of the stored arrays). None for train: what is chosen there without superpixels is chosen on the grid.
     """
 
     meta: dict[str, Any]
@@ -182,7 +179,7 @@ class Scores:
 
     @property
     def exact(self) -> bool:
-        """Whether the histograms of the codes themselves are here."""
+        """Whether the histograms are here that are exact at every theta."""
         return self.foreground_codes is not None or self.background_codes is not None
 
     @property
@@ -193,15 +190,16 @@ class Scores:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the whole content, header included."""
-        return sealed.content_digest(*self._parts())
+        return content_digest(*self._parts())
 
     def check(self, regions: Regions) -> None:
         """Raise `LsegreproError`, saying what differs, unless these scores belong to `regions`.
 
         Scores whose histograms contradict each other belong to none.
         """
-        mine, theirs = self.meta["regions"], regions.summary()
-        differing = [f"{k} {mine.get(k)!r} against {v!r}" for k, v in theirs.items() if mine.get(k) != v]
+        stated = self.meta["regions"]
+        differing = [f"{key} {stated.get(key)!r} against {value!r}"
+                     for key, value in regions.summary().items() if stated.get(key) != value]
         require(not differing, "the scores belong to other regions: " + "; ".join(differing))
         require(len(self.statistics) == len(regions.counts) and len(self.image_scores) == len(regions),
                 f"{len(self.statistics)} superpixels of {len(self.image_scores)} images, the regions have "
@@ -212,8 +210,8 @@ class Scores:
         require(not wrong.any(), "the histograms do not add up to the pixels of "
                 f"{regions.ids[int(wrong.argmax())]} ({int(wrong.sum())} images in all)")
         for name in ("foreground", "background") if self.exact else ():
-            codes = np.bincount(GRID_BINS, getattr(self, f"{name}_codes"))  # float64: exact up to 2^53 pixels
-            require((codes == getattr(self, name).sum(axis=0, dtype=np.int64)).all(),
+            binned = np.bincount(GRID_BINS, getattr(self, f"{name}_codes"))  # float64: exact up to 2^53 pixels
+            require((binned == getattr(self, name).sum(axis=0, dtype=np.int64)).all(),
                     f"the histograms {name} and {name}_codes do not hold the same pixels")
 
     def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -224,26 +222,26 @@ class Scores:
 
 def write_regions(path: str | Path, regions: Regions) -> None:
     """Write regions atomically; the same content gives the same bytes."""
-    sealed.write(path, "lsegrepro regions", *regions._parts())
+    write_archive(path, "lsegrepro regions", *regions._parts())
 
 
 def read_regions(path: str | Path) -> Regions:
     """Read regions; `LsegreproError` names the file and what is wrong with it."""
-    header, arrays = sealed.read(path, "lsegrepro regions")
+    header, arrays = read_archive(path, "lsegrepro regions")
     try:
         return Regions(**{**header, "superpixels": Superpixels(**header["superpixels"])}, **arrays)
-    except Exception as error:  # sealed, so another program wrote it: its header can hold anything
+    except Exception as error:  # the digest holds, so another program wrote it: its header can hold anything
         raise LsegreproError(f"{path} is refused: {one_line(error)}") from error
 
 
 def write_scores(path: str | Path, scores: Scores) -> None:
     """Write scores atomically; the same content gives the same bytes."""
-    sealed.write(path, "lsegrepro scores", *scores._parts())
+    write_archive(path, "lsegrepro scores", *scores._parts())
 
 
 def read_scores(path: str | Path, regions: Regions | None = None) -> Scores:
     """Read scores; given `regions`, refuse scores that belong to others, saying what differs."""
-    header, arrays = sealed.read(path, "lsegrepro scores")
+    header, arrays = read_archive(path, "lsegrepro scores")
     try:
         scores = Scores(header, **arrays)
         if regions is not None:
@@ -254,7 +252,7 @@ def read_scores(path: str | Path, regions: Regions | None = None) -> Scores:
 
 
 def _freeze(record: object, name: str, kind: type, shape: tuple[int, ...]) -> None:
-    """Check the shape and type of an array and keep a read-only copy."""
+    """Check the shape and type of an array and replace it by a read-only copy."""
     array = np.array(getattr(record, name))
     require(array.shape == shape and array.dtype == kind,
             f"{name} must be {shape} {np.dtype(kind)}, got {array.shape} {array.dtype}")

@@ -1,4 +1,4 @@
-"""Score a segmentation set with one network and condense the result to evidence."""
+"""Score a segmentation set with one network, and condense the scores to evidence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..arguments import Scoring
+from ..config import Scoring
 from ..data import SegmentationSet
 from ..data.images import prepare
 from ..files import LsegreproError, atomic, read_npz
@@ -21,57 +21,58 @@ from ..network.classify import patch_scores
 from ..network.devices import device_name
 from ..network.weights import Weights, to_json
 from . import Regions, RegionsBuilder, Scores, ScoresBuilder, code_digest
-from .superpixels import Superpixels, oversegment_all
+from ..config import Superpixels
+from .superpixels import oversegment_all
 
 
 def score_image(
     weights: Weights, image: np.ndarray, args: Scoring, cache: Path | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of every pixel and the image's classification scores.
+    """Foreground probability of every pixel, and the classification scores of the image.
 
     Parameters
     ----------
     image : ndarray
         (H, W, 3) uint8.
     cache : path, optional
-        A file to keep the result in, or to take it from if it is of this image and these arguments.
-        Its name or folder must tell the network.
+        A file to store the result in, or to read it from if it is of this image and these arguments.
+        Its name or folder must identify the network.
 
     Returns
     -------
-    codes : ndarray
+    prob_u16 : ndarray
         (H, W) uint16, floor(p * 65535).
     image_scores : ndarray
         (2,) float32: the largest foreground and background score of the N test patches of the
         prepared image (Section 4, "taking the maximum score").
     """
     identity = to_json({"scoring": asdict(args), "image": zlib.crc32(np.ascontiguousarray(image))})
-    if cache is not None and (kept := _kept(cache, identity, image.shape[:2])) is not None:
-        return kept
+    if cache is not None and (cached := _read_cache(cache, identity, image.shape[:2])) is not None:
+        return cached
     p = dense.probability_map(weights.net, image, scale_to=args.scale_to or None, precision=args.precision)
     device = next(weights.net.parameters()).device
     prepared = torch.from_numpy(np.array(prepare(image)))[None].to(device)
-    result = dense.to_codes(p), patch_scores(weights.net, prepared)[0].amax(0).cpu().numpy()
+    prob_u16, image_scores = dense.to_codes(p), patch_scores(weights.net, prepared)[0].amax(0).cpu().numpy()
     if cache is not None:
         with atomic(cache) as temporary:
-            np.savez(temporary, identity=np.array(identity), codes=result[0], image_scores=result[1])
-    return result
+            np.savez(temporary, identity=np.array(identity), codes=prob_u16, image_scores=image_scores)
+    return prob_u16, image_scores
 
 
-def _kept(cache: Path, identity: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+def _read_cache(cache: Path, identity: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
     try:
-        kept, codes, image_scores = read_npz(cache, ("identity", "codes", "image_scores")).values()
-    except Exception:  # absent or damaged: it is only a cache
+        stored, prob_u16, image_scores = read_npz(cache, ("identity", "codes", "image_scores")).values()
+    except LsegreproError:  # absent or damaged: it is only a cache
         return None
-    same = str(kept) == identity and codes.shape == shape and image_scores.shape == (2,)
-    return (codes, image_scores) if same and codes.dtype == np.uint16 else None
+    same = str(stored) == identity and prob_u16.shape == shape and image_scores.shape == (2,)
+    return (prob_u16, image_scores) if same and prob_u16.dtype == np.uint16 else None
 
 
 def count_regions(
     data: SegmentationSet, split: str, params: Superpixels, folder: Path | None, *, progress: bool = True,
     workers: int | None = None,
 ) -> Regions:
-    """Cut every image into superpixels and count the truth in each (no network takes part)."""
+    """Over-segment every image and count the ground truth in each superpixel (no network takes part)."""
     builder = RegionsBuilder(split, data.digest, params, absent=data.absent, listed=data.listed)
     images = map(data.image, range(len(data)))
     title = f"superpixels of {split}"
@@ -91,7 +92,7 @@ def score_set(
     regions : Regions
         Those of the set (`count_regions`).
     maps : path, optional
-        Folder that keeps each image's scores; an interrupted scoring goes on from it.
+        Folder that caches the scores of each image; an interrupted scoring goes on from it.
     superpixels : path, optional
         The cache of `superpixels.oversegment_all`.
 
@@ -109,12 +110,12 @@ def score_set(
         "device": device_name(next(weights.net.parameters()).device, args.precision), "code_digest": code_digest(),
     })
     title = f"{card['model']} {card['cls']} round {card['round']} on {regions.split}"
-    images, again = tee(map(data.image, range(len(data))))  # each is read once, for both
-    labels = _labels(images, len(data), regions.superpixels, superpixels, 1, title, progress)
-    for i, (each, image) in enumerate(zip(labels, again, strict=True)):
+    images, images_again = tee(map(data.image, range(len(data))))  # each is read once, for both
+    label_maps = _labels(images, len(data), regions.superpixels, superpixels, 1, title, progress)
+    for i, (labels, image) in enumerate(zip(label_maps, images_again, strict=True)):
         cache = maps / f"{data.ids[i]}.npz" if maps is not None else None
-        codes, image_scores = score_image(weights, image, args, cache)
-        builder.add(codes, each, data.mask(i), image_scores)
+        prob_u16, image_scores = score_image(weights, image, args, cache)
+        builder.add(prob_u16, labels, data.mask(i), image_scores)
     return builder.build()
 
 

@@ -9,57 +9,24 @@ a superpixel holds the vote at every theta. Neither depends on torch.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
+from ..config import Superpixels
 from ..files import LsegreproError, atomic, cores, read_npz
-from ..pools import pool, possible
 
 _CACHE_VERSION = 1  # part of every cache key: raise it when `oversegment` changes its answer
-
-
-@dataclass(frozen=True)
-class Superpixels:
-    """Parameters of the over-segmentation; the paper names its reference [23] and no value.
-
-    The defaults are a usual choice for a 375x500 photograph; a run's values are
-    chosen on VOC train.
-
-    Attributes
-    ----------
-    scale : float
-        Felzenszwalb's k: larger means larger superpixels. In units of 8-bit grey levels.
-    sigma : float
-        Standard deviation of the Gaussian blur before it, in pixels. Keep it above 0:
-        unblurred 8-bit images are full of edges of equal weight, whose order, and so the
-        superpixels, depends on the instruction set of the processor.
-    min_size : int
-        Smallest superpixel, in pixels; smaller ones are merged into a neighbour.
-    """
-
-    scale: float = 100.0
-    sigma: float = 0.8
-    min_size: int = 100
-
-    def __post_init__(self) -> None:
-        for name, least, most in (("scale", 1e-6, 1e9), ("sigma", 0.0, 100.0), ("min_size", 1, 10**9)):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and least <= value <= most):  # nan is neither
-                raise LsegreproError(f"superpixels.{name} must lie in [{least:g}, {most:g}], got {value!r}")
-        if self.min_size != int(self.min_size):
-            raise LsegreproError(f"superpixels.min_size must be a whole number, got {self.min_size!r}")
-        # One spelling for one value, so that 100 and 100.0 have one digest.
-        for name, kind in (("scale", float), ("sigma", float), ("min_size", int)):
-            object.__setattr__(self, name, kind(getattr(self, name)))
 
 
 def oversegment(image: np.ndarray, params: Superpixels | None = None) -> np.ndarray:
@@ -97,16 +64,16 @@ def oversegment(image: np.ndarray, params: Superpixels | None = None) -> np.ndar
     return labels.astype(np.int32)
 
 
-def order_statistic(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The k-th largest code of each superpixel, k = floor(n/2) + 1.
+def order_statistic(prob_u16: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The k-th largest probability of each superpixel, k = floor(n/2) + 1: the majority vote at every theta.
 
     It exceeds theta exactly when more than half of the n pixels do; on a tie it does
     not, and the superpixel is background. Void pixels vote: they are pixels of the image.
 
     Parameters
     ----------
-    codes : ndarray
-        (H, W) uint16, probabilities as codes floor(p * 65535).
+    prob_u16 : ndarray
+        (H, W) uint16, probabilities as floor(p * 65535).
     labels : ndarray
         (H, W) integers, every label of 0 .. S-1 used.
 
@@ -126,27 +93,25 @@ def order_statistic(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     [7, 2]
     """
     sizes = superpixel_sizes(labels)
-    if codes.shape != labels.shape or codes.dtype != np.uint16:
-        raise LsegreproError(
-            f"codes must be a {labels.shape} uint16 map like the labels, got {codes.shape} {codes.dtype}"
-        )
-    # One sort of (label, code) as one number; 32 bits sort twice as fast and nearly always do.
-    kind = np.uint32 if len(sizes) <= 1 << 16 else np.uint64
-    keys = np.sort((labels.ravel().astype(kind) << kind(16)) | codes.ravel())
-    ends = np.cumsum(sizes)
-    kth_largest = ends - (sizes // 2 + 1)
-    return (keys[kth_largest] & kind(0xFFFF)).astype(np.uint16)
+    if prob_u16.shape != labels.shape or prob_u16.dtype != np.uint16:
+        raise LsegreproError(f"probabilities must be a {labels.shape} uint16 map like the labels, "
+                             f"got {prob_u16.shape} {prob_u16.dtype}")
+    # One sort of (label, probability) as one number; 32 bits sort twice as fast and nearly always do.
+    dtype = np.uint32 if len(sizes) <= 1 << 16 else np.uint64
+    keys = np.sort((labels.ravel().astype(dtype) << dtype(16)) | prob_u16.ravel())
+    kth_largest = np.cumsum(sizes) - (sizes // 2 + 1)
+    return (keys[kth_largest] & dtype(0xFFFF)).astype(np.uint16)
 
 
-def smooth(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def smooth(prob_u16: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Paint each superpixel with its order statistic: the majority vote of Section 3.3.
 
-    ``smooth(codes, labels) > theta * 65535`` is the voted mask at any theta.
+    ``smooth(prob_u16, labels) > theta * 65535`` is the voted mask at any theta.
 
     >>> smooth(np.array([[9, 7, 1, 5, 2]], np.uint16), np.array([[0, 0, 0, 1, 1]])).tolist()
     [[7, 7, 7, 2, 2]]
     """
-    return order_statistic(codes, labels)[labels]
+    return order_statistic(prob_u16, labels)[labels]
 
 
 def superpixel_sizes(labels: np.ndarray) -> np.ndarray:
@@ -162,7 +127,7 @@ def superpixel_sizes(labels: np.ndarray) -> np.ndarray:
 
 
 def oversegment_cached(image: np.ndarray, params: Superpixels, folder: str | Path) -> np.ndarray:
-    """`oversegment`, remembered in `folder` under a digest of image, parameters and scikit-image version.
+    """`oversegment`, cached in `folder` under a digest of image, parameters and scikit-image version.
 
     A damaged file is computed again and replaced.
 
@@ -171,13 +136,11 @@ def oversegment_cached(image: np.ndarray, params: Superpixels, folder: str | Pat
     >>> [oversegment_cached(image, Superpixels(), folder).shape for _ in range(2)]
     [(4, 5), (4, 5)]
     """
-    _check_image(image)
-    path = _cache_path(image, params, folder)
-    labels = _read_cache(path, image.shape[:2])
+    labels = _read_cache(image, params, folder)
     if labels is None:
         labels = oversegment(image, params)
         small = labels.astype(np.uint16) if labels.max() < 1 << 16 else labels
-        with atomic(path) as temporary:
+        with atomic(_cache_path(image, params, folder)) as temporary:
             np.savez_compressed(temporary, labels=small)
     return labels
 
@@ -191,15 +154,15 @@ def oversegment_all(
     """Superpixels of many images, in parallel processes, in the order given.
 
     Images are drawn from the iterable as they are needed, about two a worker; those in
-    the cache cost no process. Workers are started afresh (not forked), so that a caller
-    with threads or a GPU in use is safe.
+    the cache start no process. Workers are spawned, not forked, so that a caller with
+    threads or a GPU in use is safe.
 
     Parameters
     ----------
     images : iterable of ndarray
         Each (H, W, 3) uint8; a generator that loads them is fine.
     folder : path, optional
-        The cache; without it nothing is kept.
+        The cache; without it nothing is stored.
     workers : int, optional
         Processes; default the cores at hand, 1 computes in this process.
 
@@ -219,47 +182,35 @@ def oversegment_all(
     >>> [labels.shape for labels in oversegment_all(pictures, Superpixels(), workers=1)]
     [(3, 2), (3, 5)]
     """
-    if workers is None:
-        workers = cores()
+    workers = cores() if workers is None else workers
     if workers < 1:
         raise LsegreproError(f"workers must be at least 1, got {workers}")
-    return _in_order(images, params, folder, possible(workers))
-
-
-DIED = ("a superpixel worker ended early (out of memory, or a script without 'if __name__ == \"__main__\"'); "
-        "use workers=1")
-"""What is said of a worker that died."""
-
-
-def _in_order(images, params, folder, workers) -> Iterator[np.ndarray]:
-    compute = (oversegment, params) if folder is None else (oversegment_cached, params, folder)
-    waiting: deque[Future | np.ndarray] = deque()
-    processes = None
-
-    def ready() -> bool:
-        head = waiting[0]
-        return len(waiting) > 2 * workers or not isinstance(head, Future) or head.done()
-
-    with contextlib.ExitStack() as stack:
+    compute = partial(oversegment, params=params) if folder is None else partial(
+        oversegment_cached, params=params, folder=folder)
+    if workers == 1:
+        yield from map(compute, images)
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"))  # starts a process when it is given work
+    pending: deque[Future] = deque()
+    try:
         for image in images:
-            _check_image(image)
-            labels = None
-            if folder is not None:
-                labels = _read_cache(_cache_path(image, params, folder), image.shape[:2])
-            if labels is None and workers == 1:
-                labels = compute[0](image, *compute[1:])
-            if labels is None:
-                processes = processes or stack.enter_context(pool(workers, DIED))
-                labels = processes.submit(compute[0], image, *compute[1:])
-            waiting.append(labels)
-            while waiting and ready():
-                yield _result(waiting.popleft())
-        while waiting:
-            yield _result(waiting.popleft())
+            labels = None if folder is None else _read_cache(image, params, folder)
+            pending.append(pool.submit(compute, image) if labels is None else _finished(labels))
+            while pending and (pending[0].done() or len(pending) > 2 * workers):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise LsegreproError("a superpixel worker ended early (out of memory, or a script without "
+                             "'if __name__ == \"__main__\"'); use workers=1") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _result(item: Future | np.ndarray) -> np.ndarray:
-    return item.result() if isinstance(item, Future) else item
+def _finished(labels: np.ndarray) -> Future:
+    future: Future = Future()
+    future.set_result(labels)
+    return future
 
 
 def _check_image(image: np.ndarray) -> None:
@@ -274,14 +225,12 @@ def _cache_path(image: np.ndarray, params: Superpixels, folder: str | Path) -> P
     return Path(folder) / f"{key.hexdigest()[:32]}.npz"
 
 
-def _read_cache(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+def _read_cache(image: np.ndarray, params: Superpixels, folder: str | Path) -> np.ndarray | None:
+    """The cached label map of an image; None where there is none, or a damaged one."""
+    _check_image(image)
     try:
-        labels = read_npz(path, ["labels"])["labels"]
-        if labels.shape != shape:
-            return None
+        labels = read_npz(_cache_path(image, params, folder), ["labels"])["labels"]
         superpixel_sizes(labels)
-    except Exception:
-        # Absent, or damaged in any of the ways that zipfile, zlib, tokenize and numpy each
-        # have an exception for: the cure is the same, compute it again.
+    except LsegreproError:
         return None
-    return labels.astype(np.int32)
+    return labels.astype(np.int32) if labels.shape == image.shape[:2] else None

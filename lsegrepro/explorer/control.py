@@ -1,4 +1,4 @@
-"""The theta explorer: a control with a value, drawn by one script in a live session and in a page."""
+"""The theta explorer: a widget in a live session, plain HTML in a page, drawn by one script."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluation import ap, image_counts, threshold
 from ..figures.style import Html
 from ..files import LsegreproError
-from . import packing, piece
-from .scene import Network, Picture, Scene, masks_at
+from . import packing
+from .fragment import THETA_SCRIPTS, css, fragment, script, script_json
+from .scene import Network, Picture, Scene
 
 
 class ThetaExplorer:
-    """Move theta, choose a network and a picture, and see the masks, their AP and the point on Figure 5.
+    """Interactive threshold: masks, their AP and the point on Figure 5 at any theta, for a network and a picture.
 
     Displayed in a live session it is a widget, whose `theta`, `network` and `picture` can be read back and
     set. In a page without a kernel it is `static`, HTML that needs nothing but a browser. Both are drawn
@@ -25,9 +27,9 @@ class ThetaExplorer:
     ----------
     scene : Scene
     theta : float, optional
-        Where to start; by default at the paper's theta of the first network's class.
+        Initial theta; by default the paper's, of the class of the network.
     network, picture : str, optional
-        Which to show first, by name; by default the first.
+        Names of the initial ones; by default the first of each.
 
     Attributes
     ----------
@@ -44,9 +46,9 @@ class ThetaExplorer:
 
     Examples
     --------
-    >>> codes = np.full((4, 6), 40000, np.uint16)
+    >>> prob_u16 = np.full((4, 6), 40000, np.uint16)
     >>> net = Network("LSE1", "cat", "round 2")
-    >>> picture = Picture("grey", np.zeros((4, 6, 3), np.uint8), {net.name: (codes, codes)})
+    >>> picture = Picture("grey", np.zeros((4, 6, 3), np.uint8), {net.name: (prob_u16, prob_u16)})
     >>> explorer = ThetaExplorer(Scene([net], [picture]))
     >>> explorer.theta = 0.7
     >>> explorer.mask.any(), explorer.text
@@ -99,42 +101,43 @@ class ThetaExplorer:
     def raw(self) -> np.ndarray:
         """(H, W) bool: pixels above theta."""
         network, picture = self._shown
-        return masks_at(*picture.maps[network.name], self.theta)[0]
+        return picture.maps[network.name][0] > threshold(self.theta)
 
     @property
     def mask(self) -> np.ndarray:
         """(H, W) bool: foreground after the vote."""
         network, picture = self._shown
-        return masks_at(*picture.maps[network.name], self.theta)[1]
+        return picture.maps[network.name][1] > threshold(self.theta)
 
     @property
     def ap(self) -> float | None:
-        """AP of `mask` on this picture, a fraction; None without a truth, or if it is 0/0."""
+        """AP of `mask` on this picture, a fraction; None without a ground truth, or if it is 0/0."""
         network, picture = self._shown
-        return picture.ap(self.mask, network.cls)
+        return None if picture.truth is None else _defined(ap(image_counts(self.mask, picture.truth, network.cls)))
 
     @property
     def whole_ap(self) -> float | None:
         """AP of the whole set after the vote, a fraction; None without a curve, or if it is 0/0."""
-        return self._shown[0].whole_ap(self.theta)
+        curve = self._shown[0].curve
+        return None if curve is None else _defined(curve.at(self.theta).ap)
 
     @property
     def text(self) -> str:
         """What it shows, in words."""
-        said = [
+        parts = [
             self.network, self.picture, f"theta {self.theta:.3f}",
             f"{100 * self.raw.mean():.1f} % above theta", f"{100 * self.mask.mean():.1f} % after the vote",
         ]  # fmt: skip
-        said += [] if self.ap is None else [f"AP of this picture {100 * self.ap:.1f} %"]
-        said += [] if self.whole_ap is None else [f"AP {self.scene.on} {100 * self.whole_ap:.1f} %"]
-        return " | ".join(said)
+        parts += [] if self.ap is None else [f"AP of this picture {100 * self.ap:.1f} %"]
+        parts += [] if self.whole_ap is None else [f"AP {self.scene.on} {100 * self.whole_ap:.1f} %"]
+        return " | ".join(parts)
 
     @property
     def static(self) -> Html:
         """The HTML that needs no kernel."""
-        start = packing.embed({"start": self._values})
+        start = script_json({"start": self._values})
         data = start[:-1] + "," + self._payload[1:]
-        return piece.static("theta", "Theta explorer", data, piece.THETA, f"theta explorer: {html.escape(self.text)}")
+        return fragment("theta", "Theta explorer", data, THETA_SCRIPTS, f"theta explorer: {html.escape(self.text)}")
 
     @cached_property
     def _payload(self) -> str:
@@ -158,16 +161,16 @@ class ThetaExplorer:
             ) from error
 
         class Control(anywidget.AnyWidget):
-            _esm = piece.script(*piece.THETA, "theta-widget")
-            _css = piece.style("theta")
+            _esm = script(*THETA_SCRIPTS, "theta-widget")
+            _css = css("theta")
             data = traitlets.Unicode().tag(sync=True)
             theta = traitlets.Float().tag(sync=True)
             network = traitlets.Unicode().tag(sync=True)
             picture = traitlets.Unicode().tag(sync=True)
 
-        made = Control(data=self._payload, **self._values)
-        made.observe(lambda change: self._values.update({change["name"]: change["new"]}), list(self._values))
-        return made
+        widget = Control(data=self._payload, **self._values)
+        widget.observe(lambda change: self._values.update({change["name"]: change["new"]}), list(self._values))
+        return widget
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         """Both forms: a live notebook draws the widget, a page of HTML the other."""
@@ -178,3 +181,7 @@ class ThetaExplorer:
             return bundle
         live = live[0] if isinstance(live, tuple) else live
         return {**(live or {}), **bundle}
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

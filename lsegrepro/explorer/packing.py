@@ -1,12 +1,10 @@
-"""A scene as text that a browser turns back into the same numbers."""
+"""Serialise a scene as text that a browser decodes to exactly the same numbers."""
 
 from __future__ import annotations
 
 import base64
 import io
-import json
 import zlib
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,6 +15,7 @@ from ..evidence import VOID
 from ..figures import overlays
 from ..figures.style import model_style
 from ..files import data_uri
+from .fragment import script_json
 from .scene import Network, Picture, Scene
 
 STEPS = 882
@@ -26,9 +25,9 @@ STEPS = 882
 def pack(values: np.ndarray) -> str:
     """A (H, W) map of integers 0 .. 65535 as text.
 
-    Differences along both axes (modulo 2^16), two byte planes, deflate, base64. A browser inflates
-    it by itself and gets back every number exactly; through a picture and a canvas it might not,
-    since browsers may blur what a page reads back.
+    Differences along both axes (modulo 2^16), zigzag, two byte planes, deflate, base64. A browser inflates it and
+    decodes every number exactly; through an image and a canvas it might not, since browsers may alter what a page
+    reads back.
     """
     steps = np.diff(np.diff(values.astype(np.uint16), axis=0, prepend=np.uint16(0)), axis=1, prepend=np.uint16(0))
     signed = steps.view(np.int16)
@@ -40,13 +39,13 @@ def _deflate(content: bytes) -> str:
     return base64.b64encode(zlib.compress(content, 9)).decode("ascii")
 
 
-def levels(codes: np.ndarray) -> np.ndarray:
-    """How many positions of the slider each code exceeds: foreground at position k if ``levels > k``.
+def levels(prob_u16: np.ndarray) -> np.ndarray:
+    """How many positions of the slider each probability exceeds: foreground at position k if ``levels > k``.
 
     >>> levels(np.array([0, 65, 66, 65535], np.uint16)).tolist()
     [0, 1, 2, 882]
     """
-    return np.searchsorted(threshold(np.arange(STEPS) / 1000), codes)
+    return np.searchsorted(threshold(np.arange(STEPS) / 1000), prob_u16)
 
 
 def position(theta: float) -> int:
@@ -62,17 +61,12 @@ def position(theta: float) -> int:
 def payload(scene: Scene) -> str:
     """A scene as JSON, exact at each position of the slider; safe inside ``<script>``."""
     data = {
-        "steps": STEPS, "on": scene.on, "floor": overlays.FLOOR, "ceiling": overlays.CEILING, "green": overlays.GREEN,
+        "steps": STEPS, "on": scene.on, "floor": paper.FLOOR, "ceiling": paper.CEILING, "green": overlays.GREEN,
         "colours": _deflate(overlays.heat_table().tobytes()),
         "networks": [_network(network) for network in scene.networks],
         "pictures": [_picture(picture, scene.networks) for picture in scene.pictures],
     }  # fmt: skip
-    return embed(data)
-
-
-def embed(data: Any) -> str:
-    """JSON in ASCII that cannot end the ``<script>`` it stands in."""
-    return json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+    return script_json(data)
 
 
 def _network(network: Network) -> dict:

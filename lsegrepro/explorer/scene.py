@@ -1,4 +1,4 @@
-"""What a theta explorer shows: pictures, networks, and the map of each network on each picture."""
+"""Content of a theta explorer: networks, pictures, and the probability map of each network on each picture."""
 
 from __future__ import annotations
 
@@ -8,56 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .. import paper
-from ..evaluation import Counts, Curve, threshold
-from ..evidence import VOID
+from ..evaluation import Curve, threshold
 from ..files import LsegreproError
-
-
-def masks_at(codes: np.ndarray, smoothed: np.ndarray, theta: float) -> tuple[np.ndarray, np.ndarray]:
-    """The mask of the pixels themselves and the one after the superpixels' vote, at one theta.
-
-    Parameters
-    ----------
-    codes, smoothed : ndarray
-        (H, W) uint16: floor(p * 65535), and `superpixels.smooth` of it.
-    theta : float
-        In [0, 1).
-
-    Returns
-    -------
-    tuple of ndarray
-        Two (H, W) bool.
-
-    >>> [m.tolist() for m in masks_at(np.array([[9, 40000]]), np.array([[40000, 40000]]), 0.6)]
-    [[[False, True]], [[True, True]]]
-    """
-    limit = threshold(theta)
-    return codes > limit, smoothed > limit
-
-
-def image_counts(mask: np.ndarray, truth: np.ndarray, cls: str) -> Counts:
-    """Pixels of one image by truth and answer; void is left out.
-
-    Parameters
-    ----------
-    mask : ndarray
-        (H, W) bool.
-    truth : ndarray
-        (H, W) uint8 of VOC indices.
-    cls : str
-        cat or dog.
-
-    >>> image_counts(np.array([[True, True, False, True]]), np.array([[8, 0, 8, 255]]), "cat")
-    Counts(tp=1, fp=1, fn=1, tn=0)
-    """
-    inside, valid = truth == paper.VOC_INDEX[cls], truth != VOID
-    cases = (mask & inside, mask & valid & ~inside, ~mask & inside, ~mask & valid & ~inside)
-    return Counts(*(int(np.count_nonzero(case)) for case in cases))
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network that can be chosen, and its lines of Figure 5.
+    """A network that can be selected, and its curves of Figure 5.
 
     Attributes
     ----------
@@ -100,15 +57,10 @@ class Network:
         """Model, class and variant."""
         return f"{self.model}, {self.group}"
 
-    def whole_ap(self, theta: float, *, smoothed: bool = True) -> float | None:
-        """AP of the whole set at one theta, a fraction; None without a curve, or if it is 0/0."""
-        curve = self.curve if smoothed else self.raw_curve
-        return None if curve is None else _known(curve.at(theta).ap)
-
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture, and what each network says of it.
+    """A picture, and the probability map of each network on it.
 
     Attributes
     ----------
@@ -116,7 +68,7 @@ class Picture:
     image : ndarray
         (H, W, 3) uint8. In a page that is published, one that may be redistributed.
     maps : mapping
-        Name of a network to (codes, smoothed), two (H, W) uint16: floor(p * 65535), and
+        Name of a network to (prob_u16, smoothed), two (H, W) uint16: floor(p * 65535), and
         `superpixels.smooth` of it.
     truth : ndarray, optional
         (H, W) uint8 of VOC indices: gives the outline and the AP of this picture.
@@ -129,33 +81,26 @@ class Picture:
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
-            raise LsegreproError(
-                f"image must be (H, W, 3) uint8, got {self.image.shape} {self.image.dtype}"
-            )
+            raise LsegreproError(f"image must be (H, W, 3) uint8, got {self.image.shape} {self.image.dtype}")
         arrays = [("truth", self.truth, np.uint8)] if self.truth is not None else []
-        for network, (codes, smoothed) in self.maps.items():
-            arrays += [(f"codes of {network}", codes, np.uint16), (f"smoothed of {network}", smoothed, np.uint16)]
-        for name, array, kind in arrays:
-            if array.shape != self.image.shape[:2] or array.dtype != kind:
-                raise LsegreproError(
-                    f"{name} must be {self.image.shape[:2]} {np.dtype(kind)}, got {array.shape} {array.dtype}"
-                )
-
-    def ap(self, mask: np.ndarray, cls: str) -> float | None:
-        """AP of a mask on this picture, a fraction; None without a truth, or if it is 0/0."""
-        return None if self.truth is None else _known(image_counts(mask, self.truth, cls).ap)
+        for network, (prob_u16, smoothed) in self.maps.items():
+            arrays += [(f"prob_u16 of {network}", prob_u16, np.uint16), (f"smoothed of {network}", smoothed, np.uint16)]
+        for name, array, dtype in arrays:
+            if array.shape != self.image.shape[:2] or array.dtype != dtype:
+                raise LsegreproError(f"{name} must be {self.image.shape[:2]} {np.dtype(dtype)}, "
+                                     f"got {array.shape} {array.dtype}")
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything an explorer can show.
+    """All that an explorer can show.
 
     Attributes
     ----------
     networks : sequence of Network
-        Each with a name of its own.
+        Each with a distinct name.
     pictures : sequence of Picture
-        Each with a name of its own and a map of every network.
+        Each with a distinct name and a map of every network.
     on : str
         What the curves were measured on, such as "on 886 of 1,449 val images".
     """
@@ -175,18 +120,14 @@ class Scene:
 
     def network(self, name: str) -> Network:
         """A network by its name."""
-        return _named(self.networks, name, "network")
+        return _by_name(self.networks, name, "network")
 
     def picture(self, name: str) -> Picture:
         """A picture by its name."""
-        return _named(self.pictures, name, "picture")
+        return _by_name(self.pictures, name, "picture")
 
 
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else value
-
-
-def _named(items, name: str, kind: str):
+def _by_name(items, name: str, kind: str):
     for item in items:
         if item.name == name:
             return item

@@ -1,25 +1,46 @@
-"""Charts of the chapters on the aggregation and on training.
+"""Charts of the chapters: aggregation, training, scaling, temperature, and where the AP is lost.
 
-As `figures`: arrays in, a matplotlib figure with ``figure.alt`` out.
+Arrays and small records in, a matplotlib figure with ``figure.alt`` out. Fractions come in, percent is drawn.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
-from . import style
-from .style import INK, LOSS_FLOOR, LOSS_START, MUTED, VERMILLION, WIDTH, picture, styled
+from ..evaluation import Growth, Interval
+from ..evaluation.mistakes import PARTS, Exemplar, UnionShares
+from ..files import LsegreproError
+from ..paper import LOSS_FLOOR, LOSS_START
+from .style import (
+    BLUE,
+    GREEN,
+    INK,
+    MODEL_STYLE,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    WIDTH,
+    in_percent,
+    interval_text,
+    label_rows,
+    model_style,
+    picture,
+    styled,
+)
 
 
 @styled
 def gradient_weights(
     scores: np.ndarray, weights: Mapping[str, np.ndarray], patches: np.ndarray | None = None
 ) -> Figure:
-    """How each aggregation divides the gradient of an image's score among its patches.
+    """Bars: the share of the gradient of an image's score that each aggregation gives to each patch.
 
     Parameters
     ----------
@@ -31,34 +52,26 @@ def gradient_weights(
         (N, sz, sz, 3) uint8, shown above their scores.
     """
     scores = np.asarray(scores)
-    count, shown = len(scores), patches is not None
-    rows = int(shown) + 1 + len(weights)
-    figure = Figure(figsize=(WIDTH, 0.55 + 1.05 * (rows - shown) + shown * min(0.85, 6.6 / count)))
-    axes = figure.subplots(rows, 1, sharex=True, squeeze=False,
-                           height_ratios=[0.75] * shown + [1.0] * (rows - shown))[:, 0]
+    count, first = len(scores), 0 if patches is None else 1  # the panel of patches comes first
+    figure = Figure(figsize=(WIDTH, 1.6 + 1.05 * len(weights) + first * min(0.85, 6.6 / count)))
+    panels = figure.subplots(first + 1 + len(weights), 1, sharex=True, squeeze=False,
+                             height_ratios=[0.75] * first + [1.0] * (1 + len(weights)))[:, 0]
     places = np.arange(1, count + 1)
-    if shown:
-        strip = axes[0]
+    if patches is not None:
         for place, patch in zip(places, patches, strict=True):
-            inset = strip.inset_axes((place - 0.42, 0, 0.84, 1), transform=strip.get_xaxis_transform())
-            picture(inset, patch)
-        strip.set_axis_off()
-    panels = [(None, scores), *weights.items()]
-    for axis, (name, values) in zip(axes[int(shown) :], panels, strict=True):
-        first = name is None
-        bars = axis.bar(places, values, width=0.62, color=MUTED if first else style.BLUE)
-        said = [f"{value:.2f}".replace("-", "\N{MINUS SIGN}") for value in values]
-        axis.bar_label(bars, said, fontsize=8, padding=2)
-        axis.grid(axis="x", visible=False)
-        axis.axhline(0, color=MUTED, linewidth=0.8)
-        axis.set(ylim=(-1.45, 1.45) if first else (0, 1.25), yticks=[-1, 0, 1] if first else [0, 0.5, 1])
-        axis.set_title("Score of each patch" if first else f"Share of the gradient: {name}")
-    axes[-1].set(xticks=places, xlabel="patch", xlim=(0.4, count + 0.6))
+            picture(panels[0].inset_axes((place - 0.42, 0, 0.84, 1), transform=panels[0].get_xaxis_transform()), patch)
+        panels[0].set_axis_off()
+    for axes, (name, values) in zip(panels[first:], [("", scores), *weights.items()], strict=True):
+        bars = axes.bar(places, values, width=0.62, color=BLUE if name else MUTED)
+        axes.bar_label(bars, [f"{value:.2f}".replace("-", "\N{MINUS SIGN}") for value in values], fontsize=8, padding=2)
+        axes.grid(axis="x", visible=False)
+        axes.axhline(0, color=MUTED, linewidth=0.8)
+        axes.set(ylim=(0, 1.25) if name else (-1.45, 1.45), yticks=[0, 0.5, 1] if name else [-1, 0, 1],
+                 title=f"Share of the gradient: {name}" if name else "Score of each patch")
+    panels[-1].set(xticks=places, xlabel="patch", xlim=(0.4, count + 0.6))
     shares = "; ".join(f"{name} gives the best patch {100 * np.max(w):.0f} %" for name, w in weights.items())
-    figure.alt = (
-        f"Bars for {count} patches. Scores run from {scores.min():.2f} to {scores.max():.2f}. "
-        f"Share of the gradient: {shares}."
-    )
+    figure.alt = (f"Bars for {count} patches. Scores run from {scores.min():.2f} to {scores.max():.2f}. "
+                  f"Share of the gradient: {shares}.")
     return figure
 
 
@@ -66,7 +79,7 @@ def gradient_weights(
 def tempered_family(
     r: np.ndarray, values: Mapping[str, np.ndarray], weights: np.ndarray, mean: float, maximum: float
 ) -> Figure:
-    """The tempered log-sum-exp as r grows: its value, and the weight of each patch.
+    """The tempered log-sum-exp against r: the aggregated score, and the weight of each patch.
 
     Parameters
     ----------
@@ -81,47 +94,44 @@ def tempered_family(
     """
     figure = Figure(figsize=(WIDTH, 3.1))
     left, right = figure.subplots(1, 2)
-    colours = (style.BLUE, VERMILLION, style.GREEN, style.PURPLE)
-    for (name, line), colour in zip(values.items(), colours, strict=False):
+
+    def level(axes, value, name):
+        axes.axhline(value, color=INK, linewidth=1, dashes=(4, 2))
+        axes.annotate(name, (0, value), (3, 3), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
+                      fontsize=8.5)
+
+    for (name, line), colour in zip(values.items(), (BLUE, VERMILLION, GREEN, PURPLE), strict=False):
         left.plot(r, line, label=name, color=colour)
-    for value, name in ((mean, "mean"), (maximum, "max")):
-        left.axhline(value, color=INK, linewidth=1, dashes=(4, 2))
-        left.annotate(name, (1, value), (-2, 3), xycoords=left.get_yaxis_transform(), ha="right",
-                      textcoords="offset points", fontsize=8.5)
-    room = 0.15 * max(maximum - mean, 1e-3)
+    level(left, mean, "mean")
+    level(left, maximum, "max")
+    margin = 0.3 * max(maximum - mean, 1e-3)
     at_1 = [np.interp(1, r, line) for line in values.values()]
-    left.set(title="Aggregated score", xlabel="r", ylim=(mean - 2 * room, max(maximum, *at_1) + 2 * room))
+    left.set(title="Aggregated score", ylim=(mean - margin, max(maximum, *at_1) + margin))
     left.legend(loc="upper right")
     best = int(np.argmax(weights[-1]))
-    equals = int(np.isclose(weights[-1], weights[-1, best]).sum())
-    for i in np.argsort(weights[-1]):
-        first = np.isclose(weights[-1, i], weights[-1, best])
-        right.plot(r, weights[:, i], color=VERMILLION if first else MUTED, linewidth=2.2 if first else 1,
-                   alpha=1 if first else 0.7)
+    is_best = np.isclose(weights[-1], weights[-1, best])  # several, if their scores are equal
+    right.plot(r, weights[:, ~is_best], color=MUTED, linewidth=1, alpha=0.7)
+    right.plot(r, weights[:, is_best], color=VERMILLION, linewidth=2.2)
     half = int(np.argmax(weights[:, best] >= (weights[0, best] + weights[-1, best]) / 2))
-    name = "best patch" if equals == 1 else f"each of {equals} best patches"
-    right.annotate(name, (r[half], weights[half, best]), (-6, 0), ha="right", va="center",
-                   textcoords="offset points", color=VERMILLION, fontsize=8.5)
-    right.axhline(1 / weights.shape[1], color=INK, linewidth=1, dashes=(4, 2))
-    right.annotate("1/N", (0, 1 / weights.shape[1]), (3, 3), xycoords=right.get_yaxis_transform(),
-                   textcoords="offset points", fontsize=8.5)
-    right.set(title="Weight of each patch", xlabel="r", ylim=(0, 1.04))
-    for axis in (left, right):
-        axis.set(xscale="log", xlim=(r[0], r[-1]))
-        axis.axvline(1, color=MUTED, linewidth=1, dashes=(1, 2))
-        axis.annotate("r = 1", (1, 1), (-3, -2), xycoords=axis.get_xaxis_transform(), va="top", ha="right",
+    right.annotate("best patch" if is_best.sum() == 1 else f"each of {is_best.sum()} best patches",
+                   (r[half], weights[half, best]), (-6, 0), ha="right", va="center", textcoords="offset points",
+                   color=VERMILLION, fontsize=8.5)
+    level(right, 1 / weights.shape[1], "1/N")
+    right.set(title="Weight of each patch", ylim=(0, 1.04))
+    for axes in (left, right):
+        axes.set(xscale="log", xlim=(r[0], r[-1]), xlabel="r")
+        axes.axvline(1, color=MUTED, linewidth=1, dashes=(1, 2))
+        axes.annotate("r = 1", (1, 1), (-3, -2), xycoords=axes.get_xaxis_transform(), va="top", ha="right",
                       textcoords="offset points", fontsize=8.5, color=MUTED)
-        axis.xaxis.set_major_formatter("{x:g}")
-    figure.alt = (
-        f"As r grows from {r[0]:g} to {r[-1]:g}, the score with 1/N goes from the mean, {mean:.2f}, to the "
-        f"maximum, {maximum:.2f}, and the weight of the best patch from {weights[0, best]:.2f} to "
-        f"{weights[-1, best]:.2f}."
-    )
+        axes.xaxis.set_major_formatter("{x:g}")
+    figure.alt = (f"As r grows from {r[0]:g} to {r[-1]:g}, the score with 1/N goes from the mean, {mean:.2f}, to the "
+                  f"maximum, {maximum:.2f}, and the weight of the best patch from {weights[0, best]:.2f} to "
+                  f"{weights[-1, best]:.2f}.")
     return figure
 
 
 @styled
-def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], log: bool = False) -> Figure:
+def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     """Loss and held-out accuracy against the number of images seen.
 
     Parameters
@@ -129,51 +139,180 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], log: bool
     runs : mapping
         Label, such as "LSE1", to the rows of a training's curve file: ``samples``, ``loss`` in
         nats, and in some rows ``heldout_loss`` and ``heldout_accuracy`` (balanced, a fraction).
-    log : bool
-        A logarithmic axis of samples.
     """
     figure = Figure(figsize=(WIDTH, 2.9 + 0.2 * (1 + len(runs) // 4)))  # a line of the legend holds four names
     left, right = figure.subplots(1, 2, sharex=True)
-    said = []
-    others = iter(("#E69F00", "#56B4E9", INK, MUTED))
+    dashed = {"linewidth": 1, "dashes": (4, 2)}
+    texts, used, others = [], set(), iter((ORANGE, SKY, INK, MUTED))
     for label, rows in runs.items():
-        colour, marker = style.MODEL_STYLE.get(label.split(" ")[0], (None, "o"))
-        if colour is None or any(line.get_color() == colour for line in left.lines):
+        colour, marker = MODEL_STYLE.get(label.split(" ")[0], (None, "o"))
+        if colour is None or colour in used:
             colour = next(others, INK)
+        used.add(colour)
         left.plot(*_columns(rows, "loss"), color=colour, label=label)
-        samples, loss = _columns(rows, "heldout_loss")
-        left.plot(samples, loss, color=colour, linewidth=1, dashes=(4, 2), marker=marker, markersize=3)
+        left.plot(*_columns(rows, "heldout_loss"), color=colour, marker=marker, markersize=3, **dashed)
         samples, accuracy = _columns(rows, "heldout_accuracy")
         right.plot(samples, 100 * accuracy, color=colour, marker=marker, markersize=4)
-        said.append(
-            f"{label} reaches a loss of {rows[-1]['loss']:.3f} after {rows[-1]['samples']:,.0f} samples"
-            + (f" and a held-out accuracy of {100 * accuracy[-1]:.1f} %" if len(accuracy) else "")
-        )
-    left.plot([], [], color=INK, linewidth=1, dashes=(4, 2), label="held out")
-    for level, name in ((LOSS_START, "chance, ln 2"), (LOSS_FLOOR, f"floor, {LOSS_FLOOR:.4f}")):
-        left.axhline(level, color=INK, linewidth=1, dashes=(1.5, 2))
-        left.annotate(name, (1, level), (0, 3), xycoords=left.get_yaxis_transform(), ha="right",
+        texts.append(f"{label} reaches a loss of {rows[-1]['loss']:.3f} after {rows[-1]['samples']:,.0f} samples"
+                     + (f" and a held-out accuracy of {100 * accuracy[-1]:.1f} %" if len(accuracy) else ""))
+    left.plot([], [], color=INK, label="held out", **dashed)
+    for axes, level, name in ((left, LOSS_START, "chance, ln 2"), (left, LOSS_FLOOR, f"floor, {LOSS_FLOOR:.4f}"),
+                              (right, 50, "chance")):
+        axes.axhline(level, color=INK, linewidth=1, dashes=(1.5, 2))
+        axes.annotate(name, (1, level), (0, 3), xycoords=axes.get_yaxis_transform(), ha="right",
                       textcoords="offset points", fontsize=8)
-    right.axhline(50, color=INK, linewidth=1, dashes=(1.5, 2))
-    right.annotate("chance", (1, 50), (0, 3), xycoords=right.get_yaxis_transform(), ha="right",
-                   textcoords="offset points", fontsize=8)
     left.set(title="Loss (nats)", ylim=(0, max(0.78, left.get_ylim()[1])))
     right.set(title="Held-out accuracy, balanced (%)", ylim=(min(45, right.get_ylim()[0]), 100))
-    for axis in (left, right):
-        axis.set(xlabel="images seen", xscale="log" if log else "linear")
-        if log:
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.xaxis.set_minor_formatter("")
-        else:
-            axis.set_xlim(left=0)
-        axis.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
-    handles, names = left.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=4)
-    limits = f"Chance is {LOSS_START:.3f}, the floor {LOSS_FLOOR:.4f}."
-    figure.alt = f"Training curves. {'; '.join(said)}. {limits}"
+    for axes in (left, right):
+        axes.set(xlabel="images seen")
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=4)
+    figure.alt = (f"Training curves. {'; '.join(texts)}. Chance is {LOSS_START:.3f}, the floor {LOSS_FLOOR:.4f}.")
     return figure
 
 
 def _columns(rows: Sequence[Mapping[str, float]], key: str) -> tuple[np.ndarray, np.ndarray]:
     pairs = [(row["samples"], row[key]) for row in rows if row.get(key) is not None]
     return np.array([x for x, _ in pairs], float), np.array([y for _, y in pairs], float)
+
+
+@styled
+def growth_curve(amounts: Sequence[int], aps: Sequence[Interval], laws: Sequence[Growth], cls: str) -> Figure:
+    """AP against the number of training photographs, with the AP that each scaling law predicts.
+
+    Parameters
+    ----------
+    amounts : sequence of int
+        Training photographs with the class.
+    aps : sequence of Interval
+        AP at each amount, fractions.
+    laws : sequence of Growth
+        Fitted to these points; each line is drawn at the amounts of ``law.at``.
+    cls : str
+    """
+    if len(amounts) != len(aps) or not len(amounts) or not all(law.at for law in laws):
+        raise LsegreproError("a curve of growth needs an AP for each amount, and laws that predict something")
+    figure = Figure(figsize=(WIDTH, 3.3))
+    axes, texts = figure.subplots(), []
+    for law, colour in zip(laws, (BLUE, GREEN), strict=False):
+        places = sorted(law.at)
+        values, low, high = in_percent([law.at[n] for n in places])
+        axes.plot(places, values, color=colour, label=law.law)
+        axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+        texts.append(f"{law.law}: {values[-1]:.1f} % [{low[-1]:.1f}, {high[-1]:.1f}] at {places[-1]:,}")
+    values, low, high = in_percent(aps)
+    axes.errorbar(amounts, values, yerr=np.abs([values - low, high - values]), fmt="o", color=VERMILLION, ecolor=INK,
+                  elinewidth=1, label="measured, with interval", zorder=3)
+    axes.set(xscale="log", xlabel=f"training photographs with a {cls}", title="AP (%)", ylim=(0, None))
+    figure.legend(loc="outside upper left", ncols=3)
+    points = ", ".join(f"{value:.1f} % at {n:,}" for n, value in zip(amounts, values, strict=True))
+    figure.alt = f"AP for {cls} against the number of training photographs: {points}. " + "; ".join(texts) + "."
+    return figure
+
+
+@styled
+def temperature_curve(aps: Mapping[str, Mapping[float, Interval]], chance: Mapping[str, float]) -> Figure:
+    """AP against r of the tempered log-sum-exp, a panel for each class, from the mean to the maximum.
+
+    Parameters
+    ----------
+    aps : mapping
+        Class to r to AP, a fraction; r = 0 is the mean, 1 the paper's log-sum-exp, infinity the maximum.
+    chance : mapping
+        Class to the difference, a fraction, that another seed alone makes: a band about the AP at r = 1.
+
+    Raises
+    ------
+    LsegreproError
+        If there is no class, or one without a point.
+
+    >>> temperature_curve({"cat": {0.0: Interval(0.1, 0.09, 0.11), 0.25: Interval(0.12, 0.1, 0.14)}}, {}).alt
+    'AP by the r of the aggregation. cat: 10.0 [9.0, 11.0] at 0 (mean), 12.0 [10.0, 14.0] at 1/4.'
+    """
+    if not aps or not all(aps.values()):
+        raise LsegreproError("a curve over r needs an AP for each class")
+    figure = Figure(figsize=(WIDTH, 3.1))
+    texts = []
+    for axes, (cls, points) in zip(figure.subplots(1, len(aps), sharey=True, squeeze=False)[0], aps.items(),
+                                   strict=True):
+        temperatures = sorted(points)
+        names = ["∞" if math.isinf(r) else str(Fraction(r).limit_denominator(100)) for r in temperatures]
+        special = [{0.0: "mean", 1.0: "LSE", math.inf: "max"}.get(r, "") for r in temperatures]
+        values, low, high = in_percent([points[r] for r in temperatures])
+        if cls in chance and 1.0 in points:
+            middle, half = 100 * points[1.0].value, 100 * abs(chance[cls])
+            axes.axhspan(middle - half, middle + half, color=MUTED, alpha=0.2, linewidth=0)
+        axes.errorbar(range(len(values)), values, yerr=np.abs([values - low, high - values]), fmt="-o",
+                      color=VERMILLION, ecolor=INK, elinewidth=1, zorder=3)
+        axes.set(title=f"{cls.capitalize()}, AP (%)", xlabel="r", xticks=range(len(values)), ylim=(0, None),
+                 xticklabels=[f"{name}\n{word}".strip() for name, word in zip(names, special, strict=True)])
+        texts.append(f"{cls}: " + ", ".join(
+            f"{interval_text(points[r])} at {name}" + (f" ({word})" if word else "")
+            for r, name, word in zip(temperatures, names, special, strict=True)))
+    figure.alt = f"AP by the r of the aggregation. {'. '.join(texts)}."
+    return figure
+
+
+@styled
+def iou_ranks(ious: Mapping[str, np.ndarray], marks: Sequence[Exemplar] = (), cls: str = "cat") -> Figure:
+    """IoU of each image that holds the class, from the best to the worst.
+
+    Parameters
+    ----------
+    ious : mapping
+        Model to (n,) fractions, one an image that holds the class.
+    marks : sequence of Exemplar
+        Images of the first model to name.
+    """
+    if not ious or not all(len(values) for values in ious.values()):
+        raise LsegreproError(f"no image holds a {cls}: there is nothing to rank")
+    figure = Figure(figsize=(WIDTH, 3.2))
+    axes, texts = figure.subplots(), []
+    for model, values in ious.items():
+        values = np.sort(np.asarray(values, float))[::-1]
+        colour, marker = model_style(model)
+        axes.plot(np.arange(1, len(values) + 1), 100 * values, marker=marker, color=colour,
+                  markersize=4 if len(values) <= 40 else 2.5, label=model, linewidth=0.8)
+        texts.append(f"{model}: best {100 * values[0]:.0f} %, median {100 * np.median(values):.0f} %, "
+                     f"{(values == 0).sum()} of {len(values)} at 0")
+    first = np.sort(np.asarray(next(iter(ious.values())), float))[::-1]
+    titles: dict[int, list[str]] = {}  # images of one IoU share a place and a label
+    for mark in marks:
+        titles.setdefault(int(np.argmin(np.abs(first - mark.iou))), []).append(mark.title)
+    for place, names in titles.items():
+        axes.annotate(", ".join(names), (place + 1, 100 * first[place]), (6, 12), textcoords="offset points",
+                      fontsize=8, arrowprops={"arrowstyle": "-", "linewidth": 0.8}, zorder=4,
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85})
+    axes.set(title=f"IoU of each image with a {cls} (%)", xlabel="rank of the image", ylim=(-2, 112),
+             xlim=(0, max(len(values) for values in ious.values()) + 1), yticks=range(0, 101, 20))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="upper right")
+    figure.alt = f"IoU of each image with a {cls}, by rank. " + "; ".join(texts) + "."
+    return figure
+
+
+@styled
+def union_share_bars(shares: Mapping[str, UnionShares]) -> Figure:
+    """A bar for each network: the union of ground truth and prediction, divided into hits and three kinds of errors."""
+    if not shares:
+        raise LsegreproError("a chart of shares needs at least one network")
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * len(shares)))
+    axes, texts = figure.subplots(), []
+    for y, (name, of_union) in enumerate(shares.items()):
+        left = 0.0
+        for (field, title), colour in zip(PARTS.items(), (GREEN, MUTED, ORANGE, VERMILLION), strict=True):
+            share = 100 * getattr(of_union, field)
+            axes.barh(y, share, left=left, height=0.62, color=colour, label=None if y else title)
+            if share >= 4:
+                axes.text(left + share / 2, y, f"{share:.0f} %", ha="center", va="center", color="white",
+                          fontsize=8.5, fontweight="bold")
+            left += share
+        texts.append(f"{name}: " + ", ".join(f"{title} {100 * getattr(of_union, field):.0f} %"
+                                             for field, title in PARTS.items()))
+    label_rows(axes, list(shares))
+    axes.set(xlim=(0, 100), xlabel="share of the pixels that are foreground in ground truth or prediction (%)")
+    axes.grid(visible=False)
+    figure.legend(loc="outside upper left", ncols=4, columnspacing=1.2, handlelength=1.2)
+    figure.alt = "The union of ground truth and prediction, divided. " + "; ".join(texts) + "."
+    return figure

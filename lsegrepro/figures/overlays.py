@@ -1,19 +1,13 @@
-"""Pictures made of arrays: a probability map in colour, a mask over its image, superpixels. NumPy alone."""
+"""Arrays as pictures: a probability map in colour, a mask over its image, superpixels. NumPy alone."""
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import numpy as np
 
 from ..files import LsegreproError
-
-CEILING = 1 / (1 + math.exp(-2))
-"""Largest probability of a patch, 0.8808: the tanh bounds both scores by 1 (equation 5)."""
-
-FLOOR = 1 - CEILING
-"""Smallest probability of a patch, 0.1192."""
+from ..paper import CEILING, FLOOR
 
 GREEN = (0, 200, 83)
 """The green of the paper's overlays, RGB."""
@@ -33,12 +27,12 @@ def heat_table() -> np.ndarray:
     return table
 
 
-def heat(codes: np.ndarray) -> np.ndarray:
-    """Colour a map of probability codes over the whole range that is possible.
+def heat(prob_u16: np.ndarray) -> np.ndarray:
+    """Colour a probability map over the whole range that is possible, `FLOOR` to `CEILING`.
 
     Parameters
     ----------
-    codes : ndarray
+    prob_u16 : ndarray
         (H, W) uint16, floor(p * 65535).
 
     Returns
@@ -49,7 +43,7 @@ def heat(codes: np.ndarray) -> np.ndarray:
     >>> heat(np.array([[0, 7811, 57724, 65535]], np.uint16)).sum(axis=2).tolist()
     [[4, 4, 671, 671]]
     """
-    part = (codes.astype(np.float32) / 65535 - FLOOR) / (CEILING - FLOOR)
+    part = (prob_u16.astype(np.float32) / 65535 - FLOOR) / (CEILING - FLOOR)
     return heat_table()[np.clip(np.rint(part * 255), 0, 255).astype(np.uint8)]
 
 
@@ -68,7 +62,7 @@ def outline(mask: np.ndarray) -> np.ndarray:
 
 
 def tint(image: np.ndarray, colour: tuple[int, int, int] = GREEN, alpha: float = 0.5) -> np.ndarray:
-    """An image seen through coloured glass: (H, W, 3) uint8."""
+    """Blend an image with a colour: (H, W, 3) uint8."""
     mixed = image * np.float32(1 - alpha) + np.float32(alpha) * np.array(colour, np.float32)
     return np.rint(mixed).astype(np.uint8)
 
@@ -76,7 +70,7 @@ def tint(image: np.ndarray, colour: tuple[int, int, int] = GREEN, alpha: float =
 def overlay(
     image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = GREEN, alpha: float = 0.5
 ) -> np.ndarray:
-    """Show a mask as the paper does: foreground in green, the background in its own colours (Figure 4).
+    """Blend the foreground of a mask with green, as the paper does (Figure 4).
 
     The edge of the mask is drawn in the pure colour, so that it shows on a green background too.
 

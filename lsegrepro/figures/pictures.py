@@ -1,8 +1,7 @@
-"""Figures 2, 4 and 6: those that show pictures.
+"""Figures 2, 4 and 6 of the paper: patches, the steps to a mask, and results.
 
-Every function takes arrays or small records, and returns a matplotlib figure that carries its
-own alternative text as ``figure.alt``. `style.show` puts it into a page. No torch, no files.
-Fractions come in (AP 0.25), percent is printed (25 %), as in Table 2.
+Every function takes arrays or small records, and returns a matplotlib figure with its
+alternative text as ``figure.alt``; `style.show` makes HTML of it.
 """
 
 from __future__ import annotations
@@ -19,15 +18,16 @@ from matplotlib.patches import ConnectionPatch, Rectangle
 
 from .. import evaluation
 from ..files import LsegreproError
+from ..paper import CEILING, FLOOR
 from . import overlays
-from .overlays import CEILING, FLOOR, heat, overlay
+from .overlays import heat, overlay
 from .style import INK, MUTED, VERMILLION, WIDTH, picture, styled
 
 _HALO = {"facecolor": INK, "edgecolor": "none", "pad": 1.6, "alpha": 0.85}
 
 
 def _heat_bar(figure: Figure, axes: Axes | Sequence[Axes], theta: float | None = None, **place) -> None:
-    """The colour bar of `views.heat`, over the whole range that is possible."""
+    """The colour bar of `overlays.heat`, over the whole range that is possible."""
     colours = ListedColormap(overlays.heat_table() / 255)
     bar = figure.colorbar(ScalarMappable(Normalize(FLOOR, CEILING), colours), ax=axes, **place)
     marked = theta is not None and FLOOR < theta < CEILING
@@ -37,9 +37,6 @@ def _heat_bar(figure: Figure, axes: Axes | Sequence[Axes], theta: float | None =
     bar.outline.set_visible(False)
     if marked:
         bar.ax.axhline(theta, color="white", linewidth=1.4)
-
-
-# Figure 2: patches
 
 
 @styled
@@ -112,12 +109,9 @@ def _number(axes: Axes, x: float, y: float, number: int, size: int) -> None:
     axes.text(*place, str(number), color="white", fontsize=7.5, va="top", bbox=_HALO)
 
 
-# Figures 4 and 6: what the maps look like
-
-
 @styled
 def figure_4(
-    image: np.ndarray, codes: np.ndarray, labels: np.ndarray, theta: float, cls: str = "cat"
+    image: np.ndarray, prob_u16: np.ndarray, labels: np.ndarray, theta: float, cls: str = "cat"
 ) -> Figure:
     """Figure 4: from an image to its smoothed mask, in six panels.
 
@@ -125,14 +119,14 @@ def figure_4(
     ----------
     image : ndarray
         (H, W, 3) uint8.
-    codes : ndarray
+    prob_u16 : ndarray
         (H, W) uint16, floor(p * 65535) of every pixel.
     labels : ndarray
         (H, W) int, superpixels 0 .. S-1.
     theta : float
         Foreground is p > theta.
     """
-    raw = codes > evaluation.threshold(theta)
+    raw = prob_u16 > evaluation.threshold(theta)
     sizes = np.bincount(labels.ravel())
     votes = np.bincount(labels.ravel(), raw.ravel(), len(sizes))
     final = (2 * votes > sizes)[labels]  # a tie is background
@@ -142,7 +136,7 @@ def figure_4(
     axes = figure.subplots(2, 3)
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06, wspace=0.08, hspace=0.1)
     panels = (
-        (image, "Image"), (heat(codes), "Probability"), (raw, f"Per pixel, p > {theta:g}"),
+        (image, "Image"), (heat(prob_u16), "Probability"), (raw, f"Per pixel, p > {theta:g}"),
         (overlays.superpixel_view(image, labels), "Superpixels"),
         (np.stack([grey] * 3, axis=2), "Share of votes"),
         (overlay(image, final), f"Majority: “{cls}”"),
@@ -170,17 +164,17 @@ def _arrow(figure: Figure, start: Axes, a: tuple, end: Axes, b: tuple, shorten: 
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """One column of Figure 6: image (H, W, 3) uint8, codes (H, W) uint16, mask (H, W) bool."""
+class Figure6Column:
+    """One column of Figure 6: image (H, W, 3) uint8, prob_u16 (H, W) uint16, mask (H, W) bool."""
 
     image: np.ndarray
-    codes: np.ndarray
+    prob_u16: np.ndarray
     mask: np.ndarray
     title: str = ""
 
 
 @styled
-def figure_6(results: Sequence[Result], cls: str = "cat") -> Figure:
+def figure_6(results: Sequence[Figure6Column], cls: str = "cat") -> Figure:
     """Figure 6: a column an image; the original, the probability of each pixel, the smoothed result."""
     if not results:
         raise LsegreproError("Figure 6 needs at least one result")
@@ -191,7 +185,7 @@ def figure_6(results: Sequence[Result], cls: str = "cat") -> Figure:
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     for column, result in zip(axes.T, results, strict=True):
         green = overlay(result.image, result.mask)
-        for axis, shown in zip(column, (result.image, heat(result.codes), green), strict=True):
+        for axis, shown in zip(column, (result.image, heat(result.prob_u16), green), strict=True):
             picture(axis, shown)
         column[0].set_title(result.title, fontsize=8.5, fontweight="normal", loc="center")
     for axis, name in zip(axes[:, 0], ("image", "probability", "result"), strict=True):

@@ -1,7 +1,6 @@
-"""One look for everything that is shown: style, colours, and the way into a page.
+"""Style of the figures: colours, matplotlib settings, parts that several share, and figures as HTML.
 
-Pillow and matplotlib, without pyplot: a figure belongs to whoever asked for it, and no
-state is kept between figures.
+Matplotlib without pyplot: a figure belongs to its caller, and no state is shared between figures.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ import functools
 import html
 import io
 import logging
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -21,14 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ..evaluation import Interval
 from ..files import LsegreproError, data_uri
-from .overlays import CEILING
-
-LOSS_FLOOR = -math.log(CEILING)
-"""Lowest loss of a sample, 0.1269, in nats: the two LSE scores differ by at most 2."""
-
-LOSS_START = math.log(2)
-"""Loss of a network that cannot tell the classes apart, in nats."""
 
 WIDTH = 7.6
 """Width of a figure in inches, 730 CSS pixels: that of a page's column."""
@@ -38,6 +30,7 @@ LARGEST = 400_000
 
 # Okabe and Ito's palette, told apart with any colour vision. LSE is cool, max is warm.
 BLUE, GREEN, VERMILLION, PURPLE = "#0072B2", "#009E73", "#D55E00", "#CC79A7"
+ORANGE, SKY = "#E69F00", "#56B4E9"
 INK, MUTED, RULE = "#1d2733", "#5b6673", "#d5dae1"
 MODEL_STYLE = {
     "max1": (VERMILLION, "s"), "LSE1": (BLUE, "o"), "max2": (PURPLE, "D"), "LSE2": (GREEN, "^"),
@@ -113,7 +106,40 @@ def picture(axes: Axes, image: np.ndarray, title: str = "") -> None:
     axes.grid(False)
 
 
-# Into a page
+def in_percent(intervals: Sequence[Interval]) -> np.ndarray:
+    """Values, low and high ends of intervals, fractions, as percent: (3, n).
+
+    >>> in_percent([Interval(0.5, 0.25, 0.75)]).tolist()
+    [[50.0], [25.0], [75.0]]
+    """
+    return 100 * np.array([(i.value, i.low, i.high) for i in intervals]).T
+
+
+def interval_text(interval: Interval, unit: str = "", sign: str = "-") -> str:
+    """A fraction and its interval as percent; the interval is left out where it has no ends.
+
+    >>> interval_text(Interval(0.12, 0.1, 0.145), " %"), interval_text(Interval(0.12, np.nan, np.nan))
+    ('12.0 % [10.0, 14.5]', '12.0')
+    """
+    value, low, high = (f"{number:{sign}.1f}" for number in in_percent([interval])[:, 0])
+    return f"{value}{unit}" + ("" if np.isnan(interval.low) else f" [{low}, {high}]")
+
+
+def plot_interval(axes: Axes, interval: Interval, y: float, colour: str, marker: str = "o", label: str | None = None
+                  ) -> None:
+    """Draw an interval of fractions, as percent, in row `y`: a bar, and a marker at its value."""
+    value, low, high = in_percent([interval])[:, 0]
+    axes.plot([low, high], [y, y], color=colour, linewidth=2.2, solid_capstyle="round", zorder=4)
+    axes.plot(value, y, marker, color=colour, markersize=7, zorder=5, label=label)
+
+
+def label_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name the rows of a horizontal chart, from the top."""
+    axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+    axes.tick_params(axis="y", length=0)
+
+
+# Figures as HTML
 
 
 _ON_THE_PAGE = (
@@ -125,7 +151,7 @@ _ON_THE_PAGE = (
 
 @dataclass(frozen=True)
 class Html:
-    """A piece of a page. A notebook draws it; `text` stands for it where there is no page."""
+    """A piece of HTML that a notebook shows; `text` replaces it where there is no page."""
 
     html: str
     text: str
@@ -138,7 +164,7 @@ class Html:
 
 
 def show(figure: Figure, alt: str | None = None, caption: str | None = None, name: str = "") -> Html:
-    """The one way a notebook shows a figure: an image with alternative text and a caption; the book numbers it.
+    """A figure as HTML: an image with alternative text and a caption, which the book numbers.
 
     A drawing becomes SVG with its text kept as text; a figure with pictures in it, or one too
     complex, becomes WebP at twice the screen's resolution. Either has at most `LARGEST` bytes.
@@ -151,7 +177,7 @@ def show(figure: Figure, alt: str | None = None, caption: str | None = None, nam
     caption : str, optional
         Plain text under the figure.
     name : str
-        What ``{ref}`` finds the figure by in the book.
+        Target of ``{ref}`` in the book.
 
     Raises
     ------

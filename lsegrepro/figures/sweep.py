@@ -1,4 +1,4 @@
-"""AP against what is chosen: Figure 5, exact at every theta, and the parameters of the superpixels."""
+"""AP against theta (Figure 5, exact at every theta), and against the parameters of the superpixels."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 from .. import evaluation, paper
 from ..evaluation import Interval
 from ..files import LsegreproError
-from .overlays import CEILING
-from .style import INK, RULE, WIDTH, model_style, styled
+from ..paper import CEILING
+from .style import INK, RULE, WIDTH, in_percent, model_style, styled
 
 _DASHES = (0, (4, 2))
 
@@ -31,8 +31,6 @@ class ThetaLine:
         (m,) each; a step begins at each theta and holds until the next.
     smoothed : bool
         After the vote of the superpixels: solid. Raw pixels: dashed.
-    band : tuple of ndarray, optional
-        thetas, low and high of an interval, shaded.
     """
 
     model: str
@@ -40,14 +38,11 @@ class ThetaLine:
     thetas: np.ndarray
     ap: np.ndarray
     smoothed: bool = True
-    band: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     @classmethod
-    def of(
-        kind, model: str, cls: str, curve: evaluation.Curve, *, smoothed: bool = True, band=None
-    ) -> ThetaLine:
+    def of(cls_, model: str, cls: str, curve: evaluation.Curve, *, smoothed: bool = True) -> ThetaLine:
         """The line of a curve, step for step."""
-        return kind(model, cls, curve.thetas, curve.ap, smoothed, band)
+        return cls_(model, cls, curve.thetas, curve.ap, smoothed)
 
 
 @dataclass(frozen=True)
@@ -78,18 +73,16 @@ def figure_5(
     split : str
         What the AP was measured on, for the axis.
     baselines : mapping, optional
-        Class to the AP, a fraction, of calling everything foreground: a dotted line.
+        Class to the AP, a fraction, of predicting everything foreground: a dotted line.
     """
     classes = [cls for cls in paper.CLASSES if any(line.cls == cls for line in lines)]
     if not classes:
         raise LsegreproError(f"Figure 5 needs a line for one of {', '.join(paper.CLASSES)}")
     figure = Figure(figsize=(WIDTH, 3.7))
     panels = figure.subplots(1, len(classes), sharey=True, squeeze=False)[0]
-    said = []
+    texts = []
     for axis, cls in zip(panels, classes, strict=True):
-        mine = [line for line in lines if line.cls == cls]
-        for line in mine:
-            said.append(_theta_line(axis, line))
+        texts += [_theta_line(axis, line) for line in lines if line.cls == cls]
         for mark in (mark for mark in marks if mark.cls == cls):
             colour, marker = model_style(mark.model)
             axis.plot(
@@ -101,7 +94,7 @@ def figure_5(
             axis.axhline(100 * baselines[cls], color=INK, linewidth=1, dashes=(1.5, 2))
             axis.annotate("everything foreground", (0.01, 100 * baselines[cls]), (0, 3), va="bottom",
                           fontsize=8, textcoords="offset points")
-            said.append(f"{cls}, everything foreground: {100 * baselines[cls]:.1f} %")
+            texts.append(f"{cls}, everything foreground: {100 * baselines[cls]:.1f} %")
         axis.axvspan(CEILING, 1, color=RULE, linewidth=0, alpha=0.6)
         axis.annotate(f"paper: {paper.THETA[cls]:g}", (paper.THETA[cls], 1), (-3, -2), ha="right", va="top",
                       xycoords=axis.get_xaxis_transform(), textcoords="offset points", fontsize=8)
@@ -111,21 +104,18 @@ def figure_5(
     top = max((axis.dataLim.ymax for axis in panels if np.isfinite(axis.dataLim.ymax)), default=0)
     panels[0].set(ylabel=f"AP = IoU on {split} (%)", ylim=(0, max(1.0, 1.15 * top)))
     _theta_legend(figure, lines, marks, split)
-    figure.alt = f"AP on {split} against theta. " + "; ".join(said) + f". No pixel exceeds {CEILING:.4f}."
+    figure.alt = f"AP on {split} against theta. " + "; ".join(texts) + f". No pixel exceeds {CEILING:.4f}."
     return figure
 
 
 def _theta_line(axis: Axes, line: ThetaLine) -> str:
-    """Draw one line; say where it peaks."""
+    """Draw one line; return in words where it peaks."""
     colour, _ = model_style(line.model)
     axis.plot(
         line.thetas, 100 * np.asarray(line.ap), color=colour, zorder=3 if line.smoothed else 2.5,
         linewidth=1.8 if line.smoothed else 1.1, linestyle="-" if line.smoothed else _DASHES,
         drawstyle="steps-post",
     )  # fmt: skip
-    if line.band is not None:
-        thetas, low, high = (np.asarray(a, float) for a in line.band)
-        axis.fill_between(thetas, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
     name = f"{line.cls}, {line.model}, {'smoothed' if line.smoothed else 'raw'}"
     if np.isnan(line.ap).all():
         return f"{name}: undefined"
@@ -156,7 +146,7 @@ def _theta_legend(figure: Figure, lines: Sequence[ThetaLine], marks: Sequence[Th
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """One parameter moved, the others held.
+    """AP as one parameter varies and the others stay fixed.
 
     Attributes
     ----------
@@ -175,7 +165,7 @@ class Sweep:
 
 @styled
 def sweeps(panels: Sequence[Sweep], levels: Mapping[str, float], split: str = "train") -> Figure:
-    """AP against each parameter, a panel each: points with bars, and a dashed line across to compare with.
+    """AP against each parameter, a panel each: points with intervals, and a dashed line across to compare with.
 
     Parameters
     ----------
@@ -191,22 +181,22 @@ def sweeps(panels: Sequence[Sweep], levels: Mapping[str, float], split: str = "t
     figure = Figure(figsize=(WIDTH, 3.2))
     ratios = [len(panel.values) + 1 for panel in panels]
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=ratios)[0]
-    said = []
+    texts = []
     for axis, panel in zip(row, panels, strict=True):
         for i, (name, intervals) in enumerate(panel.ap.items()):
             colour, marker = model_style(name.replace(",", " ").split(" ")[0])
-            value, low, high = 100 * np.array([(each.value, each.low, each.high) for each in intervals]).T
+            value, low, high = in_percent(intervals)
             places = np.arange(len(panel.values)) + 0.12 * (i - (len(panel.ap) - 1) / 2)  # bars side by side
             axis.vlines(places, low, high, color=colour, linewidth=1.4)
             axis.plot(places, value, color=colour, marker=marker, markersize=5, linewidth=1.2, label=name)
             axis.axhline(100 * levels[name], color=colour, linewidth=0.9, linestyle=_DASHES)
             points = ", ".join(f"{v:.2f} % [{a:.2f}, {b:.2f}] at {x:g}"
                                for x, v, a, b in zip(panel.values, value, low, high, strict=True))
-            said.append(f"{panel.parameter}, {name}: {points}")
+            texts.append(f"{panel.parameter}, {name}: {points}")
         axis.set(xlabel=panel.parameter, xticks=range(len(panel.values)), xlim=(-0.5, len(panel.values) - 0.5),
                  xticklabels=[f"{x:g}" for x in panel.values])
     row[0].set(ylabel=f"AP = IoU on {split} (%)")
     handles, names = row[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper left", ncols=max(1, len(names)))
-    figure.alt = f"AP on {split} against the parameters of the superpixels. " + "; ".join(said) + "."
+    figure.alt = f"AP on {split} against the parameters of the superpixels. " + "; ".join(texts) + "."
     return figure

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .. import paper
-from ..arguments import OUTPUTS, parse_aggregation
+from ..config import OUTPUTS, parse_aggregation
 from ..files import LsegreproError
 from .gradients import pooled_convolution
 

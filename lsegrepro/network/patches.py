@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..arguments import Jitter
+from ..config import Jitter
 from ..files import LsegreproError
 
 
@@ -146,7 +146,7 @@ def jitter(images: Tensor, rng: np.random.Generator, ranges: Jitter) -> Tensor:
         Same shape and range.
 
     >>> x = torch.rand(2, 3, 8, 8)
-    >>> from lsegrepro.arguments import NO_JITTER
+    >>> from lsegrepro.config import NO_JITTER
     >>> torch.equal(jitter(x, np.random.default_rng(0), NO_JITTER), x)
     True
     """

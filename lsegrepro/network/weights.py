@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from .. import paper
-from ..arguments import read_card
+from ..config import read_card
 from ..files import LsegreproError, atomic, one_line, sha256, write_json
 from .model import PatchNet
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import evaluation, paper
-from ..files import LsegreproError
-from ..evaluation import Interval
-from ..evidence import BOX_FRACTIONS
+from ..evaluation import Difference, TableRow
 from ..evaluation.mistakes import without_false_alarms
+from ..evidence import BOX_FRACTIONS
+from ..files import LsegreproError
+from .folder import RunFolder
 from .results import GRID_STEP, choose_theta, present_weights
-from .run import Run
 
 LSE_OR_MAX = (("LSE1", "max1"), ("LSE2", "max2"))
 """The paper's second claim: pairs that differ in the aggregation only."""
@@ -28,32 +28,8 @@ THETAS = {"train": "θ chosen on train", "paper": "the paper's θ", "oracle": "b
 """Where a theta comes from. The first is the headline; nobody may choose the last."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One class of one row of our Table 2, in fractions.
-
-    Attributes
-    ----------
-    model : str
-        A model of the paper's table, or any other name (a baseline).
-    cls : str
-    foreground, background, ap : Interval or None
-        Pixel accuracies and AP; None if there is no such number. An interval whose ends are nan
-        is left out, for a number that has none.
-    theta : float, optional
-        What the numbers were measured at.
-    """
-
-    model: str
-    cls: str
-    foreground: Interval | None
-    background: Interval | None
-    ap: Interval | None
-    theta: float | None = None
-
-
 def seed_thetas(
-    run: Run, model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True
+    run: RunFolder, model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True
 ) -> list[float]:
     """The theta of each seed, from one of `THETAS`; the oracle's is on the grid of the choice on train."""
     if at not in THETAS:
@@ -67,7 +43,7 @@ def seed_thetas(
 
 
 def seed_counts(
-    run: Run, model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True
+    run: RunFolder, model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True
 ) -> np.ndarray:
     """Counts of each val image for each seed of `Run.seeds`, at the seed's own theta: (s, n, 4) int64.
 
@@ -85,71 +61,42 @@ def seed_counts(
     ])  # fmt: skip
 
 
-def three_way_counts(run: Run, model: str, round: int = 2) -> dict[str, np.ndarray]:
+def three_way_counts(run: RunFolder, model: str, round: int = 2) -> dict[str, np.ndarray]:
     """Counts (s, n, 4) of background, cat and dog when the cat and the dog network of a model label together.
 
     Each at the theta chosen on train. To be set beside `seed_counts`, where each class stands alone.
     """
-    names, found = evaluation.ThreeWay.NAMES, []
+    names, counts = evaluation.ThreeWay.NAMES, []
     seeds = {cls: run.seeds(model, cls, round) for cls in paper.CLASSES}
     thetas = {cls: dict(zip(seeds[cls], seed_thetas(run, model, cls, round), strict=True)) for cls in paper.CLASSES}
     for seed in [s for s in run.profile.seeds if all(s in seeds[cls] for cls in paper.CLASSES)]:
-        both = (run.scores(model, cls, round, seed) for cls in paper.CLASSES)
-        joined = evaluation.three_way(run.regions("val"), *both, *(thetas[cls][seed] for cls in paper.CLASSES))
-        found.append([joined.counts(name) for name in names])
-    return dict(zip(names, np.swapaxes(found, 0, 1), strict=True))
+        scores = (run.scores(model, cls, round, seed) for cls in paper.CLASSES)
+        labelling = evaluation.three_way(run.regions("val"), *scores, *(thetas[cls][seed] for cls in paper.CLASSES))
+        counts.append([labelling.counts(name) for name in names])
+    return dict(zip(names, np.swapaxes(counts, 0, 1), strict=True))
 
 
-def classification_counts(run: Run, model: str, cls: str, round: int = 2) -> np.ndarray:
+def classification_counts(run: RunFolder, model: str, cls: str, round: int = 2) -> np.ndarray:
     """The images of val, classified with each seed's network, as counts (s, n, 4)."""
-    holds = evaluation.present(run.regions("val"), cls)
-    return np.stack([evaluation.classification_counts(run.scores(model, cls, round, s).image_scores, holds)
+    present = evaluation.present(run.regions("val"), cls)
+    return np.stack([evaluation.classification_counts(run.scores(model, cls, round, s).image_scores, present)
                      for s in run.seeds(model, cls, round)])
 
 
-def row(run: Run, model: str, cls: str, round: int = 2) -> Row:
+def row(run: RunFolder, model: str, cls: str, round: int = 2) -> TableRow:
     """One class of one row of our Table 2: the mean over seeds, with 95 % intervals over images and seeds."""
     return constant_row(model, cls, seed_counts(run, model, cls, round))
 
 
-def constant_row(name: str, cls: str, counts: np.ndarray) -> Row:
+def constant_row(name: str, cls: str, counts: np.ndarray) -> TableRow:
     """A row of Table 2 from counts (n, 4) or (s, n, 4), such as those of an answer that no training made."""
     statistics = (evaluation.foreground_accuracy, evaluation.background_accuracy, evaluation.ap)
-    return Row(name, cls, *(evaluation.bootstrap(counts, s) for s in statistics))
+    return TableRow(name, cls, *(evaluation.bootstrap(counts, s) for s in statistics))
 
 
-@dataclass(frozen=True)
-class Difference:
-    """AP of one network minus AP of another on the same images, in fractions.
-
-    Attributes
-    ----------
-    name : str
-        ``"LSE1 − max1"``.
-    cls : str
-    interval : Interval
-    paper : float or None
-        The same difference in the paper's Table 2.
-    """
-
-    name: str
-    cls: str
-    interval: Interval
-    paper: float | None = None
-
-    @property
-    def sign(self) -> int:
-        """1 or -1 if the interval lies on one side of zero, else 0: the images cannot tell.
-
-        >>> Difference("a − b", "cat", Interval(0.1, 0.02, 0.2)).sign
-        1
-        """
-        return int(self.interval.low > 0) - int(self.interval.high < 0)
-
-
-def model_differences(run: Run, pairs: Sequence[tuple[str, str]], round: int = 2) -> list[Difference]:
+def model_differences(run: RunFolder, pairs: Sequence[tuple[str, str]], round: int = 2) -> list[Difference]:
     """Paired differences of AP for every pair of models that the profile trains, class by class."""
-    found = []
+    differences = []
     for cls in run.profile.classes:
         for first, second in pairs:
             if first in run.profile.models and second in run.profile.models:
@@ -157,17 +104,17 @@ def model_differences(run: Run, pairs: Sequence[tuple[str, str]], round: int = 2
                     seed_counts(run, first, cls, round), seed_counts(run, second, cls, round)
                 )
                 printed = (paper.TABLE_2[first][cls].ap - paper.TABLE_2[second][cls].ap) / 100
-                found.append(Difference(f"{first} − {second}", cls, interval, printed))
-    return found
+                differences.append(Difference(f"{first} − {second}", cls, interval, printed))
+    return differences
 
 
-def round_differences(run: Run) -> list[Difference]:
+def round_differences(run: RunFolder) -> list[Difference]:
     """AP after round 2 minus AP after round 1, for every model and class that the run has both of."""
     return [
         Difference(f"{model}, round 2 − round 1", cls, evaluation.bootstrap_difference(
             seed_counts(run, model, cls, 2), seed_counts(run, model, cls, 1)))
         for cls in run.profile.classes for model in run.profile.models
-        if all(run.holds(model, cls, round) for round in (1, 2))
+        if all(run.has_network(model, cls, round) for round in (1, 2))
     ]  # fmt: skip
 
 
@@ -189,14 +136,14 @@ class Box:
     told: np.ndarray
 
 
-def centred_box(run: Run, cls: str) -> Box:
+def centred_box(run: RunFolder, cls: str) -> Box:
     """The best fixed box of a class, its size chosen on train among `evidence.BOX_FRACTIONS`.
 
     On train each image counts `results.present_weights` times, as it does for the choice of theta.
     """
     train, val = run.regions("train"), run.regions("val")
     weights = present_weights(train)
-    measured, holds = evaluation.centred_box_counts(val, cls), evaluation.present(val, cls)
+    on_val, present = evaluation.centred_box_counts(val, cls), evaluation.present(val, cls)
 
     def best(counts: np.ndarray) -> int:
         return int(np.argmax(evaluation.ap(weights @ counts)))  # (f, n, 4) to (f, 4): the AP of each box
@@ -204,10 +151,10 @@ def centred_box(run: Run, cls: str) -> Box:
     counts = evaluation.centred_box_counts(train, cls)
     blind = best(counts)
     told = best(without_false_alarms(counts, evaluation.present(train, cls)))
-    return Box(BOX_FRACTIONS[blind], measured[blind], BOX_FRACTIONS[told], without_false_alarms(measured[told], holds))
+    return Box(BOX_FRACTIONS[blind], on_val[blind], BOX_FRACTIONS[told], without_false_alarms(on_val[told], present))
 
 
-def baselines(run: Run, cls: str) -> dict[str, np.ndarray]:
+def baselines(run: RunFolder, cls: str) -> dict[str, np.ndarray]:
     """Answers that see nothing, by name: counts (n, 4) of each val image."""
     val = run.regions("val")
     return {
@@ -217,7 +164,7 @@ def baselines(run: Run, cls: str) -> dict[str, np.ndarray]:
     }
 
 
-def baseline_differences(run: Run, round: int = 2) -> list[Difference]:
+def baseline_differences(run: RunFolder, round: int = 2) -> list[Difference]:
     """AP of every network minus that of every baseline, paired: a sign of 1 beats it."""
     return [
         Difference(f"{model} − {name}", cls, evaluation.bootstrap_difference(

@@ -1,10 +1,8 @@
-"""Small measurements of the chapters: what a crop keeps, what a source gives away, when a tanh is saturated.
-
-Masks are read here to describe the evaluation data. Nothing of it reaches a training.
-"""
+"""Measures of masks, labels and networks that `statistics` is made of: arrays in, numbers out."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def prepare_mask(mask: np.ndarray, side: int = paper.IMAGE_SIDE) -> np.ndarray:
-    """Scale and crop a mask as `data.images.prepare` does its image, without mixing values.
+    """Scale and crop a mask as `data.images.prepare` does its image, with nearest neighbours.
 
     Parameters
     ----------
@@ -44,7 +42,7 @@ def prepare_mask(mask: np.ndarray, side: int = paper.IMAGE_SIDE) -> np.ndarray:
 
 
 def class_shares(mask: np.ndarray, index: int, corners: np.ndarray, size: int) -> np.ndarray:
-    """How much of each patch the class fills, void left out: (N,) float64.
+    """Share of each patch that the class fills, void left out: (N,) float64.
 
     Parameters
     ----------
@@ -69,39 +67,37 @@ def class_shares(mask: np.ndarray, index: int, corners: np.ndarray, size: int) -
 def source_shortcut(labels: Sequence[str], sources: Sequence[str], cls: str) -> float:
     """Balanced accuracy of the best classifier that knows an image's source and nothing else.
 
-    1/2 if the sources are shared alike by images with and without the class, 1 if the source
-    tells them apart.
+    1/2 if images with and without the class share the sources alike, 1 if the source tells them apart.
 
     >>> source_shortcut(["cat", "cat", "dog", "dog"], ["a", "a", "a", "b"], "cat")
     0.75
     """
     present, where = np.array(labels) == cls, np.array(sources)
-    parts = [(np.mean(where[present] == s), np.mean(where[~present] == s)) for s in np.unique(where)]
-    return float(sum(max(pair) for pair in parts) / 2)
+    shares = [(np.mean(where[present] == s), np.mean(where[~present] == s)) for s in np.unique(where)]
+    return float(sum(max(pair) for pair in shares) / 2)
 
 
 def within_sources(
     correct: np.ndarray, present: np.ndarray, sources: Sequence[str], least: int = 20
 ) -> dict[str, tuple[int, float]]:
-    """Balanced accuracy inside each source: source -> (images, accuracy).
+    """Balanced accuracy inside each source that has `least` images of each kind: source to (images, accuracy).
 
-    Only sources with `least` images of each kind. A network that lives on telling sources apart
-    falls to 1/2 here.
+    A network that lives on telling sources apart falls to 1/2 here.
 
     >>> within_sources(np.array([True, False]), np.array([True, False]), ["a", "a"], least=1)
     {'a': (2, 0.5)}
     """
-    found = {}
+    accuracies = {}
     for name in sorted(set(sources)):
         here = np.array(sources) == name
         kinds = [correct[here & present], correct[here & ~present]]
         if min(map(len, kinds)) >= least:
-            found[name] = (int(here.sum()), float(np.mean([kind.mean() for kind in kinds])))
-    return found
+            accuracies[name] = (int(here.sum()), float(np.mean([kind.mean() for kind in kinds])))
+    return accuracies
 
 
 def saturation(net: PatchNet, patches: Tensor, level: float = 0.99) -> dict[str, float]:
-    """Part of each layer's outputs beyond `level` in magnitude, where tanh hardly has a gradient.
+    """Share of each layer's outputs beyond `level` in magnitude, where tanh hardly has a gradient.
 
     Parameters
     ----------
@@ -127,6 +123,56 @@ def saturation(net: PatchNet, patches: Tensor, level: float = 0.99) -> dict[str,
     return {f"layer {i}": float((x.abs() > level).float().mean()) for i, x in enumerate(outputs, start=1)}
 
 
+def distance_moved(
+    start: PatchNet, bags: Tensor, labels: Tensor, rate: float, batch: int, aggregation: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """By how much plain gradient descent over the bags, in their order, moves each parameter: (P,) float32.
+
+    Parameters
+    ----------
+    bags : Tensor
+        (B, N, 3, sz, sz) float in [-1, 1].
+    labels : Tensor
+        (B,) int64, 0 for foreground and 1 for background.
+    rate : float
+        For one image: a step on the mean loss of `batch` images uses ``rate * batch``.
+    batch : int
+        Images a step.
+    aggregation : callable
+        Of `model`: (b, N, 2) to (b, 2).
+    """
+    import torch
+
+    from ..network import model
+
+    net = copy.deepcopy(start)
+    optimiser = torch.optim.SGD(net.parameters(), lr=rate * batch)
+    for i in range(0, len(bags), batch):
+        x = bags[i : i + batch]  # (b, N, 3, sz, sz)
+        optimiser.zero_grad()
+        model.loss(aggregation(net(x.flatten(0, 1)).view(len(x), -1, 2)), labels[i : i + batch]).backward()
+        optimiser.step()
+    pairs = zip(net.parameters(), start.parameters(), strict=True)
+    return torch.cat([(p - q).flatten() for p, q in pairs]).detach()
+
+
+def initial_losses(net: PatchNet, bags: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
+    """Loss of each bag under LSE, and the norm of the first layer's gradient as a share of its weights' norm.
+
+    One bag at a time, as the paper trains. `bags` and `labels` as in `distance_moved`; two lists of B.
+    """
+    from ..network import model
+
+    losses, gradients = [], []
+    for x, y in zip(bags, labels, strict=True):
+        net.zero_grad()
+        value = model.loss(model.lse(net(x)[None]), y[None])
+        value.backward()
+        losses.append(value.item())
+        gradients.append(float(net.conv1.weight.grad.norm() / net.conv1.weight.detach().norm()))
+    return losses, gradients
+
+
 def training_operations(architecture: paper.Architecture) -> int:
     """Floating-point operations of one training image: N patches forward, and twice that for their gradients.
 
@@ -143,67 +189,10 @@ def training_operations(architecture: paper.Architecture) -> int:
     return 3 * a.patches * forward
 
 
-def walk(
-    start: PatchNet, bags: Tensor, labels: Tensor, rate: float, batch: int, aggregation: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """How far plain gradient descent over the bags, in their order, moves each parameter.
+def lorenz_curve(counts: np.ndarray) -> np.ndarray:
+    """Share of a total that the largest k of n counts hold, for k = 0 .. n: (n + 1,) from 0 to 1.
 
-    Parameters
-    ----------
-    bags : Tensor
-        (B, N, 3, sz, sz) float in [-1, 1].
-    labels : Tensor
-        (B,) int64, 0 for foreground and 1 for background.
-    rate : float
-        For one image: a step on the mean loss of `batch` images uses ``rate * batch``.
-    batch : int
-        Images a step.
-    aggregation : callable
-        Of `model`: (b, N, 2) to (b, 2).
-
-    Returns
-    -------
-    Tensor
-        (P,) float32.
-    """
-    import copy
-
-    import torch
-
-    from ..network import model
-
-    net = copy.deepcopy(start)
-    optimiser = torch.optim.SGD(net.parameters(), lr=rate * batch)
-    for i in range(0, len(bags), batch):
-        x = bags[i : i + batch]  # (b, N, 3, sz, sz)
-        optimiser.zero_grad()
-        model.loss(aggregation(net(x.flatten(0, 1)).view(len(x), -1, 2)), labels[i : i + batch]).backward()
-        optimiser.step()
-    moved = zip(net.parameters(), start.parameters(), strict=True)
-    return torch.cat([(p - q).flatten() for p, q in moved]).detach()
-
-
-def beginning(net: PatchNet, bags: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
-    """Loss of each bag under LSE, and the first layer's gradient as a part of its weights.
-
-    One bag at a time, as the paper trains. `bags` and `labels` as in `walk`; two lists of B.
-    """
-    from ..network import model
-
-    losses, steep = [], []
-    for x, y in zip(bags, labels, strict=True):
-        net.zero_grad()
-        value = model.loss(model.lse(net(x)[None]), y[None])
-        value.backward()
-        losses.append(value.item())
-        steep.append(float(net.conv1.weight.grad.norm() / net.conv1.weight.detach().norm()))
-    return losses, steep
-
-
-def concentration(counts: np.ndarray) -> np.ndarray:
-    """Share of a total that the images with the most hold: (n + 1,) from 0 to 1, a Lorenz curve from the top.
-
-    >>> concentration(np.array([1, 3, 0])).tolist()
+    >>> lorenz_curve(np.array([1, 3, 0])).tolist()
     [0.0, 0.75, 1.0, 1.0]
     """
     ordered = np.sort(np.asarray(counts, np.float64))[::-1]

@@ -1,32 +1,30 @@
-"""The published run: where it is, how a run of one's own takes its results, and how a run becomes it."""
+"""The published run: where it lies, how another run takes its files, and how a run becomes it."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..arguments import read_card
-from ..files import LsegreproError
-from ..files import atomic, sha256, write_json
-from ..files import locked
+from ..config import load_profile, read_card
+from ..files import LsegreproError, atomic, locked, sha256, write_json
+from .folder import SPLITS, RunFolder, repository
 
-if TYPE_CHECKING:
-    from .run import Run
-
-PUBLISHED = Path(__file__).resolve().parents[2] / "published"
+PUBLISHED = (repository() or Path(__file__).resolve().parents[2]) / "published"
 """The run folder that is versioned with the book: weights and evidence, no photograph."""
 
 PROFILE = "local"
 """The profile that it is a run of."""
 
-LEFT_OUT = {"weights": ("*.checkpoint", "*-round1-*.safetensors"), "negatives": (), "evidence": ()}
-"""Kinds of results that are published, and the files of each that are not."""
+FOLDERS = ("weights", "negatives", "evidence", "statistics", "experiments")
+"""Folders of a run that are published, without folders in them."""
+
+LEFT_OUT = (".*", "*.checkpoint", "*-round1-*.safetensors")
+"""Files in them that are not."""
 
 
 def adopt_weights(path: Path) -> None:
-    """Put the published network of the name of `path` there, with its card and training curve.
+    """Copy the published network of the name of `path` there, with its card and training curve.
 
     The card gains ``"published": true``: other images than the reader's trained it, and that is no fault.
 
@@ -45,7 +43,7 @@ def adopt_weights(path: Path) -> None:
 
 
 def adopt(path: Path) -> None:
-    """Put the published file of the name of `path`, in the folder of the same name, there."""
+    """Copy the published file of the name of `path`, from the folder of the same name, there."""
     _copy(_source(path), path)
 
 
@@ -62,62 +60,59 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def publish(run: Run) -> None:
-    """Make a finished run the published one: its results, the numbers, and the facts that photographs tell.
+def publish(run: RunFolder) -> None:
+    """Make a finished run the published one: copy its numbers, and write the table of its results.
 
-    The photographs must be at hand, for the facts. No picture is copied, and of round 1 no weights: its cards, curves,
-    hard negatives and scores say what the book says of it.
+    No picture is copied, and of round 1 no weights: its cards, curves, hard negatives and scores say what the book
+    says of it.
 
     Raises
     ------
     LsegreproError
-        If the run is of another profile or lacks a result, or the photographs are not at hand. What was published
-        before is then as it was.
+        If the run is of another profile or lacks a file. What was published before is then as it was.
     """
-    from . import facts
-    from ..profiles import load_profile
-    from .verify import write_record
+    from .verify import write_results
 
     if run.profile != load_profile(PROFILE):
         raise LsegreproError(f"the published run is of profile {PROFILE} as it is built in, with both rounds; this one "
                              f"is of {run.profile.spec}, with rounds {', '.join(map(str, run.profile.rounds))}")
-    elsewhere = run.folder.resolve() != PUBLISHED.resolve()
-    _require_whole(run, with_weights=elsewhere)
-    facts.count_all(run)
-    if elsewhere:
-        with locked(PUBLISHED / "results.json"):
-            _replace(run.folder)
-    write_record(dataclasses.replace(run, folder=PUBLISHED, compute=False))
+    with locked(PUBLISHED / "results.json"):
+        if run.folder.resolve() != PUBLISHED.resolve():
+            _require_files(run)
+            _replace_folders(run.folder)
+        write_results(dataclasses.replace(run, folder=PUBLISHED))
 
 
-def _require_whole(run: Run, *, with_weights: bool) -> None:
-    """Refuse a run that lacks a result, before anything is computed or replaced."""
-    from .run import SPLITS
+def _require_files(run: RunFolder) -> None:
+    from .statistics import STATISTICS, statistics_path
 
-    whole = dataclasses.replace(run, compute=False)
-    for network in whole.networks():
-        whole.trained_card(*network)
-        for split in SPLITS:
-            whole.scores(*network, split)
-    for model, cls, round, seed in whole.last_networks():
-        weights = [whole.weights_path(model, cls, round, seed)] if with_weights else []
-        for path in (whole.negatives_path(model, cls, seed), *weights):
-            if not path.is_file():
-                whole.needs(path)
+    files = [statistics_path(run, name) for name in STATISTICS]
+    for model, cls, round, seed in run.networks():
+        weights = run.weights_path(model, cls, round, seed)
+        files += [weights.with_suffix(".json"), weights.with_suffix(".jsonl"), run.negatives_path(model, cls, seed),
+                  *(run.scores_path(model, cls, round, seed, split) for split in SPLITS)]
+    files += [run.weights_path(*network) for network in run.last_networks()]
+    if absent := [path for path in files if not path.is_file()]:
+        raise LsegreproError(f"{absent[0]} is not there ({len(absent)} files are missing): finish the run first, "
+                             f"lsegrepro reproduce --profile {run.profile.spec} --run {run.folder}")
 
 
-def _replace(folder: Path) -> None:
-    """Put the results of a run folder in the place of those published before."""
+def _replace_folders(folder: Path) -> None:
+    """Put the folders of a run in the place of those published before; a copy that fails leaves them as they were."""
+    def left_out(parent: str, names: list[str]) -> set[str]:
+        return {name for name in names if (Path(parent) / name).is_dir()} | ignored(parent, names)
+
+    ignored, copies = shutil.ignore_patterns(*LEFT_OUT), {kind: PUBLISHED / f".{kind}.new" for kind in FOLDERS}
     try:
-        for kind, left in LEFT_OUT.items():
-            # Beside it first: a copy that is cut short leaves the results that were published before.
-            copy = PUBLISHED / f".{kind}.new"
+        for kind, copy in copies.items():
             shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(folder / kind, copy, ignore=shutil.ignore_patterns(*left, "*.parts", ".*"))
+            if (folder / kind).is_dir():  # a run need not have experiments
+                shutil.copytree(folder / kind, copy, ignore=left_out)
     except OSError:
-        for kind in LEFT_OUT:
-            shutil.rmtree(PUBLISHED / f".{kind}.new", ignore_errors=True)
+        for copy in copies.values():
+            shutil.rmtree(copy, ignore_errors=True)
         raise
-    for kind in LEFT_OUT:
+    for kind, copy in copies.items():
         shutil.rmtree(PUBLISHED / kind, ignore_errors=True)
-        (PUBLISHED / f".{kind}.new").rename(PUBLISHED / kind)
+        if copy.is_dir():
+            copy.rename(PUBLISHED / kind)

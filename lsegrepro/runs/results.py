@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import evaluation, evidence, paper
-from ..files import LsegreproError
 from ..evaluation import Classification, Curve, Interval
 from ..evidence import Regions, Scores
-from .run import Run
+from ..files import LsegreproError
+from .folder import RunFolder
 
 GRID_STEP = 1 / evidence.GRID
 """Theta is chosen among multiples of this, the grid search of Section 4."""
@@ -63,24 +63,23 @@ class Result:
 
 
 def present_weights(regions: Regions) -> np.ndarray:
-    """How many listed images each present one stands for: (n,) float64.
+    """Sampling weight of each image, how many listed images it stands for: (n,) float64.
 
-    Where images of the list are absent, those that hold a cat or a dog are assumed to be all
-    at hand (true of the photographs this book was made with, where it was checked), and each of
-    the others stands for its share of the absent. Without this, a set that is short of
+    Where images of the list are absent, every image with a cat or a dog is assumed to be at hand (checked for the
+    published run), and each of the others stands for its share of the absent. Without this, a set that is short of
     background images would make a low theta look better than it is.
 
-    >>> from lsegrepro.superpixels import Superpixels
+    >>> from lsegrepro.config import Superpixels
     >>> builder = evidence.RegionsBuilder("train", "digest", Superpixels(), absent=["c", "d"], listed=4)
     >>> for name, index in (("a", 8), ("b", 0)):
     ...     builder.add(name, np.array([[0]]), np.array([[index]], np.uint8))
     >>> present_weights(builder.build()).tolist()
     [1.0, 3.0]
     """
-    held = (regions.totals[:, : len(paper.CLASSES)] > 0).any(axis=1)
-    others = int((~held).sum())
+    with_class = (regions.totals[:, : len(paper.CLASSES)] > 0).any(axis=1)
+    others = int((~with_class).sum())
     weight = 1 + len(regions.absent) / others if others else 1.0
-    return np.where(held, 1.0, weight)
+    return np.where(with_class, 1.0, weight)
 
 
 def train_curve(regions: Regions, scores: Scores) -> Curve:
@@ -90,7 +89,9 @@ def train_curve(regions: Regions, scores: Scores) -> Curve:
     return evaluation.curve(scores.statistics, np.rint(fg * per_pixel), np.rint(bg * per_pixel))
 
 
-def choose_theta(run: Run, model: str, cls: str, round: int = 1, seed: int = 0, *, smoothed: bool = True) -> float:
+def choose_theta(
+    run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0, *, smoothed: bool = True
+) -> float:
     """Theta of largest AP on the train split, on the grid of 0.005; val takes no part.
 
     Each image counts `present_weights` times. Of equal thetas the smallest is taken.
@@ -109,7 +110,7 @@ def choose_theta(run: Run, model: str, cls: str, round: int = 1, seed: int = 0, 
     return int(np.argmax(evaluation.ap(present_weights(regions) @ counts))) / evidence.GRID
 
 
-def last_network(run: Run, model: str, cls: str) -> tuple[int, float] | None:
+def last_network(run: RunFolder, model: str, cls: str) -> tuple[int, float] | None:
     """The last round of a network that the run holds, and the theta to use it with; None if it holds none.
 
     Theta is the one chosen on VOC train (`choose_theta`), or the paper's where train was not scored.
@@ -128,8 +129,8 @@ def cell(regions: Regions, scores: Scores, theta: float, *, smoothed: bool = Tru
     return Cell(theta, *(evaluation.bootstrap(counts, statistic) for statistic in statistics))
 
 
-def result(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> Result:
-    """Evaluate one network of a run; computes what is missing."""
+def result(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> Result:
+    """Evaluate one network of a run."""
     regions, scores = run.regions("val"), run.scores(model, cls, round, seed, "val")
     smoothed = evaluation.smoothed_curve(regions, scores)
     return Result(
@@ -145,7 +146,7 @@ def result(run: Run, model: str, cls: str, round: int = 1, seed: int = 0) -> Res
     )
 
 
-def results(run: Run, rounds: tuple[int, ...] = (1, 2)) -> list[Result]:
+def results(run: RunFolder, rounds: tuple[int, ...] = (1, 2)) -> list[Result]:
     """Every network of the run, in the order of Table 2."""
     return [result(run, m, c, r, s) for m, c, r, s in run.networks() if r in rounds]
 

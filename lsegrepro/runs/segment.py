@@ -1,7 +1,11 @@
-"""Segment any photograph with a trained network: the three pictures of Figure 6."""
+"""Segment photographs with a trained network (Section 3.3): the three pictures of Figure 6.
+
+Reading a `Segmentation` needs numpy alone; making one needs torch.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import sys
@@ -9,48 +13,63 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ..network import dense
 from .. import paper
+from ..config import Superpixels, load_profile
 from ..data.images import EXTENSIONS, load_image, resize
-from ..files import LsegreproError, one_line, printable
 from ..evaluation import threshold
-from ..files import atomic
-from ..profiles import load_profile
-from .publish import PROFILE, PUBLISHED
-from .run import Run, open_run
-from ..evidence.superpixels import Superpixels, oversegment, smooth
+from ..evidence.superpixels import oversegment, smooth
+from ..explorer import image_counts
 from ..figures.overlays import overlay
-from ..network.weights import Weights, load_weights
+from ..files import LsegreproError, atomic, one_line, printable
+from .folder import Network, RunFolder, open_run
+from .publish import PROFILE, PUBLISHED
+
+if TYPE_CHECKING:
+    from ..network.weights import Weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segmentation:
-    """One photograph, segmented.
+    """A segmented image.
 
     Attributes
     ----------
+    image : ndarray
+        (H, W, 3) uint8.
     codes : ndarray
-        (H, W) uint16, floor(p * 65535).
-    smoothed : ndarray
-        (H, W) uint16, the order statistic of each pixel's superpixel.
+        (H, W) uint16, floor(p * 65535), p the probability of the class.
+    labels : ndarray
+        (H, W) int32, superpixels.
     theta : float
     """
 
+    image: np.ndarray
     codes: np.ndarray
-    smoothed: np.ndarray
+    labels: np.ndarray
     theta: float
+
+    @cached_property
+    def smoothed(self) -> np.ndarray:
+        """(H, W) uint16, the order statistic of each pixel's superpixel."""
+        return smooth(self.codes, self.labels)
 
     @property
     def mask(self) -> np.ndarray:
         """(H, W) bool: foreground after the majority vote of the superpixels."""
         return self.smoothed > threshold(self.theta)
+
+    def iou(self, truth: np.ndarray, cls: str) -> float:
+        """IoU with a mask (H, W) of VOC indices; nan if neither has the class."""
+        return image_counts(self.mask, truth, cls).ap
 
 
 def segment(
@@ -69,9 +88,48 @@ def segment(
     LsegreproError
         If theta is outside [0, 1).
     """
+    from ..network import dense
+
     threshold(theta)
     codes = dense.to_codes(dense.probability_map(weights.net, image))
-    return Segmentation(codes, smooth(codes, cut(image, superpixels or load_profile(PROFILE).superpixels)), theta)
+    labels = cut(image, superpixels or load_profile(PROFILE).superpixels)
+    return Segmentation(image, codes, labels, theta)
+
+
+def segment_with(
+    run: RunFolder, network: Network, image: np.ndarray, theta: float, val_id: str | None = None
+) -> Segmentation:
+    """Segment an image (H, W, 3) uint8 with a network of a run.
+
+    Parameters
+    ----------
+    val_id : str, optional
+        The image's id in the val set: it is then scored as the run's evidence was, and its score map taken from the
+        run's cache, or kept there. Any other image is scored in float32.
+
+    Raises
+    ------
+    LsegreproError
+        If the weights are not there.
+    """
+    from ..evidence.scoring import score_image
+    from .make import load_network, map_cache
+
+    weights, scoring = load_network(run, *network), run.profile.scoring
+    if val_id is None:
+        codes, _ = score_image(weights, image, dataclasses.replace(scoring, precision="float32"))
+    else:
+        codes, _ = score_image(weights, image, scoring, map_cache(run, weights) / f"{val_id}.npz")
+    return Segmentation(image, codes, oversegment(image, run.profile.superpixels), theta)
+
+
+def why_not(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> str:
+    """Why no image can be segmented with a network here, as a sentence; empty if one can."""
+    if find_spec("torch") is None:
+        return "Scoring a picture needs PyTorch, which is not installed here."
+    if not run.weights_path(model, cls, round, seed).is_file():
+        return f"The weights of {model} for {cls}, round {round}, are not at hand to score a picture."
+    return ""
 
 
 def cut(image: np.ndarray, params: Superpixels, pixels: int = 1_000_000) -> np.ndarray:
@@ -112,9 +170,9 @@ def cut(image: np.ndarray, params: Superpixels, pixels: int = 1_000_000) -> np.n
     return labels[rows[:, None], columns]
 
 
-def published_run(device: str = "auto") -> Run:
-    """The versioned run of the photographs; nothing is computed in it."""
-    return open_run(PROFILE, PUBLISHED, device=device, compute=False)
+def published_run(device: str = "auto") -> RunFolder:
+    """The run of the photographs that is versioned with the book."""
+    return open_run(PROFILE, PUBLISHED, device=device)
 
 
 def published_network(model: str, cls: str, device: str = "auto") -> tuple[Weights, float]:
@@ -125,38 +183,39 @@ def published_network(model: str, cls: str, device: str = "auto") -> tuple[Weigh
     LsegreproError
         If none was published.
     """
+    from .make import load_network
     from .results import last_network
 
     run = published_run(device)
     run.name(model, cls)  # refuses an unknown model or class
-    if found := last_network(run, model, cls):
-        round, theta = found
-        return run.weights(model, cls, round), theta
+    if last := last_network(run, model, cls):
+        round, theta = last
+        return load_network(run, model, cls, round), theta
     raise LsegreproError(
         f"no network of {model} for {cls} is published with this version: train one (lsegrepro train) and name its "
         "file with --weights"
     )
 
 
-def photographs(paths: Iterable[str | Path]) -> list[Path]:
+def list_photographs(paths: Iterable[str | Path]) -> list[Path]:
     """Files as they are; of a folder, the photographs in it. Raises `LsegreproError` if a folder has none."""
-    found: list[Path] = []
+    files: list[Path] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            try:
-                inside = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS)
-            except OSError as error:
-                raise LsegreproError(f"cannot read the folder {path}: {error.strerror or error}") from error
-            if not inside:
-                raise LsegreproError(f"no photograph in the folder {path} ({', '.join(EXTENSIONS)})")
-            found += inside
-        else:
-            found.append(path)
-    return found
+        if not path.is_dir():
+            files.append(path)
+            continue
+        try:
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS)
+        except OSError as error:
+            raise LsegreproError(f"cannot read the folder {path}: {error.strerror or error}") from error
+        if not inside:
+            raise LsegreproError(f"no photograph in the folder {path} ({', '.join(EXTENSIONS)})")
+        files += inside
+    return files
 
 
-def stems(files: Sequence[Path]) -> list[str]:
-    """What the results of photographs are called: their names without the extension, or with it where two share one.
+def output_names(files: Sequence[Path]) -> list[str]:
+    """Names for the results of photographs: their own without the extension, or with it where two share one.
 
     Names that differ in case alone, or in how an accent is written, are one name on some file systems.
 
@@ -165,22 +224,19 @@ def stems(files: Sequence[Path]) -> list[str]:
     LsegreproError
         If two photographs have one name nevertheless.
 
-    >>> stems([Path("a/cat.jpg"), Path("a/Cat.png"), Path("a/dog.jpg")])
+    >>> output_names([Path("a/cat.jpg"), Path("a/Cat.png"), Path("a/dog.jpg")])
     ['cat.jpg', 'Cat.png', 'dog']
     """
     def key(name: str) -> str:
         return unicodedata.normalize("NFC", name).casefold()
 
-    shared = Counter(key(path.stem) for path in files)
-    found = [path.stem if shared[key(path.stem)] == 1 else path.name for path in files]
-    same = Counter(map(key, found))
-    for name in found:
-        if same[key(name)] > 1:
-            raise LsegreproError(
-                f"{same[key(name)]} photographs are called {name}, and their results would overwrite each "
-                "other: segment each folder by itself, into its own folder with --out"
-            )
-    return found
+    stems = Counter(key(path.stem) for path in files)
+    names = [path.stem if stems[key(path.stem)] == 1 else path.name for path in files]
+    name, count = Counter(map(key, names)).most_common(1)[0]
+    if count > 1:
+        raise LsegreproError(f"{count} photographs are called {name}, and their results would overwrite each other: "
+                             "segment each folder by itself, into its own folder with --out")
+    return names
 
 
 def segment_files(
@@ -190,11 +246,13 @@ def segment_files(
     """Segment files into `out`: ``NAME-CLASS-{probability,mask,overlay}.png`` each.
 
     The probability map is 16-bit grey, 65535 for p = 1; the mask is 255 where p > theta
-    after smoothing. NAME is that of `stems`. Of several photographs, one that cannot be segmented is
+    after smoothing. NAME is that of `output_names`. Of several photographs, one that cannot be segmented is
     named on stderr, in one line, and passed over.
 
     Parameters
     ----------
+    theta : float, optional
+        Default the one chosen on VOC train for the published network; with `weights`, the paper's.
     model : str, optional
         Default LSE1; with `weights`, theirs.
 
@@ -214,52 +272,62 @@ def segment_files(
         raise LsegreproError(f"unknown class {cls!r}: choose one of {', '.join(paper.CLASSES)}")
     if theta is not None:
         threshold(theta)
-    files = photographs(paths)
-    names = stems(files)
-    if any(path.is_dir() and os.path.realpath(path) == os.path.realpath(out) for path in paths):
+    files = list_photographs(paths)
+    names = output_names(files)
+    if any(path.is_dir() and os.path.realpath(path) == os.path.realpath(out) for path in map(Path, paths)):
         raise LsegreproError(f"{out} is a folder of photographs: the next call would take the results for some of "
                              "them; choose another --out")
     if len(files) == 1:
         load_image(files[0])  # says what is wrong with it, in one line, before a network is loaded
-    if weights is None:
-        network, chosen = published_network(model or "LSE1", cls, device)
-    else:
-        network, chosen = load_weights(weights, model=model, cls=cls), paper.THETA[cls]
-        network.net.to(open_run(device=device).torch_device, memory_format=torch.channels_last)
-    theta = chosen if theta is None else theta
-    failures, alone = 0, len(files) == 1
+    network, default_theta = _network(cls, model, weights, device)
+    theta = default_theta if theta is None else theta
+    failures = 0
     for path, name in tqdm(zip(files, names, strict=True), total=len(files), unit="photograph",
-                           disable=alone or not sys.stderr.isatty()):
+                           disable=len(files) == 1 or not sys.stderr.isatty()):
         try:
-            image = load_image(path)
-            done = segment(network, image, theta)
-            stem = Path(out) / f"{name}-{cls}"
-            _save(f"{stem}-probability.png", done.codes)
-            _save(f"{stem}-mask.png", done.mask.astype(np.uint8) * 255)
-            _save(f"{stem}-overlay.png", overlay(image, done.mask))
+            result = segment(network, load_image(path), theta)
+            _write_pictures(Path(out) / f"{name}-{cls}", result)
         except _Unwritable:
             raise
         except (LsegreproError, MemoryError) as error:
-            said, named = one_line(error), printable(str(path))
-            said = said if named in said else f"{named}: {said}"
-            if alone:
-                raise LsegreproError(said) from error
-            tqdm.write(f"lsegrepro: {said}", file=sys.stderr)
+            message, named = one_line(error), printable(str(path))
+            message = message if named in message else f"{named}: {message}"
+            if len(files) == 1:
+                raise LsegreproError(message) from error
+            tqdm.write(f"lsegrepro: {message}", file=sys.stderr)
             failures += 1
-            continue
-        tqdm.write(printable(f"{path}: {done.mask.mean():.1%} {cls} at theta {theta:g} -> {stem}-*.png"))
+        else:
+            tqdm.write(printable(f"{path}: {result.mask.mean():.1%} {cls} at theta {theta:g} -> "
+                                 f"{Path(out) / name}-{cls}-*.png"))
     return failures
+
+
+def _network(cls: str, model: str | None, weights: str | Path | None, device: str) -> tuple[Weights, float]:
+    """The network to segment with, on the device, and the theta that goes with it."""
+    if weights is None:
+        return published_network(model or "LSE1", cls, device)
+    import torch
+
+    from ..network.weights import load_weights
+    from ..training.distributed import own_device
+
+    network = load_weights(weights, model=model, cls=cls)
+    network.net.to(own_device(device), memory_format=torch.channels_last)
+    return network, paper.THETA[cls]
 
 
 class _Unwritable(LsegreproError):
     """A result cannot be written, and no other could."""
 
 
-def _save(path: str | Path, pixels: np.ndarray) -> None:
-    try:
-        with atomic(path) as temporary:
-            Image.fromarray(pixels).save(temporary)
-    except LsegreproError as error:
-        if getattr(error.__cause__, "errno", None) == errno.ENAMETOOLONG:  # of this photograph alone
-            raise
-        raise _Unwritable(str(error)) from error
+def _write_pictures(stem: Path, result: Segmentation) -> None:
+    pictures = {"probability": result.codes, "mask": result.mask.astype(np.uint8) * 255,
+                "overlay": overlay(result.image, result.mask)}
+    for kind, pixels in pictures.items():
+        try:
+            with atomic(f"{stem}-{kind}.png") as temporary:
+                Image.fromarray(pixels).save(temporary)
+        except LsegreproError as error:
+            if getattr(error.__cause__, "errno", None) == errno.ENAMETOOLONG:  # of this photograph alone
+                raise
+            raise _Unwritable(str(error)) from error

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...files import LsegreproError
-from ...runs.run import Run
+from ...runs.folder import RunFolder
 from . import arithmetic, contradictions, silences, stated
 
-ROWS: dict[str, Callable[[Run], str]] = {
+ROWS: dict[str, Callable[[RunFolder], str]] = {
     "widths": contradictions.widths,
     "stride": contradictions.stride,
     "max": contradictions.maximum,
@@ -60,7 +60,7 @@ TITLES = {
 """What each row is about."""
 
 
-def rows(run: Run) -> dict[str, str]:
+def rows(run: RunFolder) -> dict[str, str]:
     """Key of each row of the ledger to its evidence, or to why there is none."""
     found = {}
     for key, tell in ROWS.items():

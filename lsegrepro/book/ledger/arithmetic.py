@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from ... import evaluation, paper
-from ...data.imagenet import synset_labels
-from ...figures.overlays import CEILING
-from ...figures.style import LOSS_FLOOR
+from ...data import synsets
+from ...paper import CEILING, LOSS_FLOOR
 from ...runs import claims
 from ...runs.comparisons import centred_box
 from ...runs.results import coverage
-from ...runs.run import Run
+from ...runs.folder import RunFolder
 from ..notebook import percent
 
 
-def ceiling(run: Run) -> str:
+def ceiling(run: RunFolder) -> str:
     """The largest probability, and where the paper's theta stands."""
     thetas = " and ".join(f"{theta:g} for {cls}" for cls, theta in paper.THETA.items())
     return f"e / (e + 1/e) = {CEILING:.4f}; the paper's θ is {thetas}."
 
 
-def floor(run: Run) -> str:
+def floor(run: RunFolder) -> str:
     """The least loss, and the lowest of the run."""
     losses = [row["loss"] for network in run.networks() for row in run.curve(*network)]
     ours = f"; the lowest training loss of this run is {min(losses):.3f}" if losses else ""
     return f"log(1 + e⁻²) = {LOSS_FLOOR:.4f}{ours}."
 
 
-def trivial(run: Run) -> str:
+def trivial(run: RunFolder) -> str:
     """The classifier that says no."""
     parts = []
     for cls in paper.CLASSES:
@@ -38,7 +37,7 @@ def trivial(run: Run) -> str:
     return " ".join(parts)
 
 
-def outlines(run: Run) -> str:
+def outlines(run: RunFolder) -> str:
     """APs that look at no picture, and one that is told which images hold the class."""
     val, parts = run.regions("val"), []
     for cls in run.profile.classes:
@@ -52,7 +51,7 @@ def outlines(run: Run) -> str:
     return f"AP on {coverage(val)}: " + "; ".join(parts) + "."
 
 
-def wordnet(run: Run) -> str:
+def wordnet(run: RunFolder) -> str:
     """Synsets below each class."""
     labels = list(synset_labels().values())
     counted = " and ".join(f"{labels.count(cls) - 1} synsets below {cls}" for cls in paper.CLASSES)

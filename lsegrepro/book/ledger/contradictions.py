@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from ... import evaluation, paper
-from ...runs import facts
 from ...runs.results import coverage
-from ...runs.run import Run
+from ...runs.folder import RunFolder
+from ...runs.statistics import read_statistics
 from ..notebook import bounded, percent
 from .silences import experiment
 
 
-def widths(run: Run) -> str:
+def widths(run: RunFolder) -> str:
     """Parameters of the widths that Table 1 prints, and of those that give its count, and what the printed ones do."""
     printed, other = paper.ARCHITECTURES["LSE2-40-80"], paper.ARCHITECTURES["LSE2"]
     lse1 = paper.ARCHITECTURES["LSE1"]
@@ -23,7 +23,7 @@ def widths(run: Run) -> str:
             + experiment(run, "width-40-80", "With 40-80"))
 
 
-def stride(run: Run) -> str:
+def stride(run: RunFolder) -> str:
     """The input sizes that the two strides lead to, beside those printed."""
     said = []
     for name in ("LSE1", "LSE2"):
@@ -37,7 +37,7 @@ def stride(run: Run) -> str:
     return ". ".join(said) + "."
 
 
-def maximum(run: Run) -> str:
+def maximum(run: RunFolder) -> str:
     """How many numbers each reading leaves for the softmax over two classes."""
     scores = np.random.default_rng(0).uniform(-1, 1, (paper.ARCHITECTURES["LSE1"].patches, 2))  # F of one image
     return (f"F of an image is {scores.shape[0]} × {scores.shape[1]}. A maximum over each row leaves "
@@ -45,7 +45,7 @@ def maximum(run: Run) -> str:
             f"is what the softmax takes.")
 
 
-def counts(run: Run) -> str:
+def counts(run: RunFolder) -> str:
     """Val images with each class, counted from the masks."""
     val = run.regions("val")
     here = " and ".join(f"{int(evaluation.present(val, c).sum())} hold a {c}" for c in paper.CLASSES)
@@ -54,9 +54,9 @@ def counts(run: Run) -> str:
             f"{paper.VAL_IMAGES_WITH_CLASS['cat']} and {paper.VAL_IMAGES_WITH_CLASS['dog']} such images.")
 
 
-def initial(run: Run) -> str:
+def initial(run: RunFolder) -> str:
     """Saturation before any training, and what comes of it."""
-    found = facts.first_steps(run)["initial"]
+    found = read_statistics(run, "first-steps")["initial"]
     least, most = min(found["literal"]["saturated"].values()), max(found["torch7"]["saturated"].values())
     dead = sum(v < 1e-6 for v in found["literal"]["gradients"])
     return (f"To the letter at least {percent(least, 0)} of every layer's outputs lie beyond ±0.99 before any "
@@ -90,7 +90,7 @@ def agreeing(shares: Mapping[str, tuple[float, float]]) -> list[str]:
     return max(groups, key=len)
 
 
-def table2(run: Run) -> str:
+def table2(run: RunFolder) -> str:
     """How many rows of Table 2 agree on how many pixels are foreground."""
     said = []
     for cls in paper.CLASSES:

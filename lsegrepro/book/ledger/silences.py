@@ -10,16 +10,18 @@ import numpy as np
 from ... import evaluation, paper
 from ...data import LABELS
 from ...files import LsegreproError, read_npz
-from ...runs import claims, experiments, facts, sensitivity
+from ...runs import claims, experiments
 from ...runs.comparisons import seed_counts
 from ...runs.results import coverage
-from ...runs.run import Run
+from ...runs.folder import RunFolder
+from ...runs.statistics import read_statistics
+from ...runs.superpixel_search import choose_setting, read_search
 from ..notebook import between, percent
 
 
-def balance(run: Run) -> str:
+def balance(run: RunFolder) -> str:
     """How unbalanced the weak photographs are."""
-    labels = facts.weak_labels(run)["train"]["labels"]
+    labels = read_statistics(run, "weak-labels")["train"]["labels"]
     total = sum(labels.values())
     parts = " and ".join(f"{percent(labels[c] / total, 0)} hold a {c}" for c in paper.CLASSES)
     theirs = sum(paper.TRAINING_IMAGES.values())
@@ -28,9 +30,9 @@ def balance(run: Run) -> str:
             + ". Drawn as they come, the answer “no” would be a good one.")
 
 
-def negatives(run: Run) -> str:
+def negatives(run: RunFolder) -> str:
     """What the images without the class are."""
-    labels = facts.weak_labels(run)["train"]["labels"]
+    labels = read_statistics(run, "weak-labels")["train"]["labels"]
     parts = []
     for cls, other in zip(paper.CLASSES, reversed(paper.CLASSES), strict=True):
         parts.append(f"{percent(labels[other] / (labels[other] + labels['background']), 0)} of the photographs "
@@ -38,7 +40,7 @@ def negatives(run: Run) -> str:
     return " and ".join(parts) + "."
 
 
-def cards(run: Run, round: int = 1) -> list[dict]:
+def cards(run: RunFolder, round: int = 1) -> list[dict]:
     """The cards of the networks of a round.
 
     Raises
@@ -52,35 +54,35 @@ def cards(run: Run, round: int = 1) -> list[dict]:
     return [card for card in found if card]
 
 
-def steps(run: Run) -> str:
-    """Images seen, and how far the loss came."""
+def steps(run: RunFolder) -> str:
+    """Images seen, and whether the held-out loss was still falling."""
     seen = sorted({card["samples"] for card in cards(run)})
-    ways = [claims.way(run, m, c, s) for m, c, r, s in run.networks() if r == 1 and run.curve(m, c, 1, s)]
-    if not ways:
+    falls = [claims.loss_fall(run, m, c, s) for m, c, r, s in run.networks() if r == 1 and run.curve(m, c, 1, s)]
+    if not falls:
         raise LsegreproError("no training curve is at hand")
-    one = sum(paper.TRAINING_IMAGES.values())
-    said = " or ".join(f"{n:,}" for n in seen)
-    return (f"The networks of this run saw {said} images in round 1; one pass over the paper's photographs would be "
-            f"{one:,}. Their loss, in the mean over the last {percent(claims.END, 0)} of each curve, came "
-            f"{percent(min(ways), 0)} to {percent(max(ways), 0)} of the way from chance to its floor.")
+    epoch = sum(paper.TRAINING_IMAGES.values())
+    samples = " or ".join(f"{n:,}" for n in seen)
+    return (f"The networks of this run saw {samples} images in round 1; one pass over the paper's photographs would be "
+            f"{epoch:,}. The held-out loss of {sum(fall < claims.LEVEL for fall in falls)} of {len(falls)} had levelled "
+            f"off: from the middle fifth of the training to the last it fell by less than {claims.LEVEL:g}.")
 
 
-def batch(run: Run) -> str:
+def batch(run: RunFolder) -> str:
     """Whether one long step goes where many short ones go."""
-    found = facts.first_steps(run)
+    found = read_statistics(run, "first-steps")
     parts = ", ".join(f"{step['cosine']:.4f} at rate {rate}" for rate, step in found["steps"].items())
     used = sorted({card["arguments"]["batch"] for card in cards(run)})
     return (f"This run takes {' or '.join(map(str, used))} images a step. The cosine between one step of "
             f"{found['images']} images and {found['images']} single steps is {parts}.")
 
 
-def momentum(run: Run) -> str:
+def momentum(run: RunFolder) -> str:
     """What the cards say."""
     found = sorted({card["arguments"]["momentum"] for card in cards(run)})
     return f"The networks of this run were trained with momentum {' or '.join(f'{m:g}' for m in found)}."
 
 
-def precision(run: Run) -> str:
+def precision(run: RunFolder) -> str:
     """The arithmetic of training and of scoring, as cards and evidence name it."""
     found = {cls: sorted({card["arguments"].get("precision", "float32") for card in cards(run)
                           if card["arguments"]["cls"] == cls}) for cls in run.profile.classes}
@@ -91,7 +93,7 @@ def precision(run: Run) -> str:
             + (f", and scored val in {' or '.join(scored)}" if scored else "") + "; weights are kept in float32.")
 
 
-def jitter(run: Run) -> str:
+def jitter(run: RunFolder) -> str:
     """The ranges of the profile."""
     a = run.profile.arguments(run.profile.models[0], run.profile.classes[0]).jitter
     return (f"This run flips with a chance of {a.flip:g}, turns by up to {a.rotation:g}°, scales by up to "
@@ -118,7 +120,7 @@ def of_voc(names: Iterable[str]) -> int:
     return sum(bool(re.search(r"(^|/)(voc_|VOCdevkit/|JPEGImages/)", name)) for name in names)
 
 
-def mining(run: Run) -> str:
+def mining(run: RunFolder) -> str:
     """What the negatives files say of where they come from."""
     parts, every = [], set()
     for m, c, r, s in run.networks():
@@ -139,12 +141,12 @@ def mining(run: Run) -> str:
                if voc else ""))
 
 
-def theta(run: Run) -> str:
+def theta(run: RunFolder) -> str:
     """What choosing on train costs, against the oracle."""
     costs = []
     for cls in run.profile.classes:
         for model in run.profile.models:
-            if run.holds(model, cls, 2):
+            if run.has_network(model, cls, 2):
                 oracle, chosen = (evaluation.ap(seed_counts(run, model, cls, at=at).sum(axis=1)).mean()
                                   for at in ("oracle", "train"))
                 costs.append(100 * (oracle - chosen))
@@ -154,23 +156,19 @@ def theta(run: Run) -> str:
             f"points of AP against the best θ on val.")
 
 
-def superpixels(run: Run) -> str:
+def superpixels(run: RunFolder) -> str:
     """What other parameters give on train."""
-    record = sensitivity.kept(run)
-    if record is None:
-        raise LsegreproError("the search of superpixel parameters was not made for this run")
-    aps = [100 * record.mean_ap(setting) for setting in record.settings]
-    asked = {cls: [each["name"].split("-")[0] for each in record.header["networks"] if each["class"] == cls]
-             for cls in record.totals}
-    who = " and ".join(f"{' and '.join(names)} for {cls}" for cls, names in asked.items() if names)
-    chosen, used = record.chosen, record.at(run.profile.superpixels)
-    own = "" if used in (None, chosen) else f" The run has another setting, with {100 * record.mean_ap(used):.2f} %."
-    return (f"{len(record.settings)} settings were tried on {coverage(run.regions('train'))}, with {who}: mean AP "
-            f"{min(aps):.2f} to {max(aps):.2f} %, {100 * record.mean_ap(chosen):.2f} % for the choice, which leaves an "
+    settings = read_search(run)
+    chosen, aps = choose_setting(settings), [100 * setting.mean_ap for setting in settings]
+    used = next((s for s in settings if s.params == run.profile.superpixels), chosen)
+    own = "" if used is chosen else f" The run has another setting, with {100 * used.mean_ap:.2f} %."
+    networks = " and ".join(name.replace("-round2-seed0", "").replace("-", " for ") for name in chosen.ap)
+    return (f"{len(settings)} settings were tried on {coverage(run.regions('train'))}, with {networks}: mean AP "
+            f"{min(aps):.2f} to {max(aps):.2f} %, {100 * chosen.mean_ap:.2f} % for the choice, which leaves an "
             f"IoU of {percent(min(chosen.achievable.values()))} within reach.{own}")
 
 
-def borders(run: Run) -> str:
+def borders(run: RunFolder) -> str:
     """How much of val lies so near to a border that the patch reaches outside."""
     sizes = run.regions("val").sizes.astype(float)
     scale = run.profile.scoring.scale_to
@@ -184,7 +182,7 @@ def borders(run: Run) -> str:
     return f"On {coverage(run.regions('val'))} the patch reaches outside the image for {' and '.join(said)}."
 
 
-def scale(run: Run) -> str:
+def scale(run: RunFolder) -> str:
     """How much larger the images are than what training sees."""
     short = run.regions("val").sizes.min(axis=1)
     return (f"The short side of the val images is {np.median(short):.0f} pixels in the median, "
@@ -192,7 +190,7 @@ def scale(run: Run) -> str:
             "of training." + experiment(run, "native-scale", "At their own size"))
 
 
-def tie(run: Run) -> str:
+def tie(run: RunFolder) -> str:
     """How many superpixels can tie at all."""
     sizes = run.regions("val").counts.sum(axis=1)
     return (f"Only a superpixel of an even number of pixels can tie: {percent(float((sizes % 2 == 0).mean()), 0)} of "
@@ -200,25 +198,25 @@ def tie(run: Run) -> str:
             f"coincidence in a superpixel of {np.median(sizes):.0f} pixels, the median.")
 
 
-def void(run: Run) -> str:
+def void(run: RunFolder) -> str:
     """How many pixels are void."""
     val = run.regions("val")
     every = val.sizes.astype(np.int64).prod(axis=1).sum()
     return f"{percent(1 - val.totals.sum() / every)} of the pixels of {coverage(val)} are void."
 
 
-def classification(run: Run) -> str:
+def classification(run: RunFolder) -> str:
     """What the classifier of central patches reaches, against always saying no."""
-    found = [c for c in claims.measured(run, "classification") if c.effect is not None]
+    found = [c for c in claims.classification_for_free(run).comparisons if c.effect is not None]
     if not found:
         raise LsegreproError("LSE1 of round 2 was not scored")
     return ("LSE1, set beside the answer “no” to every image: "
             + "; ".join(f"{between(c.effect)} points of accuracy ({c.cls})" for c in found) + ".")
 
 
-def experiment(run: Run, name: str, said: str) -> str:
+def experiment(run: RunFolder, name: str, said: str) -> str:
     """What an experiment adds, for the classes that it was done for."""
-    groups, _ = experiments.groups(run, experiments.experiments(run.profile)[name].question)
+    groups = experiments.experiment_rows(run, experiments.load_experiments(run.profile)[name].question)
     own = {(g.model, g.cls): g for g in groups if not g.name and g.counts is not None}
     varied = [g for g in groups if g.name == name and g.counts is not None and (g.model, g.cls) in own]
     if not varied:

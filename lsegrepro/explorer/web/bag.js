@@ -1,11 +1,11 @@
-// A bag of scores by hand.
+// The bag-of-scores explorer.
 
 function bagExplorer(root, data) {
   const count = data.bags[0][1].length,
     say = announcer(root);
   let scores = [...data.bags[0][1]],
     power = Math.log10(data.r),
-    found;
+    result;
   const title = text => make("p", {class: "lse-title"}, text);
   const columns = make("div", {class: "lse-columns", style: "--lse-count:" + count});
   const bars = scores.map((_, i) => {
@@ -92,7 +92,7 @@ function bagExplorer(root, data) {
   refresh();
   drawn(shares, wide => {
     width = wide;
-    shareBars(shares, width, found);
+    shareBars(shares, width, result);
   });
   drawn(way, wide => chart.draw(wide, scores, power));
   say("");
@@ -105,14 +105,14 @@ function bagExplorer(root, data) {
 
   function refresh() {
     const r = 10 ** power;
-    found = aggregate(scores, r);
+    result = aggregate(scores, r);
     bars.forEach(({input, output}, i) => {
       input.value = scores[i];
       input.style.setProperty("--lse-part", (scores[i] + 1) / 2);
       output.textContent = fixed(scores[i]);
       input.setAttribute(
         "aria-valuetext",
-        scores[i].toFixed(2) + ", gets " + found.weights[i].toFixed(3) + " of the gradient",
+        scores[i].toFixed(2) + ", gets " + result.weights[i].toFixed(3) + " of the gradient",
       );
     });
     slider.value = power;
@@ -122,24 +122,24 @@ function bagExplorer(root, data) {
       "Share of the gradient under LSE with r = " + temper(r) + "; dashed: under the mean; diamond: under the max";
     shares.setAttribute(
       "aria-label",
-      "Shares of the gradient: " + found.weights.map((w, i) => "patch " + (i + 1) + " " + w.toFixed(3)).join(", "),
+      "Shares of the gradient: " + result.weights.map((w, i) => "patch " + (i + 1) + " " + w.toFixed(3)).join(", "),
     );
     way.setAttribute(
       "aria-label",
       "The aggregated score goes from the mean, " +
-        found.mean.toFixed(3) +
+        result.mean.toFixed(3) +
         ", to the maximum, " +
-        found.max.toFixed(3) +
+        result.max.toFixed(3) +
         ", as r grows; at r = " +
         temper(r) +
         " it is " +
-        found.tempered.toFixed(3),
+        result.tempered.toFixed(3),
     );
     const rows = [
-      ["mean (r \u2192 0)", found.mean],
-      ["LSE with 1/N, r = " + temper(r), found.tempered],
-      ["max (r \u2192 \u221e)", found.max],
-      ["the paper\u2019s LSE: r = 1, without 1/N", found.lse],
+      ["mean (r \u2192 0)", result.mean],
+      ["LSE with 1/N, r = " + temper(r), result.tempered],
+      ["max (r \u2192 \u221e)", result.max],
+      ["the paper\u2019s LSE: r = 1, without 1/N", result.lse],
     ];
     list.replaceChildren(
       ...rows.map(([name, value], i) =>
@@ -151,27 +151,27 @@ function bagExplorer(root, data) {
         ),
       ),
     );
-    const toMean = found.weights.reduce((sum, w) => sum + Math.abs(w - 1 / count), 0) / 2,
-      toMax = 1 - found.weights[found.winner];
+    const toMean = result.weights.reduce((sum, w) => sum + Math.abs(w - 1 / count), 0) / 2,
+      toMax = 1 - result.weights[result.winner];
     far.textContent =
       "Of this gradient, " +
       percent(toMean) +
       " would have to move to make it the mean\u2019s, and " +
       percent(toMax) +
       " to make it the max\u2019s.";
-    if (width) shareBars(shares, width, found);
+    if (width) shareBars(shares, width, result);
     chart.draw(0, scores, power);
     say(
       "Aggregated score " +
-        found.tempered.toFixed(2) +
+        result.tempered.toFixed(2) +
         ", mean " +
-        found.mean.toFixed(2) +
+        result.mean.toFixed(2) +
         ", maximum " +
-        found.max.toFixed(2) +
+        result.max.toFixed(2) +
         "; the largest share of the gradient is " +
-        Math.max(...found.weights).toFixed(3),
+        Math.max(...result.weights).toFixed(3),
     );
-    const {weights, ...numbers} = found;
+    const {weights, ...numbers} = result;
     Object.assign(root.dataset, numbers, {r, scores: JSON.stringify(scores), weights: JSON.stringify(weights)});
   }
 }

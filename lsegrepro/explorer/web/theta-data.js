@@ -42,12 +42,12 @@ function rim(inside, width, height) {
   return inside.map((value, i) => +(value ? !inner[i] : !outer[i]));
 }
 
-// Pictures, truths and maps of a scene: each unpacked when it is first asked for, and kept.
+// Pictures, truths and maps of a scene: each unpacked when it is first asked for, and cached.
 function unpacked(data) {
-  const kept = new Map();
+  const cache = new Map();
   const once = (key, work) => {
-    if (!kept.has(key)) kept.set(key, work());
-    return kept.get(key);
+    if (!cache.has(key)) cache.set(key, work());
+    return cache.get(key);
   };
   return {
     image: p =>

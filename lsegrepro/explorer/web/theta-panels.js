@@ -60,7 +60,7 @@ function panelsOf(place) {
       const cases = truth && truth.cases;
       let real = 0,
         above = 0,
-        kept = 0,
+        votedCount = 0,
         rawFalse = 0,
         votedFalse = 0,
         rawTrue = 0,
@@ -71,7 +71,7 @@ function panelsOf(place) {
         plain.words[i] = dot ? white : black;
         glass.words[i] = on ? (low[i] > k ? inside : edge) : 0;
         if (dot) above++;
-        if (on) kept++;
+        if (on) votedCount++;
         if (!cases) continue;
         if (truth.outline[i] && glass.words[i] !== edge) glass.words[i] = yellow;
         if (cases[i] === 1) {
@@ -88,7 +88,7 @@ function panelsOf(place) {
       pixels.say("Single pixels with p > " + (k / 1000).toFixed(3));
       vote.say("After the vote: " + cls + " in green");
       const ap = (right, wrong) => (cases && real + wrong ? right / (real + wrong) : null);
-      return {raw: above, voted: kept, rawAp: ap(rawTrue, rawFalse), ap: ap(votedTrue, votedFalse)};
+      return {raw: above, voted: votedCount, rawAp: ap(rawTrue, rawFalse), ap: ap(votedTrue, votedFalse)};
     },
   };
 }

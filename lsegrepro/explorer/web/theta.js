@@ -14,7 +14,7 @@ async function thetaExplorer(root, data, start, changed = () => {}) {
   const named = (items, name) => Math.max(0, items.map(item => item.name).indexOf(name));
   const state = {k: -1, n: -1, p: -1}; // what is drawn: position of theta, network, picture
   const aim = {n: -1, p: -1}; // what was asked for last
-  let held = null;
+  let loaded = null;
 
   const chart = view.svg && thetaChart(view.svg, view.legend, data, k => move(k));
   if (chart) {
@@ -22,7 +22,7 @@ async function thetaExplorer(root, data, start, changed = () => {}) {
     root.style.setProperty("--lse-right", INSET.right + "px");
   }
 
-  const told = () => ({theta: state.k / 1000, network: networks[state.n].name, picture: pictures[state.p].name});
+  const values = () => ({theta: state.k / 1000, network: networks[state.n].name, picture: pictures[state.p].name});
 
   // Show another network or picture, unless yet another is asked for while its maps are unpacked.
   async function choose(n, p, quiet = false) {
@@ -33,7 +33,7 @@ async function thetaExplorer(root, data, start, changed = () => {}) {
       sources.maps(p, n),
     ]);
     if (aim.n !== n || aim.p !== p) return;
-    held = {image, truth, ...maps};
+    loaded = {image, truth, ...maps};
     const other = p !== state.p;
     Object.assign(state, {n, p});
     view.network.value = n;
@@ -48,7 +48,7 @@ async function thetaExplorer(root, data, start, changed = () => {}) {
       }),
     );
     if (other) panels.size(pictures[p].width, pictures[p].height);
-    panels.still(held, data, colours);
+    panels.still(loaded, data, colours);
     chart?.show(network);
     refresh(quiet);
   }
@@ -58,15 +58,15 @@ async function thetaExplorer(root, data, start, changed = () => {}) {
     k = Math.max(0, Math.min(steps - 1, k));
     if (k === state.k) return;
     state.k = k;
-    if (held) refresh(quiet);
+    if (loaded) refresh(quiet);
   }
 
   function refresh(quiet = false) {
     const {k} = state,
       network = networks[state.n],
       theta = (k / 1000).toFixed(3);
-    const counts = panels.step(k, held, data, network.cls),
-      pixels = held.raw.length;
+    const counts = panels.step(k, loaded, data, network.cls),
+      pixels = loaded.raw.length;
     const rows = [
       [counts.raw / pixels, counts.rawAp, network.raw?.[k] ?? null],
       [counts.voted / pixels, counts.ap, network.ap?.[k] ?? null],
@@ -104,10 +104,10 @@ async function thetaExplorer(root, data, start, changed = () => {}) {
       whole: rows[1][2] ?? "",
       rawWhole: rows[0][2] ?? "",
     });
-    if (!quiet) changed(told());
+    if (!quiet) changed(values());
   }
 
-  async function take(wanted) {
+  async function update(wanted) {
     const n = "network" in wanted ? named(networks, wanted.network) : aim.n;
     const p = "picture" in wanted ? named(pictures, wanted.picture) : aim.p;
     if ("theta" in wanted) move(grid(wanted.theta), true);
@@ -118,11 +118,11 @@ async function thetaExplorer(root, data, start, changed = () => {}) {
   view.slider.addEventListener("input", () => move(grid(view.slider.valueAsNumber)));
   view.network.addEventListener("change", pick);
   view.picture?.addEventListener("change", pick);
-  await take({network: networks[0].name, picture: pictures[0].name, ...start});
+  await update({network: networks[0].name, picture: pictures[0].name, ...start});
   say(""); // nothing is said of a page that was only opened
   view.body.hidden = false;
   rest();
-  return take;
+  return update;
 
   // Unpack what may be asked for next, while nobody waits.
   async function rest() {

@@ -1,0 +1,403 @@
+"""Configuration of every step: frozen dataclasses that pydantic checks, and profiles that TOML files fill.
+
+A value that is wrong raises `LsegreproError` when the object is made, hours before it would be used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import reprlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic.dataclasses import dataclass
+
+from . import paper
+from .files import LsegreproError, one_line, read_json
+
+DEPTHS = ("evidence", "weights", "scratch")
+"""Where a reproduction begins, from the quickest to the whole: at the published evidence, at the published weights, or
+at the photographs."""
+
+BUILT_IN = ("quick", "local", "full", "paper")
+"""Names of the profiles that come with the package, ``profiles/*.toml``."""
+
+OUTPUTS = ("tanh", "linear")
+
+AGGREGATIONS = ["lse", "max", "mean"]
+"""Names of the aggregations without a parameter; `model.AGGREGATIONS` holds the functions. One may add to both."""
+
+Precision = Literal["float32", "bfloat16"]
+Count = Annotated[int, Field(ge=1, lt=2**63)]
+CountOrZero = Annotated[int, Field(ge=0, lt=2**63)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Drawn = Annotated[int, Field(ge=4, le=1_000_000)]  # number of drawn pictures
+ZoomFactor = Annotated[float, Field(ge=1, le=10)]
+
+
+def checked(cls: type) -> type:
+    """Class decorator: a frozen dataclass whose fields pydantic checks, and whose errors are `LsegreproError`."""
+    cls = dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))(cls)
+    validate = cls.__init__
+
+    @functools.wraps(validate)
+    def init(self, /, *args, **values) -> None:
+        try:
+            validate(self, *args, **values)
+        except ValidationError as error:
+            raise LsegreproError(_first_error(error, cls.__name__.lower())) from None
+
+    cls.__init__ = init
+    return cls
+
+
+def _first_error(error: ValidationError, owner: str) -> str:
+    """The first thing that is wrong, as ``training.rate: Input should be greater than 0, got -1``."""
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, LsegreproError):  # of a table inside this one, which names itself
+        return str(cause)
+    return f"{'.'.join(map(str, (owner, *first['loc'])))}: {cause or first['msg']}, got {reprlib.repr(first['input'])}"
+
+
+def _table(cls: type) -> BeforeValidator:
+    """Let a field be given as a table (a dict) of the fields of `cls`."""
+    return BeforeValidator(lambda value: cls(**value) if isinstance(value, dict) else value)
+
+
+def parse_aggregation(name: str) -> tuple[str, float]:
+    """An aggregation's kind and temperature parameter r: ``"tempered:4"`` is ``("tempered", 4.0)``.
+
+    `AGGREGATIONS` have none (NaN). Raises `LsegreproError` if the name is no aggregation.
+
+    >>> parse_aggregation("tempered:4")
+    ('tempered', 4.0)
+    """
+    if name in AGGREGATIONS:
+        return name, math.nan
+    kind, _, value = name.partition(":")
+    try:
+        r = float(value)
+    except ValueError:
+        r = math.nan
+    if kind == "tempered" and 0 < r < math.inf:
+        return kind, r
+    raise LsegreproError(f"unknown aggregation {name!r}: choose {', '.join(AGGREGATIONS)} or tempered:R with R > 0")
+
+
+@checked
+class Jitter:
+    """Random changes of a training image: Section 3.1 names the kinds, the ranges are ours."""
+
+    flip: Fraction = 0.5  # chance of a horizontal flip
+    rotation: float = Field(10.0, ge=0, le=180)  # degrees; uniform in +-rotation
+    scaling: ZoomFactor = 1.25  # zoom, log-uniform in [1/scaling, scaling]
+    brightness: float = Field(0.2, ge=0, le=2)  # shift of all values, uniform in +-brightness, in units of [-1, 1]
+    contrast: ZoomFactor = 1.25  # factor about the image's mean, log-uniform in [1/contrast, contrast]
+
+
+NO_JITTER = Jitter(0.0, 0.0, 1.0, 0.0, 1.0)
+
+
+@checked
+class Training:
+    """One training. Defaults are the paper's where it names them; it is silent on the samples and the batch."""
+
+    model: Literal[*paper.MODELS] = "LSE1"  # row of Table 2
+    cls: Literal[*paper.CLASSES] = "cat"  # the class of interest
+    samples: Count = 100_000  # images seen, with repetition
+    batch: int = Field(16, ge=1, le=65_536)  # images a step
+    # The paper's lambda, the step taken for one image. A step on the mean loss of a batch uses rate * batch (linear
+    # scaling rule).
+    rate: float = Field(paper.LEARNING_RATE, gt=0, lt=100)
+    decay_after: CountOrZero = 0  # from so many images on the rate falls as 1/sqrt(images seen); 0: never (the paper)
+    # Over so many images at the end the rate falls linearly to 0; none in the paper. Until it begins, a training is the
+    # same whatever its length, so that several can branch off one checkpoint.
+    cooldown: CountOrZero = 0
+    # The network is the mean of the weights over about this share of the images seen so far (averaging with polynomial
+    # decay, Shamir and Zhang, 2013), which leaves SGD itself as it is. 0: the last weights (the paper).
+    average: float = Field(0.0, ge=0, lt=1)
+    momentum: float = Field(0.0, ge=0, lt=1)  # 0 in the paper; anything else is a departure
+    seed: CountOrZero = 0  # of the initial weights and every draw
+    aggregation: str | None = None  # lse, max, mean or tempered:R; None: the model's own
+    architecture: str | None = None  # a name of `paper.ARCHITECTURES`; None: the model's own
+    initialisation: Literal["torch7", "literal"] = "torch7"
+    output: Literal[*OUTPUTS] = "tanh"  # whether a tanh bounds the scores of the last layer, as in equation (2)
+    # Which images have the label y = 2. paper: the other class as often as in the paper's pool
+    # (`paper.other_class_share`), else backgrounds. others: uniform over every image without the class, however many of
+    # each kind there are. background: images with neither class (Section 3.1).
+    negatives: Literal["paper", "others", "background"] = "paper"
+    # Inside a label, every photograph has the same chance, or every source (of index.csv) as nearly as no photograph
+    # comes more than twice as often as with the same chance for all.
+    sources: Literal["uniform", "balanced"] = "uniform"
+    # Arithmetic of the forward and backward passes; float32 on a device that has no bfloat16, and the card says so.
+    # Weights are always float32.
+    precision: Precision = "float32"
+    round: Literal[1, 2] = 1  # 2 starts from the weights of round 1 and draws hard negatives
+    hard: Fraction = 0.5  # in round 2, chance that a negative sample is N hard-negative patches (Section 3.2: 0.5)
+    jitter: Annotated[Jitter, _table(Jitter)] = Jitter()
+
+    @field_validator("aggregation")
+    @classmethod
+    def _known_aggregation(cls, name: str | None) -> str | None:
+        if name is not None:
+            parse_aggregation(name)
+        return name
+
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, name: str | None) -> str | None:
+        if name is not None and name not in paper.ARCHITECTURES:
+            raise ValueError(f"choose one of {', '.join(paper.ARCHITECTURES)}")
+        return name
+
+    def __post_init__(self) -> None:
+        if self.cooldown > self.samples:
+            raise LsegreproError(f"training.cooldown must be in [0, samples], got {self.cooldown}")
+
+    def record(self) -> dict[str, Any]:
+        """As a card holds them: `LATER` fields only where they differ, so that older cards still say the same.
+
+        >>> "output" in Training().record(), Training(output="linear").record()["output"]
+        (False, 'linear')
+        """
+        return {key: value for key, value in dataclasses.asdict(self).items()
+                if key not in LATER or value != LATER[key]}
+
+    @property
+    def net(self) -> paper.Architecture:
+        """The architecture that is trained."""
+        return paper.architecture(self.architecture or self.model)
+
+    @property
+    def aggregation_name(self) -> str:
+        """The aggregation that is used."""
+        return self.aggregation or paper.MODELS[self.model][1]
+
+    @property
+    def steps(self) -> int:
+        """SGD steps: samples / batch, rounded up."""
+        return -(-self.samples // self.batch)
+
+    @property
+    def constant_steps(self) -> int:
+        """Steps before the cooldown begins."""
+        return self.steps - -(-self.cooldown // self.batch)
+
+    def rate_at(self, step: int) -> float:
+        """The rate for one image at a step, counted from 0.
+
+        >>> config = Training(samples=8, batch=1, rate=0.1, cooldown=4)
+        >>> [round(config.rate_at(step), 3) for step in range(8)]
+        [0.1, 0.1, 0.1, 0.1, 0.1, 0.075, 0.05, 0.025]
+        """
+        rate, seen = self.rate, step * self.batch
+        if self.decay_after and seen > self.decay_after:
+            rate *= math.sqrt(self.decay_after / seen)
+        if step >= self.constant_steps:
+            rate *= (self.steps - step) / (self.steps - self.constant_steps)
+        return rate
+
+
+LATER = {"output": "tanh", "sources": "uniform", "decay_after": 0, "cooldown": 0, "average": 0.0}
+"""Fields that the first cards do not have, and what those trainings used."""
+
+
+@checked
+class Mining:
+    """Mining of hard negatives; the paper is silent on all of it."""
+
+    theta: float = Field(0.5, ge=0, lt=1)  # a pixel is a false positive where p > theta
+    # At most so many of one image, drawn uniformly; otherwise the few images that the model gets wholly wrong would be
+    # nearly all of the set.
+    per_image: Count = 256
+    images: Count = 100_000  # at most so many background images are looked at
+    keep: CountOrZero = 0  # at most so many in all, drawn uniformly over what the images gave; 0: all
+
+
+@checked
+class Scoring:
+    """Dense scoring of an image; the paper is silent on it."""
+
+    scale_to: int = Field(paper.IMAGE_SIDE, ge=0, le=4096)  # short side in pixels, 300 in training; 0: the image's own
+    precision: Precision = "float32"  # float32 on a device that has no bfloat16, and the evidence says so
+
+    def __post_init__(self) -> None:
+        if 0 < self.scale_to < 16:
+            raise LsegreproError(f"scoring.scale_to must be 0 or lie in [16, 4096], got {self.scale_to}")
+
+
+@checked
+class Superpixels:
+    """Felzenszwalb's over-segmentation; the paper names its reference [23] and no value.
+
+    The defaults are a usual choice for a 375x500 photograph; a run's values are chosen on VOC train.
+    """
+
+    scale: float = Field(100.0, ge=1e-6, le=1e9)  # Felzenszwalb's k, in 8-bit grey levels: larger, larger superpixels
+    # Standard deviation in pixels of the Gaussian blur before it. Keep it above 0: unblurred 8-bit images are full of
+    # edges of equal weight, whose order, and so the superpixels, depends on the instruction set of the processor.
+    sigma: float = Field(0.8, ge=0, le=100)
+    min_size: int = Field(100, ge=1, le=10**9)  # in pixels; smaller superpixels are merged into a neighbour
+
+
+@checked
+class Data:
+    """The images of a run: photographs below the data root, or pictures drawn by a seeded program."""
+
+    kind: Literal["drawn", "photographs"] = "drawn"
+    weak: str = "weak"  # folder of photographs with labels, or several, joined by +
+    segmentation: str = "VOCdevkit/VOC2012"  # folder of photographs with masks
+    heldout: float = Field(0.15, gt=0, lt=1)  # share of the weak photographs held out
+    fraction: float = Field(1.0, gt=0, le=1)  # part of the weak training photographs that is used
+    weak_train: Drawn = 3000
+    weak_heldout: Drawn = 400
+    segmentation_train: Drawn = 40
+    segmentation_val: Drawn = 80
+    seed: CountOrZero = 0  # of the drawn pictures
+
+
+def _unique(values: object) -> object:
+    """A list of TOML as a tuple without repetitions."""
+    try:
+        return tuple(dict.fromkeys(values)) if isinstance(values, list) else values
+    except TypeError:  # a list of tables, which the field's type refuses
+        return values
+
+
+@checked
+class Profile:
+    """Everything a run does, as data: what a TOML file of ``profiles/`` holds."""
+
+    name: str
+    description: str = ""
+    models: Annotated[tuple[Literal[*paper.MODELS], ...], BeforeValidator(_unique), Field(min_length=1)] = tuple(
+        paper.MODELS)
+    classes: Annotated[tuple[Literal[*paper.CLASSES], ...], BeforeValidator(_unique), Field(min_length=1)] = (
+        paper.CLASSES)
+    seeds: Annotated[tuple[CountOrZero, ...], BeforeValidator(_unique), Field(min_length=1)] = (0,)
+    data: Annotated[Data, _table(Data)] = Data()
+    training: dict[str, Any] = Field(default_factory=dict)  # fields of `Training` common to all networks
+    network: dict[str, dict[str, Any]] = Field(default_factory=dict)  # those of some: dog, LSE1 or LSE1-dog to a table
+    round2: dict[str, Any] = Field(default_factory=dict)  # those that differ in round 2
+    experiments: dict[Literal["samples"], Count] = Field(default_factory=dict)  # images that experiments see, if fewer
+    mining: Annotated[Mining, _table(Mining)] = Mining()
+    scoring: Annotated[Scoring, _table(Scoring)] = Scoring()
+    superpixels: Annotated[Superpixels, _table(Superpixels)] = Superpixels()
+    # Not in a file:
+    path: Path | None = None  # of the file, unless it is a built-in profile
+    rounds: tuple[int, ...] = (1, 2)  # an experiment may have one alone
+
+    def __post_init__(self) -> None:
+        named = {*self.models, *self.classes, *(f"{model}-{cls}" for model in self.models for cls in self.classes)}
+        if unknown := self.network.keys() - named:
+            raise LsegreproError(f"network: unknown key {min(unknown)!r}, known are {', '.join(sorted(named))}")
+        for table in (self.training, self.round2, *self.network.values()):
+            if fixed := table.keys() & {"model", "cls", "round", "seed"}:
+                raise LsegreproError(f"training: {min(fixed)!r} is not set here, it is the network's own")
+        for model in self.models:
+            for cls in self.classes:
+                for round in self.rounds:
+                    self.arguments(model, cls, round)
+
+    @property
+    def spec(self) -> str:
+        """What `load_profile` takes to read this profile again."""
+        return self.name if self.path is None else str(self.path)
+
+    def arguments(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Training:
+        """The configuration of one training of this profile."""
+        values = dict(self.training)
+        for key in (cls, model, f"{model}-{cls}"):
+            values |= self.network.get(key, {})
+        values |= self.round2 if round == 2 else {}
+        return Training(**{**values, "model": model, "cls": cls, "round": round, "seed": seed})
+
+
+def load_profile(name: str | Path) -> Profile:
+    """Read a profile: a built-in name (quick, local, full, paper) or the path of a TOML file.
+
+    Raises
+    ------
+    LsegreproError
+        If there is none of that name, or a key or value in it is wrong: the message names it.
+
+    >>> load_profile("quick").models
+    ('max1', 'LSE1')
+    """
+    path = Path(__file__).parent / "profiles" / f"{name}.toml" if name in BUILT_IN else Path(name)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise LsegreproError(f"{path} is not valid TOML: {one_line(error)}") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise LsegreproError(f"{path} is not valid TOML: {one_line(error)}") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise LsegreproError(f"no profile {name}: choose {', '.join(BUILT_IN)} or the path of a .toml file") from error
+    try:
+        if given := values.keys() & {"name", "path", "rounds"}:
+            raise LsegreproError(f"profile.{min(given)} cannot be set in a file")
+        return Profile(**values, name=path.stem, path=None if name in BUILT_IN else path)
+    except LsegreproError as error:
+        raise LsegreproError(f"{path.name}: {error}") from error
+
+
+def vary(
+    profile: Profile, name: str, changes: dict[str, dict[str, Any]], models: tuple[str, ...],
+    rounds: tuple[int, ...] = (1,), seeds: tuple[int, ...] = (),
+) -> Profile:
+    """The same profile with some values changed: what an experiment trains.
+
+    Parameters
+    ----------
+    changes : dict
+        Tables ``data``, ``training``, ``round2``, ``scoring`` of the values that differ, as in a TOML file.
+    models : tuple of str
+    rounds, seeds : tuple of int
+        Of seeds none: those of the profile.
+
+    Raises
+    ------
+    LsegreproError
+        If a key or value is wrong: the message names it.
+
+    >>> vary(load_profile("quick"), "slow", {"training": {"rate": 0.001}}, ("LSE1",)).arguments("LSE1", "cat").rate
+    0.001
+    """
+    if unknown := changes.keys() - {"data", "training", "round2", "scoring"}:
+        raise LsegreproError(f"an experiment cannot change {min(unknown)!r}")
+    training = changes.get("training", {})
+    return dataclasses.replace(
+        profile, name=f"{profile.name}, {name}", models=models, rounds=rounds, seeds=seeds or profile.seeds,
+        training=profile.training | training, round2=profile.round2 | changes.get("round2", {}),
+        network={key: {k: v for k, v in table.items() if k not in training} for key, table in profile.network.items()
+                 if key.split("-")[0] in (*models, *profile.classes)},
+        data=dataclasses.replace(profile.data, **changes.get("data", {})),
+        scoring=dataclasses.replace(profile.scoring, **changes.get("scoring", {})),
+    )
+
+
+CARD_TYPES = {"sha256": str, "samples": int, "hours": (int, float), "device": str, "data_digest": str, "final": dict}
+"""What a card says of its network besides the training's configuration, and the type of each."""
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card of a network, a JSON file which lies beside the weights.
+
+    Raises
+    ------
+    LsegreproError
+        If the file is absent or no card: it lacks model and class, or a value has another type than it should.
+    """
+    card = read_json(path)
+    arguments = card.get("arguments")
+    if not isinstance(arguments, dict) or not all(isinstance(arguments.get(key), str) for key in ("model", "cls")):
+        raise LsegreproError(f"{path} does not say of which model and class they are: fetch both again")
+    for key, kind in CARD_TYPES.items():
+        if key in card and not isinstance(card[key], kind):
+            raise LsegreproError(f"{path} is no card of a network, for its {key} is {card[key]!r}: fetch it again")
+    return card

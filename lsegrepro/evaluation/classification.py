@@ -1,0 +1,104 @@
+"""Image classification with the scores of the N test patches (Section 4): accuracy and AUC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import paper
+from ..evidence import Regions, Scores
+from ..files import LsegreproError
+from .counts import accuracy, balanced_accuracy, present
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Accuracy of image classification, that of always predicting the majority label, and balanced accuracy."""
+
+    accuracy: float
+    trivial: float
+    balanced: float
+
+
+def classification_counts(image_scores: np.ndarray, holds: np.ndarray) -> np.ndarray:
+    """Classification of each image as counts (n, 4), for `bootstrap` with `accuracy` or `balanced_accuracy`.
+
+    >>> classification_counts([[0.9, 0.1], [0.5, 0.5]], [True, True]).tolist()
+    [[1, 0, 0, 0], [0, 0, 1, 0]]
+    """
+    scores, holds = np.asarray(image_scores), np.asarray(holds)
+    if scores.shape != (len(holds), 2) or holds.dtype != bool:
+        raise LsegreproError(f"want scores (n, 2) and holds (n,) bool, got {scores.shape}, {holds.shape} {holds.dtype}")
+    predicted = scores[:, 0] > scores[:, 1]
+    cases = (predicted & holds, predicted & ~holds, ~predicted & holds, ~predicted & ~holds)
+    return np.stack(cases, axis=1).astype(np.int64)
+
+
+def classification_accuracy(image_scores: np.ndarray, holds: np.ndarray) -> Classification:
+    """Accuracy of image classification (Section 4), and that of always predicting the majority label.
+
+    Parameters
+    ----------
+    image_scores : ndarray
+        (n, 2), largest foreground and background score of the N patches. Foreground if the
+        first is larger; a tie is background.
+    holds : ndarray
+        (n,) bool, whether the image holds the class (`present`).
+
+    >>> classification_accuracy([[1, 0], [0, 1], [1, 0], [1, 0]], np.array([True, False, False, False]))
+    Classification(accuracy=0.5, trivial=0.75, balanced=0.6666666666666666)
+    """
+    counts = classification_counts(image_scores, holds).sum(axis=0)
+    trivial = trivial_classification(holds).sum(axis=0)
+    return Classification(*map(float, (accuracy(counts), accuracy(trivial), balanced_accuracy(counts))))
+
+
+def trivial_classification(holds: np.ndarray) -> np.ndarray:
+    """Classification of each image as counts (n, 4) when all are given the majority label; for paired differences.
+
+    >>> trivial_classification(np.array([True, False, False])).tolist()
+    [[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]]
+    """
+    scores = [1.0, 0.0] if np.mean(holds) > 0.5 else [0.0, 1.0]
+    return classification_counts(np.tile(scores, (len(holds), 1)), holds)
+
+
+def auc(positives: np.ndarray, negatives: np.ndarray) -> float:
+    """Area under the ROC curve: the probability that a positive has a larger score than a negative, ties counted half.
+
+    AUC = (#{p > q} + #{p = q} / 2) / (m n) over the m n pairs (Mann and Whitney); nan without a pair.
+
+    >>> auc(np.array([0.9, 0.4]), np.array([0.1, 0.4, 0.5]))  # 3 + 1.5 of 6 pairs
+    0.75
+    """
+    positives, ordered = np.asarray(positives), np.sort(negatives)
+    if not len(positives) or not len(ordered):
+        return float("nan")
+    wins = np.searchsorted(ordered, positives, "left") + np.searchsorted(ordered, positives, "right")
+    return float(wins.sum() / (2 * len(positives) * len(ordered)))
+
+
+def image_margin(scores: Scores) -> np.ndarray:
+    """Foreground less background image score of each image, (n,) float64: above 0, the image is classified positive."""
+    return scores.image_scores[:, 0].astype(np.float64) - scores.image_scores[:, 1]
+
+
+def image_auc(regions: Regions, scores: Scores) -> dict[str, float]:
+    """AUC of the images of the class, by `image_margin`, against three kinds of others.
+
+    Returns
+    -------
+    dict
+        ``"all"``: against every image without the class; the name of the other class (``"dog"``): against images
+        that hold it and not the class; ``"neither"``: against images with neither class.
+
+    Example: a network that tells animals from the rest and cats from dogs not at all has an AUC of 0.5
+    under ``"dog"`` and a large one under ``"neither"``.
+    """
+    scores.check(regions)
+    margin = image_margin(scores)
+    (other,) = (cls for cls in paper.CLASSES if cls != scores.cls)
+    with_class, with_other = present(regions, scores.cls), present(regions, other)
+    negatives = {"all": ~with_class, other: with_other & ~with_class, "neither": ~with_class & ~with_other}
+    return {name: auc(margin[with_class], margin[images]) for name, images in negatives.items()}

@@ -1,0 +1,155 @@
+"""Make the results of a run: train a network, mine its hard negatives, score images.
+
+Each function makes one file and returns its path. What it needs must be there (the error names the command that makes
+it): the workflow decides in which order files are made. A file that is there already is checked, and not made again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from .. import evidence
+from ..evidence import scoring
+from ..files import LsegreproError, digest
+from ..network.weights import Weights, load_weights
+from ..training import mining
+from ..training.batches import Decoded
+from ..training.distributed import own_device
+from ..training.loop import train
+from .folder import SPLITS, RunFolder, missing, require_same
+from .publish import adopt_weights
+
+if TYPE_CHECKING:
+    from ..training.batches import HardNegatives
+
+
+def train_network(
+    run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0, *, stop_after: int | None = None
+) -> Path:
+    """Train a network, or go on with it; at depth weights take the published one.
+
+    Parameters
+    ----------
+    stop_after : int, optional
+        Steps after which to stop; the path is then that of the checkpoint, which the next call goes on from.
+    """
+    network = (model, cls, round, seed)
+    path = run.weights_path(*network)
+    if not path.is_file() and run.depth == "weights":
+        adopt_weights(path)
+    if path.is_file():
+        _check_images(run, path, run.card(*network))
+        return path
+    start = load_network(run, model, cls, 1, seed) if round == 2 else None
+    hard = hard_negatives(run, model, cls, seed) if round == 2 else None
+    return train(run.profile.arguments(*network), _dataset(run, "train"), path, heldout=_dataset(run, "heldout"),
+                 start=start, hard=hard, device=own_device(run.device), progress=run.progress, stop_after=stop_after)
+
+
+def mine_negatives(run: RunFolder, model: str, cls: str, seed: int = 0) -> Path:
+    """Mine the hard negatives of a network of round 1 (Section 3.2)."""
+    path = run.negatives_path(model, cls, seed)
+    if path.is_file():
+        _check_negatives(run, model, cls, seed)
+        return path
+    weights, heldout = load_network(run, model, cls, 1, seed), _dataset(run, "heldout")
+    mining.mine(weights, heldout, heldout.weak.names, path, run.profile.mining, progress=run.progress)
+    return path
+
+
+def count_regions(run: RunFolder, split: str) -> Path:
+    """Cut the images of a split into superpixels and count the truth in each; no network takes part."""
+    path = run.regions_path(split)
+    if path.is_file():
+        run.regions(split)
+        return path
+    regions = scoring.count_regions(run.segmentation(split), split, run.profile.superpixels, superpixel_cache(run),
+                                    progress=run.progress)
+    evidence.write_regions(path, regions)
+    return path
+
+
+def score_network(
+    run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val"
+) -> Path:
+    """Score the images of a split with a network, and write its scores in each superpixel."""
+    path = run.scores_path(model, cls, round, seed, split)
+    if path.is_file():
+        run.scores(model, cls, round, seed, split)
+        return path
+    regions, weights = run.regions(split), load_network(run, model, cls, round, seed)
+    scores = scoring.score_set(weights, run.segmentation(split), regions, run.profile.scoring,
+                               maps=map_cache(run, weights), progress=run.progress, superpixels=superpixel_cache(run))
+    evidence.write_scores(path, scores)
+    return path
+
+
+def make_run(run: RunFolder) -> None:
+    """Every result of a run, one after the other: what the workflow does, in one process."""
+    for split in SPLITS:
+        count_regions(run, split)
+    for model, cls, round, seed in run.networks():
+        train_network(run, model, cls, round, seed)
+        if round == 1 and 2 in run.profile.rounds:
+            mine_negatives(run, model, cls, seed)
+        for split in SPLITS:
+            score_network(run, model, cls, round, seed, split)
+
+
+def load_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> Weights:
+    """A trained network of a run, on the run's device."""
+    path = run.weights_path(model, cls, round, seed)
+    if not path.is_file():
+        raise missing(run, path, "train", (model, cls, round, seed))
+    run.card(model, cls, round, seed)  # refuses a network of another configuration
+    weights = load_weights(path, model=model, cls=cls)
+    weights.net.to(own_device(run.device), memory_format=torch.channels_last)
+    return weights
+
+
+def hard_negatives(run: RunFolder, model: str, cls: str, seed: int = 0) -> HardNegatives:
+    """The hard negatives of a run with their pixels, for round 2."""
+    _check_negatives(run, model, cls, seed)
+    heldout = _dataset(run, "heldout")
+    return mining.read_negatives(run.negatives_path(model, cls, seed), heldout, heldout.weak.names)
+
+
+def superpixel_cache(run: RunFolder) -> Path:
+    """The folder that keeps the superpixels of each image, until it is deleted."""
+    return run.regions_path("val").parents[1] / "cache" / "superpixels"
+
+
+def map_cache(run: RunFolder, weights: Weights) -> Path:
+    """The folder that keeps the score maps of a network, one file an image, until it is deleted."""
+    made_by = digest([weights.sha256, dataclasses.asdict(run.profile.scoring), evidence.code_digest()])
+    return run.folder / "cache" / "maps" / made_by
+
+
+def _dataset(run: RunFolder, split: str) -> Decoded:
+    return Decoded(run.weak(split), own_device(run.device), run.progress)
+
+
+def _check_images(run: RunFolder, path: Path, card: dict) -> None:
+    """Refuse weights that were trained on other images than those at hand, unless they are the published ones."""
+    if card.get("published"):
+        return
+    try:
+        at_hand = run.weak("train").digest
+    except LsegreproError:  # nothing to compare with
+        return
+    require_same(run, path, {"data_digest": at_hand}, card)
+
+
+def _check_negatives(run: RunFolder, model: str, cls: str, seed: int) -> None:
+    """Refuse hard negatives that are not there, or were mined otherwise or with other weights."""
+    path = run.negatives_path(model, cls, seed)
+    if not path.is_file():
+        raise missing(run, path, f"mine --model {model} --class {cls} --seed {seed}")
+    wanted = {"mining": dataclasses.asdict(run.profile.mining)}
+    if run.card_path(model, cls, 1, seed).is_file():
+        wanted["weights_sha256"] = run.card(model, cls, 1, seed).get("sha256")
+    require_same(run, path, wanted, mining.read_meta(path))

@@ -1,0 +1,172 @@
+"""Baselines, classification of images and three classes at once, against the masks and by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from literal import Picture, counted, pictures, regions_of, scores_of
+
+from lsegrepro import LsegreproError, paper
+from lsegrepro.evaluation import (
+    accuracy,
+    ap,
+    auc,
+    best_answers,
+    bootstrap,
+    centred_box_counts,
+    classification_accuracy,
+    classification_counts,
+    everything_foreground,
+    gated_box,
+    image_auc,
+    image_margin,
+    nothing_foreground,
+    resampled_counts,
+    three_way,
+    trivial_classification,
+)
+from lsegrepro.evidence import BOX_FRACTIONS
+from lsegrepro.evidence.superpixels import smooth
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_everything_and_nothing(seed):
+    items = pictures(seed)
+    regions = regions_of(items)
+    for cls, index in paper.VOC_INDEX.items():
+        for baseline, answer in ((everything_foreground, np.ones), (nothing_foreground, np.zeros)):
+            expected = [counted([answer(p.mask.shape, bool)], [p.mask], index) for p in items]
+            assert baseline(regions, cls).tolist() == expected
+        with pytest.raises(LsegreproError, match="cow"):
+            baseline(regions, "cow")
+
+
+def box_rows(masks, index):
+    """A box painted on each mask, for each twentieth of its sides: counts (20, n, 4)."""
+    found = []
+    for fraction in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5,
+                     0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0):
+        rows = []
+        for mask in masks:
+            box = np.zeros(mask.shape, bool)
+            h, w = (round(side * fraction) for side in mask.shape)
+            top, left = (mask.shape[0] - h) // 2, (mask.shape[1] - w) // 2
+            box[top : top + h, left : left + w] = True
+            rows.append(counted([box], [mask], index))
+        found.append(rows)
+    return found
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_a_centred_box_is_the_box_painted_on_the_mask(seed):
+    rng = np.random.default_rng(seed)
+    items = []
+    for shape in ((1, 1), (2, 37), tuple(rng.integers(1, 90, 2)), (30, 50)):
+        mask = rng.choice(np.array([0, 8, 8, 12, 15, 255], np.uint8), shape)
+        items.append(Picture(np.zeros(shape, np.int32), mask, {}, np.zeros(2)))
+    regions = regions_of(items)
+    for cls, index in paper.VOC_INDEX.items():
+        boxes = centred_box_counts(regions, cls)
+        assert boxes.tolist() == box_rows([p.mask for p in items], index)
+        assert (boxes[-1] == everything_foreground(regions, cls)).all() and BOX_FRACTIONS[-1] == 1
+
+
+def gated_items(scores):
+    """An image of 20 by 20 with a cat in the middle, one with a dog there, one with neither; image scores given."""
+    items = []
+    for index, image_scores in zip((8, 12, 0), scores, strict=True):
+        mask = np.zeros((20, 20), np.uint8)
+        mask[5:15, 5:15] = index
+        items.append(Picture(np.zeros((20, 20), np.int32), mask, {"cat": np.zeros((20, 20), np.uint16)},
+                             np.array(image_scores)))
+    return items
+
+
+def test_a_gated_box_by_hand():
+    items = gated_items([(0.9, 0.1), (0.5, 0.2), (-0.5, 0.5)])  # margins 0.8, 0.3, -1
+    regions = regions_of(items)
+    scores = scores_of(regions, items)
+    assert image_margin(scores) == pytest.approx([0.8, 0.3, -1])
+    counts = gated_box(regions, scores, [-2, 0, 0.5, 1])
+    assert counts.shape == (4, 20, 3, 4)
+    half = BOX_FRACTIONS.index(0.5)  # 100 pixels, the animal's
+    assert counts[:, half].tolist() == [
+        [[100, 0, 0, 300], [0, 100, 0, 300], [0, 100, 0, 300]],  # every image passes
+        [[100, 0, 0, 300], [0, 100, 0, 300], [0, 0, 0, 400]],
+        [[100, 0, 0, 300], [0, 0, 0, 400], [0, 0, 0, 400]],
+        [[0, 0, 100, 300], [0, 0, 0, 400], [0, 0, 0, 400]],  # none does
+    ]
+    assert (counts[0] == centred_box_counts(regions, "cat")).all()
+    assert ap(counts[2, half].sum(axis=0)) == 1
+    answers = counts.reshape(-1, 3, 4) * np.array([1, 1, 2.5])[:, None]  # a background image that stands for more
+    (best, *_) = best_answers(resampled_counts(answers, resamples=20))
+    assert best == 2 * len(BOX_FRACTIONS) + half  # the highest gate that the cat passes, and the cat's box
+
+
+def test_auc_by_hand_and_against_all_pairs(rng):
+    assert auc([3, 2], [1]) == 1 and auc([1], [3, 2]) == 0 and auc([1, 1], [1]) == 0.5
+    assert np.isnan(auc([], [1.0])) and np.isnan(auc([1.0], []))
+    p, q = rng.integers(0, 9, 40), rng.integers(0, 9, 30) - 1
+    assert auc(p, q) == pytest.approx(np.mean([(a > b) + (a == b) / 2 for a in p for b in q]))
+
+
+def test_auc_of_images_against_the_other_class_and_against_neither():
+    items = gated_items([(0.5, 0.2), (0.9, 0.1), (-0.5, 0.5)])  # the dog looks more like a cat than the cat does
+    regions = regions_of(items)
+    assert image_auc(regions, scores_of(regions, items)) == {"all": 0.5, "dog": 0.0, "neither": 1.0}
+
+
+def test_real_masks_and_their_boxes(real_data):
+    from lsegrepro.data.voc import VocSegmentation
+
+    photographs = VocSegmentation(real_data, "val")
+    masks = [photographs.mask(i) for i in range(0, len(photographs), len(photographs) // 8)]
+    regions = regions_of([Picture(np.zeros(m.shape, np.int32), m, {}, np.zeros(2)) for m in masks])
+    assert centred_box_counts(regions, "cat").tolist() == box_rows(masks, 8)
+
+
+def test_classification():
+    scores = np.array([[0.9, 0.1], [0.2, 0.3], [0.5, 0.5], [0.6, 0.1], [0.1, 0.2]], np.float32)
+    truth = np.array([True, True, False, False, False])
+    result = classification_accuracy(scores, truth)
+    assert (result.accuracy, result.trivial) == (0.6, 0.6)
+    assert result.balanced == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert classification_accuracy(scores, ~truth).trivial == 0.6
+    counts = classification_counts(scores, truth)
+    assert counts.sum(axis=1).tolist() == [1] * 5
+    assert bootstrap(counts, accuracy, resamples=100).value == result.accuracy
+    for shown, tp, tn in ((truth, 0, 3), (~truth, 3, 0)):
+        right = trivial_classification(shown).sum(axis=0)
+        assert (right[0], right[3]) == (tp, tn) and right.sum() == 5
+    with pytest.raises(LsegreproError, match="bool"):
+        classification_accuracy(scores, truth.astype(int))
+    with pytest.raises(LsegreproError, match=r"\(n, 2\)"):
+        classification_accuracy(scores[:4], truth)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_three_way(seed):
+    items = pictures(seed)
+    regions = regions_of(items)
+    cat, dog = (scores_of(regions, items, cls) for cls in paper.CLASSES)
+    result = three_way(regions, cat, dog, 0.6, 0.2)
+    for i, picture in enumerate(items):
+        painted = [smooth(picture.prob_u16[cls], picture.labels) for cls in paper.CLASSES]
+        table = np.zeros((3, 3), int)
+        for y, x in np.ndindex(picture.mask.shape):
+            margins = [0.0, painted[0][y, x] - 0.6 * 65535, painted[1][y, x] - 0.2 * 65535]
+            if picture.mask[y, x] != 255:
+                table[{8: 1, 12: 2}.get(int(picture.mask[y, x]), 0), margins.index(max(margins))] += 1
+        assert (result.confusion[i] == table).all()
+    total = result.confusion.sum(axis=0)
+    for k, name in enumerate(result.NAMES):
+        union = total[k].sum() + total[:, k].sum() - total[k, k]
+        assert result.iou[name] == pytest.approx(total[k, k] / union, nan_ok=True)
+        assert (result.counts(name).sum(axis=1) == result.confusion.sum(axis=(1, 2))).all()
+    with pytest.raises(LsegreproError, match="cat scores, then dog"):
+        three_way(regions, dog, cat, 0.6, 0.2)
+    with pytest.raises(LsegreproError, match="theta"):
+        three_way(regions, cat, dog, 0.6, 1.0)

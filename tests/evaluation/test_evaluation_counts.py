@@ -1,0 +1,128 @@
+"""Counts of each image at any theta, and AP and accuracies, against the pixels and an independent library."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from literal import counted, evidence_of, pictures, voted
+
+from lsegrepro import LsegreproError, paper
+from lsegrepro.evaluation import (
+    Counts,
+    accuracy,
+    ap,
+    background_accuracy,
+    balanced_accuracy,
+    foreground_accuracy,
+    image_counts,
+    per_image_counts,
+    present,
+    raw_grid_counts,
+    threshold,
+)
+
+
+def test_every_16_bit_probability_is_its_own_breakpoint():
+    prob_u16 = np.arange(65535)
+    assert (threshold(prob_u16 / 65535) == prob_u16).all()
+    assert (threshold(np.nextafter(prob_u16[1:] / 65535, 0)) == prob_u16[1:] - 1).all()
+
+
+@pytest.mark.parametrize("theta", [-1e-9, 1.0, 1.5, float("nan"), np.array([0.5, 1.0])])
+def test_theta_outside(theta):
+    with pytest.raises(LsegreproError, match=r"theta must lie in \[0, 1\)"):
+        threshold(theta)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1, exclude_max=True))
+def test_each_image_has_the_counts_of_its_pixels(seed, anywhere):
+    items = pictures(seed)
+    for cls, index in paper.VOC_INDEX.items():
+        regions, scores = evidence_of(items, cls)
+        for theta in (0.0, 0.6, 9 / 65535, 60000 / 65535, anywhere):
+            rows = per_image_counts(regions, scores, theta=theta)
+            assert rows.tolist() == [counted([voted(p.prob_u16[cls], p.labels, theta)], [p.mask], index) for p in items]
+        (other,) = set(paper.CLASSES) - {cls}
+        rows = per_image_counts(regions, scores, other, 0.6)
+        assert rows.tolist() == [
+            counted([voted(p.prob_u16[cls], p.labels, 0.6)], [p.mask], paper.VOC_INDEX[other]) for p in items]
+        assert present(regions, cls).tolist() == [(p.mask == index).any() for p in items]
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**32 - 1))
+def test_raw_counts_of_each_image_on_the_whole_grid(seed):
+    items = pictures(seed)
+    for cls, index in paper.VOC_INDEX.items():
+        regions, scores = evidence_of(items, cls)
+        grid = raw_grid_counts(regions, scores)
+        assert grid.shape == (200, len(items), 4)
+        for b, rows in enumerate(grid):
+            expected = [counted([p.prob_u16[cls] > b / 200 * 65535], [p.mask], index) for p in items]
+            assert rows.tolist() == expected
+        assert (per_image_counts(regions, scores, theta=0.605, smoothed=False) == grid[121]).all()
+        rounded = per_image_counts(regions, scores, theta=0.1 + 0.2, smoothed=False)
+        assert (rounded == grid[60]).all()
+
+
+def test_raw_counts_of_an_image_are_known_on_their_grid_only():
+    regions, scores = evidence_of(pictures())
+    for refused in (0.6013, 0.9999, 1 - 1e-12):
+        with pytest.raises(LsegreproError, match="multiples of 0.005 in theta, got .*; round it"):
+            per_image_counts(regions, scores, theta=refused, smoothed=False)
+    with pytest.raises(LsegreproError, match="theta must lie"):
+        per_image_counts(regions, scores, theta=1.0, smoothed=False)
+    with pytest.raises(LsegreproError, match="class scored, cat, not for dog"):
+        per_image_counts(regions, scores, "dog", 0.6, smoothed=False)
+
+
+def test_scores_of_other_regions_are_refused():
+    regions, scores = evidence_of(pictures())
+    other = replace(regions, split="train")
+    for call in (per_image_counts, raw_grid_counts):
+        with pytest.raises(LsegreproError, match="other regions.*'val' against 'train'"):
+            call(other, scores)
+    with pytest.raises(LsegreproError, match="cow"):
+        present(regions, "cow")
+
+
+@settings(max_examples=30)
+@given(hnp.arrays(bool, (2, 6, 7)), st.integers(0, 2**32 - 1))
+def test_ap_is_the_jaccard_index(masks, seed):
+    torch = pytest.importorskip("torch")
+    metric = pytest.importorskip("torchmetrics.classification").BinaryJaccardIndex(ignore_index=255)
+    answer, truth = masks
+    known = np.random.default_rng(seed).random(truth.shape) < 0.9
+    target = np.where(known, truth, 255).astype(np.int64)
+    mine = Counts(*counted([answer], [target], 1)).ap
+    theirs = float(metric(torch.from_numpy(answer.astype(np.int64)), torch.from_numpy(target)))
+    if np.isnan(mine):
+        assert theirs == 0 and not (answer | truth)[known].any()
+    else:
+        assert mine == pytest.approx(theirs, abs=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_counts_of_a_mask(seed):
+    for picture in pictures(seed, 1):
+        mask = picture.prob_u16["cat"] > 30000
+        assert np.array(image_counts(mask, picture.mask, "dog")).tolist() == counted([mask], [picture.mask], 12)
+
+
+def test_counts_and_their_ratios():
+    counts = Counts(tp=30, fp=20, fn=10, tn=140)
+    assert (counts.ap, counts.foreground, counts.background) == (0.5, 0.75, 0.875)
+    assert (float(accuracy(counts)), float(balanced_accuracy(counts))) == (0.85, 0.8125)
+    nothing = Counts(0, 0, 0, 5)
+    assert np.isnan(nothing.ap) and np.isnan(nothing.foreground) and nothing.background == 1
+
+
+def test_statistics_take_arrays():
+    rows = np.random.default_rng(5).integers(1, 200, (6, 10, 4))
+    for statistic in (ap, foreground_accuracy, background_accuracy, accuracy, balanced_accuracy):
+        values = statistic(rows)
+        assert values.shape == (6, 10) and values[2, 3] == statistic(rows[2, 3])

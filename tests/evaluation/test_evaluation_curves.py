@@ -1,0 +1,198 @@
+"""Curves over theta, raw and smoothed, against voting and counting literally, ties and void included."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from literal import Picture, counted, evidence_of, pictures, voted
+
+from lsegrepro import LsegreproError, paper
+from lsegrepro.config import Superpixels
+from lsegrepro.evaluation import (
+    Counts,
+    ap,
+    curve,
+    curve_given_presence,
+    per_image_counts,
+    present,
+    raw_curve,
+    smoothed_curve,
+)
+from lsegrepro.evaluation.mistakes import without_false_alarms
+from lsegrepro.evidence.superpixels import oversegment
+
+codes_and_weights = st.integers(1, 30).flatmap(lambda n: st.tuples(
+    hnp.arrays(np.uint16, n, elements=st.sampled_from([0, 1, 39321, 65534, 65535]) | st.integers(0, 65535)),
+    hnp.arrays(np.int64, n, elements=st.integers(0, 9)),
+    hnp.arrays(np.int64, n, elements=st.integers(0, 9)),
+))
+
+
+def every_step(prob_u16: np.ndarray) -> list[float]:
+    """A theta on each step that these probabilities can make, at its beginning and just before its end."""
+    breaks = np.unique(prob_u16[prob_u16 < 65535]) / 65535
+    return [0.0, *breaks, *np.nextafter(breaks, 1), *np.nextafter(breaks[breaks > 0], 0), np.nextafter(1, 0)]
+
+
+@settings(max_examples=100)
+@given(codes_and_weights, st.floats(0, 1, exclude_max=True))
+def test_curve_is_thresholding_at_each_theta(case, anywhere):
+    prob_u16, fg, bg = case
+    steps = curve(prob_u16, fg, bg)
+    thetas = np.array([anywhere, *every_step(prob_u16)])
+    many = steps.at_many(thetas)
+    for theta, row in zip(thetas.tolist(), many.tolist(), strict=True):
+        above = prob_u16 > theta * 65535
+        expected = [fg[above].sum(), bg[above].sum(), fg[~above].sum(), bg[~above].sum()]
+        assert row == expected
+        assert steps.at(theta) == Counts(*expected)
+    assert (steps.at_many(steps.thetas) == steps.counts).all()
+    np.testing.assert_equal(steps.ap, ap(steps.counts))
+
+
+@settings(max_examples=50)
+@given(codes_and_weights)
+def test_best_is_the_largest_ap_at_the_smallest_theta(case):
+    prob_u16, fg, bg = case
+    if not fg.sum():
+        with pytest.raises(LsegreproError, match="0/0"):
+            curve(prob_u16, fg, np.zeros_like(bg)).best()
+        return
+    steps = curve(prob_u16, fg, bg)
+    theta, value = steps.best()
+    assert value == np.nanmax(ap(steps.at_many(np.arange(65535) / 65535))) == steps.at(theta).ap
+    assert theta == 0 or np.nanmax(ap(steps.at_many(steps.thetas[steps.thetas < theta]))) < value
+    coarse, value = steps.best(step=0.05)
+    grid = [steps.at(k / 20).ap for k in range(20)]
+    assert (coarse, value) == (grid.index(np.nanmax(grid)) / 20, np.nanmax(grid))
+
+
+def test_curve_refuses_what_does_not_fit():
+    with pytest.raises(LsegreproError, match="shape"):
+        curve(np.array([1, 2]), np.array([1]), np.array([1]))
+    with pytest.raises(LsegreproError, match="65535"):
+        curve(np.array([65536]), np.array([1]), np.array([1]))
+    steps = curve(np.array([1]), np.array([1]), np.array([1]))
+    with pytest.raises(LsegreproError, match=r"theta must lie in \[0, 1\)"):
+        steps.at_many([0.5, 1.0])
+    with pytest.raises(LsegreproError, match="step"):
+        steps.best(step=0)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_both_curves_are_the_pixels_at_every_theta(seed):
+    """Every step of both curves, of either network, with ties in the votes and void in the masks."""
+    items = pictures(seed, count=2)
+    truths = [p.mask for p in items]
+    for cls, index in paper.VOC_INDEX.items():
+        regions, scores = evidence_of(items, cls)
+        smoothed, raw = smoothed_curve(regions, scores), raw_curve(scores)
+        for theta in every_step(np.concatenate([p.prob_u16[cls].ravel() for p in items])):
+            above = [p.prob_u16[cls] > theta * 65535 for p in items]
+            assert np.array(raw.at(theta)).tolist() == counted(above, truths, index)
+        for theta in every_step(scores.statistics):
+            answers = [voted(p.prob_u16[cls], p.labels, theta) for p in items]
+            assert np.array(smoothed.at(theta)).tolist() == counted(answers, truths, index)
+        (other,) = set(paper.CLASSES) - {cls}
+        answers = [voted(p.prob_u16[cls], p.labels, 0.6) for p in items]
+        assert np.array(smoothed_curve(regions, scores, other).at(0.6)).tolist() == counted(
+            answers, truths, paper.VOC_INDEX[other])
+
+
+def test_half_of_a_superpixel_is_background():
+    tie = Picture(np.zeros((1, 4), np.int32), np.array([[8, 8, 0, 255]], np.uint8),
+                  {"cat": np.array([[60000, 60000, 10, 10]], np.uint16)}, np.zeros(2))
+    regions, scores = evidence_of([tie])
+    assert smoothed_curve(regions, scores).at(0.5) == Counts(0, 0, 2, 1)
+    assert raw_curve(scores).at(0.5) == Counts(2, 0, 0, 1)
+    assert raw_curve(scores).best() == (10 / 65535, 1.0)  # off any grid
+
+
+@settings(max_examples=50)
+@given(codes_and_weights, st.floats(0, 1))
+def test_recall_and_false_positive_rate_against_every_threshold(case, rate):
+    prob_u16, fg, bg = case
+    if not fg.sum() or not bg.sum():
+        return
+    steps = curve(prob_u16, fg, bg)
+    above = [prob_u16 > limit for limit in {0, *prob_u16.tolist()} - {65535}]  # theta is below 1
+    points = [(fg[a].sum() / fg.sum(), bg[a].sum() / bg.sum()) for a in above]
+    assert steps.recall_at(rate) == max((r for r, f in points if f <= rate), default=0)
+    best = min((f for r, f in points if r >= rate), default=None)
+    found = steps.false_positive_rate_at(rate)
+    assert np.isnan(found) if best is None else found == best
+
+
+def test_recall_at_a_rate_by_hand():
+    steps = curve([60000, 40000, 10], [5, 3, 2], [1, 2, 7])  # rates 0.1, 0.3, 1 with recalls 0.5, 0.8, 1
+    assert [steps.recall_at(rate) for rate in (0, 0.1, 0.29, 0.3, 1)] == [0, 0.5, 0.5, 0.8, 1]
+    assert [steps.false_positive_rate_at(recall) for recall in (0, 0.5, 0.6, 1)] == [0, 0.1, 0.3, 1]
+
+
+def test_weights_count_an_image_several_times():
+    items = pictures(3)
+    regions, scores = evidence_of(items)
+    weighted = smoothed_curve(regions, scores, weights=np.array([2, 1, 0]))
+    answers = [voted(p.prob_u16["cat"], p.labels, 0.6) for p in items]
+    one = [counted([a], [p.mask], 8) for a, p in zip(answers, items, strict=True)]
+    assert np.array(weighted.at(0.6)).tolist() == (2 * np.array(one[0]) + one[1]).tolist()
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_told_the_presence_only_images_with_the_class_count(seed):
+    items = pictures(seed, 4)
+    items[1].mask[items[1].mask == 8] = 0
+    regions, scores = evidence_of(items)
+    holding = [p for p in items if (p.mask == 8).any()]
+    told = curve_given_presence(regions, scores)
+    for theta in (0.0, 0.2, 0.6, 0.9):
+        answers = [voted(p.prob_u16["cat"], p.labels, theta) for p in holding]
+        assert np.array(told.at(theta)).tolist() == counted(answers, [p.mask for p in holding], 8)
+        left = without_false_alarms(per_image_counts(regions, scores, theta=theta), present(regions, "cat"))
+        assert told.at(theta).ap == pytest.approx(float(ap(left.sum(axis=0))), nan_ok=True)
+
+
+def test_scores_of_other_regions_are_refused():
+    regions, scores = evidence_of(pictures())
+    with pytest.raises(LsegreproError, match="other regions.*'val' against 'train'"):
+        smoothed_curve(replace(regions, split="train"), scores)
+    with pytest.raises(LsegreproError, match="cow"):
+        smoothed_curve(regions, scores, "cow")
+
+
+def test_real_masks_to_the_pixel(real_data):
+    """Twelve photographs, a smooth map of scores drawn over each: the curves against votes counted at each theta."""
+    from PIL import Image
+
+    from lsegrepro.data.voc import VocSegmentation
+
+    photographs = VocSegmentation(real_data, "val")
+    rng = np.random.default_rng(0)
+    items = []
+    for i in rng.permutation(len(photographs)):
+        mask = photographs.mask(i)
+        if mask.size > 190_000 or (len(items) < 8 and not (mask == 8).any()):
+            continue  # eight with a cat, four of any kind
+        coarse = Image.fromarray(rng.normal(0.5, 0.12, (5, 6)).astype(np.float32))
+        p = np.asarray(coarse.resize(mask.shape[::-1], Image.Resampling.BICUBIC)) + 0.1 * (mask == 8)
+        prob_u16 = np.floor(p.clip(0.1192, 0.8808) * 65535).astype(np.uint16)
+        items.append(Picture(oversegment(photographs.image(i), Superpixels()), mask, {"cat": prob_u16}, np.zeros(2)))
+        if len(items) == 12:
+            break
+    regions, scores = evidence_of(items)
+    smoothed, raw = smoothed_curve(regions, scores), raw_curve(scores)
+    truths = [p.mask for p in items]
+    for theta in (0.0, 0.3, *rng.uniform(0.2, 0.8, 6), *(rng.choice(scores.statistics, 3) / 65535), 0.88):
+        above = [p.prob_u16["cat"] > theta * 65535 for p in items]
+        assert np.array(raw.at(theta)).tolist() == counted(above, truths, 8)
+        answers = []
+        for yes, p in zip(above, items, strict=True):
+            votes, sizes = np.bincount(p.labels.ravel(), yes.ravel()), np.bincount(p.labels.ravel())
+            answers.append((votes > sizes - votes)[p.labels])
+        assert np.array(smoothed.at(theta)).tolist() == counted(answers, truths, 8)
+    assert len({tuple(row) for row in raw.counts.tolist()}) > 10_000

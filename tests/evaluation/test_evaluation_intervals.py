@@ -1,0 +1,170 @@
+"""Bootstrap intervals against the same thing written down slowly, draw by draw and image by image."""
+
+import numpy as np
+import pytest
+
+from lsegrepro import LsegreproError
+from lsegrepro.evaluation import (
+    Counts,
+    Interval,
+    ap,
+    background_accuracy,
+    bootstrap,
+    bootstrap_difference,
+    bootstrap_p_value,
+    difference_p_value,
+    holm,
+)
+
+
+def some_counts(seed, n=60, quality=0.5):
+    rng = np.random.default_rng(seed)
+    fg = rng.integers(0, 200, n) * (rng.random(n) < 0.4)
+    tp = (fg * rng.beta(4 * quality, 4 * (1 - quality), n)).astype(int)
+    fp = rng.integers(0, 60, n)
+    return np.stack([tp, fp, fg - tp, 400 - fg - fp], axis=1)
+
+
+def slow_ap(rows, images):
+    tp = fp = fn = 0
+    for i in images:
+        tp, fp, fn = tp + rows[i][0], fp + rows[i][1], fn + rows[i][2]
+    return tp / (tp + fp + fn)
+
+
+def slow_quantile(values, part):
+    """Between the two nearest of the sorted values, in proportion."""
+    values = sorted(values)
+    place = part * (len(values) - 1)
+    low = int(place)
+    high = min(low + 1, len(values) - 1)
+    return values[low] + (values[high] - values[low]) * (place - low)
+
+
+@pytest.mark.parametrize("n, resamples", [(1, 3), (7, 40), (60, 500)])
+def test_the_same_draws_give_the_same_interval(n, resamples):
+    """The draws of a seed are n integers a resample; everything after them is done by plain loops."""
+    a, b = some_counts(1, n, 0.6) + [1, 0, 0, 0], some_counts(2, n, 0.4) + [1, 0, 0, 0]
+    draws = np.random.default_rng(7).integers(0, n, (resamples, n)).tolist()
+    first, second = ([slow_ap(rows.tolist(), images) for images in draws] for rows in (a, b))
+    mine = bootstrap(a, resamples=resamples, seed=7, level=0.9)
+    assert mine.value == pytest.approx(slow_ap(a.tolist(), range(n)), rel=1e-12)
+    assert mine.low == pytest.approx(slow_quantile(first, 0.05), rel=1e-12)
+    assert mine.high == pytest.approx(slow_quantile(first, 0.95), rel=1e-12)
+    mine = bootstrap_difference(a, b, resamples=resamples, seed=7, level=0.9)
+    gaps = [x - y for x, y in zip(first, second, strict=True)]  # paired: the same images for both
+    assert mine.low == pytest.approx(slow_quantile(gaps, 0.05), abs=1e-12)
+    assert mine.high == pytest.approx(slow_quantile(gaps, 0.95), abs=1e-12)
+
+
+def test_other_draws_give_nearly_the_same_interval():
+    """Another generator, another way of drawing: the intervals agree as far as chance lets them."""
+    rng = np.random.default_rng(np.random.MT19937(99))
+    a, b = some_counts(1, quality=0.6), some_counts(1, quality=0.5)
+    draws = [rng.choice(60, 60).tolist() for _ in range(3000)]
+    first, second = ([slow_ap(rows.tolist(), images) for images in draws] for rows in (a, b))
+    for mine, values in ((bootstrap(a), first),
+                         (bootstrap_difference(a, b), [x - y for x, y in zip(first, second, strict=True)])):
+        low, high = slow_quantile(values, 0.025), slow_quantile(values, 0.975)
+        assert abs(mine.low - low) < 0.1 * (high - low) and abs(mine.high - high) < 0.1 * (high - low)
+    alone = [bootstrap(rows) for rows in (a, b)]
+    difference = bootstrap_difference(a, b)
+    assert difference.value == pytest.approx(float(ap(a.sum(axis=0)) - ap(b.sum(axis=0))))
+    assert difference.high - difference.low < sum(i.high - i.low for i in alone)  # pairing is what narrows it
+
+
+def test_many_images_are_drawn_in_pieces():
+    """The draws do not depend on how many resamples are held in memory at a time."""
+    rows = some_counts(4, n=3000)
+    draws = np.random.default_rng(0).integers(0, 3000, (700, 3000))  # more than one piece
+    pooled = np.array([rows[images].sum(axis=0) for images in draws])
+    low, high = np.quantile(background_accuracy(pooled), [0.025, 0.975])
+    mine = bootstrap(rows, background_accuracy, resamples=700)
+    assert (mine.low, mine.high) == (pytest.approx(low, rel=1e-12), pytest.approx(high, rel=1e-12))
+
+
+def test_bootstrap_is_a_function_of_its_seed():
+    rows = some_counts(2)
+    assert bootstrap(rows, seed=3, resamples=500) == bootstrap(rows, seed=3, resamples=500)
+    assert bootstrap(rows, seed=3, resamples=500) != bootstrap(rows, seed=4, resamples=500)
+    narrow, wide = (bootstrap(rows, resamples=2000, level=level) for level in (0.5, 0.99))
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_several_seeds():
+    run = some_counts(3)
+    one, copies = bootstrap(run), bootstrap(np.stack([run] * 3))
+    assert one.value == pytest.approx(copies.value)
+    assert abs(one.low - copies.low) < 0.02 and abs(one.high - copies.high) < 0.02
+    runs = np.stack([some_counts(3, quality=q) for q in (0.3, 0.5, 0.7)])
+    mixed = bootstrap(runs)
+    assert mixed.value == pytest.approx(np.mean([ap(r.sum(axis=0)) for r in runs]))
+    assert mixed.high - mixed.low > one.high - one.low
+    difference = bootstrap_difference(runs, run)
+    assert difference.value == pytest.approx(mixed.value - one.value)
+
+
+def test_seeds_and_images_against_a_plain_loop():
+    """Images are drawn once for all runs, runs with replacement, and the statistics of the drawn runs averaged."""
+    runs = np.stack([some_counts(3, quality=q) for q in (0.3, 0.5, 0.7)])
+    rng = np.random.default_rng(np.random.MT19937(5))
+    values = []
+    for _ in range(3000):
+        images = rng.choice(60, 60).tolist()
+        values.append(np.mean([slow_ap(runs[k].tolist(), images) for k in rng.choice(3, 3)]))
+    mine, low, high = bootstrap(runs), slow_quantile(values, 0.025), slow_quantile(values, 0.975)
+    assert abs(mine.low - low) < 0.1 * (high - low) and abs(mine.high - high) < 0.1 * (high - low)
+
+
+def test_bootstrap_without_the_class():
+    empty = np.array([[0, 0, 0, 9]] * 5)
+    interval = bootstrap(empty, resamples=50)
+    assert all(np.isnan(v) for v in (interval.value, interval.low, interval.high))
+    rare = np.concatenate([empty, [[3, 0, 1, 0]]])  # some resamples miss the only image with the class
+    assert bootstrap(rare, resamples=200) == Interval(0.75, 0.75, 0.75)
+    assert Counts(*rare.sum(axis=0)).ap == 0.75
+
+
+@pytest.mark.parametrize("call, says", [
+    (lambda: bootstrap(np.zeros((3, 3))), r"must be \(n, 4\)"), (lambda: bootstrap(np.zeros((0, 4))), r"\(n, 4\)"),
+    (lambda: bootstrap_difference(np.ones((3, 4)), np.ones((4, 4))), "the same images"),
+    (lambda: bootstrap(np.ones((3, 4)), resamples=0), "resamples"),
+    (lambda: bootstrap(np.ones((3, 4)), level=95), "level"),
+])
+def test_bootstrap_refuses(call, says):
+    with pytest.raises(LsegreproError, match=says):
+        call()
+
+
+def test_the_p_value_is_small_exactly_where_the_interval_excludes_zero():
+    rows = some_counts(1, quality=0.6)
+    for other, level in ((some_counts(1, quality=0.3), 0.99), (some_counts(2, quality=0.59), 0.5)):
+        p = difference_p_value(rows, other, resamples=2000)
+        for level in (0.5, 0.8, 0.9, 0.95, 0.99):
+            interval = bootstrap_difference(rows, other, resamples=2000, level=level)
+            excluded = interval.low > 0 or interval.high < 0
+            if abs(p - (1 - level)) > 0.005:  # apart from the one that is added to the resamples
+                assert excluded == (p < 1 - level)
+
+
+def test_p_values_of_draws_by_hand():
+    draws = np.array([-2.0, -1, 1, 2, 3, 4, 5, 6, 7, np.nan, 8])  # 2 of 10 are not above 0
+    assert bootstrap_p_value(draws) == bootstrap_p_value(-draws) == pytest.approx(2 * 3 / 11)
+    assert bootstrap_p_value(np.ones(99)) == 0.02 and bootstrap_p_value(np.zeros(5)) == 1
+    assert np.isnan(bootstrap_p_value(np.array([np.nan])))
+
+
+def test_holm_is_the_step_down_procedure(rng):
+    """Reject the smallest while it is below alpha / (tests left): the same as an adjusted p-value below alpha."""
+    for p in (rng.random(8) ** 4, np.array([0.01, 0.01, 0.04, 1, 0]), np.array([0.03])):
+        adjusted = holm(p)
+        for alpha in (0.001, 0.01, 0.05, 0.1, 0.3):
+            rejected = set()
+            for left, i in zip(range(len(p), 0, -1), np.argsort(p), strict=True):
+                if p[i] * left > alpha:
+                    break
+                rejected.add(int(i))
+            assert set(np.flatnonzero(adjusted <= alpha)) == rejected
+    assert holm([]).tolist() == []
+    with pytest.raises(LsegreproError, match=r"numbers in \[0, 1\]"):
+        holm([0.1, float("nan")])

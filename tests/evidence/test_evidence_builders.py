@@ -1,0 +1,93 @@
+"""Evidence is what the label maps, masks and probabilities hold, counted pixel by pixel; other pictures are refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from literal import META, evidence_of, pictures, regions_of
+
+from lsegrepro import LsegreproError, paper
+from lsegrepro.evidence import BOX_FRACTIONS, GRID, ScoresBuilder
+from lsegrepro.evidence.builders import smallest_box
+from lsegrepro.evidence.superpixels import order_statistic
+
+
+def test_counts_are_those_of_the_pixels():
+    items = pictures(5)
+    regions = regions_of(items)
+    for i, (labels, mask, *_) in enumerate(items):
+        rows = regions.counts[regions.offsets[i] : regions.offsets[i + 1]]
+        assert len(rows) == labels.max() + 1
+        for label, row in enumerate(rows.tolist()):
+            inside = mask[labels == label].tolist()
+            others = sum(value not in (8, 12, 255) for value in inside)
+            assert row == [inside.count(8), inside.count(12), others]
+        assert regions.totals[i].tolist() == [(mask == 8).sum(), (mask == 12).sum(),
+                                              (~np.isin(mask, [8, 12, 255])).sum()]
+        assert regions.sizes[i].tolist() == list(mask.shape)
+
+
+@given(st.integers(1, 80), st.integers(1, 80))
+def test_each_box_is_centred_and_holds_the_smaller_ones(height, width):
+    places = smallest_box(height, width)
+    for place, fraction in enumerate(BOX_FRACTIONS):
+        rows, columns = ((places <= place).any(axis=axis) for axis in (1, 0))
+        assert ((places <= place) == np.outer(rows, columns)).all()  # a box, or nothing
+        for side, held in ((height, rows), (width, columns)):
+            where = np.flatnonzero(held)
+            if len(where):
+                assert len(where) == round(side * fraction) == where[-1] - where[0] + 1
+                assert 0 <= side - 1 - where[-1] - where[0] <= 1
+
+
+@pytest.mark.parametrize("cls, index", paper.VOC_INDEX.items())
+def test_scores_are_those_of_the_pixels(cls, index):
+    items = pictures(6)
+    regions, scores = evidence_of(items, cls)
+    pooled = {"foreground": [], "background": []}
+    for i, (labels, mask, prob_u16, image_scores) in enumerate(items):
+        mine = scores.statistics[regions.offsets[i] : regions.offsets[i + 1]]
+        assert (mine == order_statistic(prob_u16[cls], labels)).all()
+        assert (scores.image_scores[i] == image_scores.astype(np.float32)).all()
+        inside, outside = prob_u16[cls][mask == index], prob_u16[cls][(mask != index) & (mask != 255)]
+        for b in range(GRID):
+            theta = b / GRID
+            assert scores.foreground[i, b + 1 :].sum() == (inside > theta * 65535).sum()
+            assert scores.background[i, b + 1 :].sum() == (outside > theta * 65535).sum()
+        pooled["foreground"] += inside.tolist()
+        pooled["background"] += outside.tolist()
+    for name, prob_u16 in pooled.items():
+        assert np.repeat(np.arange(65536), getattr(scores, f"{name}_codes")).tolist() == sorted(prob_u16)
+
+
+def test_builder_refuses_other_superpixels_and_images():
+    items = pictures()
+    regions, first = regions_of(items), items[0]
+    builder = ScoresBuilder(regions, META)
+
+    def add(picture, **changes):
+        labels, mask, prob_u16, image_scores = picture._replace(**changes)
+        builder.add(prob_u16["cat"], labels, mask, image_scores)
+
+    with pytest.raises(LsegreproError, match="superpixels of i0"):
+        add(first, labels=first.labels[::-1].copy())
+    with pytest.raises(LsegreproError, match="mask of i0"):
+        add(first, mask=first.mask.astype(int))
+    with pytest.raises(LsegreproError, match="0 of 3"):
+        builder.build()
+    add(first)
+    for picture in items[1:]:
+        add(picture, mask=np.where(picture.mask == 8, 0, picture.mask).astype(np.uint8))
+    with pytest.raises(LsegreproError, match="histograms"):
+        builder.build()
+    with pytest.raises(LsegreproError, match="more than the 3"):
+        add(first)
+    with pytest.raises(LsegreproError, match="colour"):
+        ScoresBuilder(regions, {**META, "colour": 1})
+    with pytest.raises(LsegreproError, match="code_digest"):
+        ScoresBuilder(regions, {key: value for key, value in META.items() if key != "code_digest"})
+
+
+def test_evidence_of_no_image_is_refused():
+    with pytest.raises(LsegreproError, match="no image"):
+        regions_of([])

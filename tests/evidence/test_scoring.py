@@ -1,0 +1,230 @@
+"""Scoring: evidence is what a literal computation gives, and no work is done twice."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from conftest import one_line
+
+from lsegrepro import evidence
+from lsegrepro.config import Scoring
+from lsegrepro.data.images import prepare
+from lsegrepro.evidence import code_digest, scoring
+from lsegrepro.config import Superpixels
+from lsegrepro.evidence.superpixels import oversegment
+from lsegrepro.files import LsegreproError
+from lsegrepro.network import dense
+from lsegrepro.network.weights import Weights
+
+PARAMS = Superpixels(scale=40, sigma=0.8, min_size=20)
+ARGS = Scoring(scale_to=0)
+
+
+class Pictures:
+    """A seeded segmentation set of small images with blobs of cat, dog, another class and void."""
+
+    redistributable = True
+
+    def __init__(self, count: int = 4, seed: int = 0) -> None:
+        self.ids = [f"picture {i}" for i in range(count)]
+        self.absent, self.listed, self.seed = ["absent"], count + 1, seed
+        self.digest, self.description = f"pictures-{count}-{seed}", f"{count} pictures"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def image(self, i: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, i])
+        image = rng.integers(90, 120, (40 + 5 * i, 60 - 4 * i, 3))
+        image[10:30, 15:35] += rng.integers(-80, 80, 3)
+        return image.clip(0, 255).astype(np.uint8)
+
+    def mask(self, i: int) -> np.ndarray:
+        mask = np.zeros(self.image(i).shape[:2], np.uint8)
+        mask[10:30, 15:35] = (8, 12, 8, 0)[i % 4]
+        mask[2:6, 2:9] = 15
+        mask[9, 15:35] = 255
+        return mask
+
+
+@pytest.fixture
+def weights(tiny_net) -> Weights:
+    with torch.no_grad():  # wider apart than fresh weights make them
+        tiny_net.full5.weight *= 3
+    return Weights(tiny_net, {"arguments": {"model": "LSE1", "cls": "cat", "round": 1, "seed": 0}}, "f00d")
+
+
+@pytest.fixture
+def regions():
+    return scoring.count_regions(Pictures(), "val", PARAMS, None, progress=False, workers=1)
+
+
+def scored(weights, regions, **options):
+    return scoring.score_set(weights, Pictures(), regions, ARGS, progress=False, **options)
+
+
+# Evidence
+
+
+def test_regions_count_the_truth_in_every_superpixel(regions):
+    pictures = Pictures()
+    assert regions.ids == tuple(pictures.ids) and regions.absent == ("absent",) and regions.listed == 5
+    assert regions.data_digest == pictures.digest and regions.superpixels == PARAMS and regions.split == "val"
+    place = 0
+    for i in range(4):
+        labels, mask = oversegment(pictures.image(i), PARAMS), pictures.mask(i)
+        for s in range(labels.max() + 1):
+            inside = mask[labels == s]
+            expected = [(inside == 8).sum(), (inside == 12).sum(), np.isin(inside, (0, 15)).sum()]
+            assert regions.counts[place].tolist() == expected
+            place += 1
+    assert place == len(regions.counts) and regions.counts.sum() < sum(pictures.mask(i).size for i in range(4))
+
+
+def test_evidence_is_the_literal_computation(weights, regions):
+    scores, pictures, place = scored(weights, regions), Pictures(), 0
+    for i in range(4):
+        image, mask = pictures.image(i), pictures.mask(i)
+        p = torch.sigmoid(torch.tensor([1.0, -1.0]) @ dense.score_map(weights.net, image).flatten(1)).numpy()
+        prob_u16 = np.floor(p.astype(np.float64) * 65535).astype(int).reshape(mask.shape)
+        labels = oversegment(image, PARAMS)
+        for s in range(labels.max() + 1):
+            ordered = sorted(prob_u16[labels == s].tolist(), reverse=True)
+            assert scores.statistics[place] == ordered[len(ordered) // 2]  # the k-th, k = floor(n/2) + 1
+            place += 1
+        for histogram, pixels in ((scores.foreground[i], prob_u16[mask == 8]),
+                                  (scores.background[i], prob_u16[(mask != 8) & (mask != 255)])):
+            assert histogram.sum() == pixels.size
+            for b in range(200):
+                assert histogram[b + 1 :].sum() == (pixels > b * 65535 / 200).sum()
+    assert place == len(scores.statistics)
+    assert np.ptp(scores.statistics.astype(int)) > 300  # the pictures are not all one
+
+
+def test_image_scores_are_the_largest_of_the_central_patches(weights, regions):
+    scores = scored(weights, regions)
+    for i in range(4):
+        x = torch.from_numpy(prepare(Pictures().image(i)).astype(np.float32) / 127.5 - 1).permute(2, 0, 1)
+        cuts = torch.stack([x[:, r : r + 95, c : c + 95] for r in (2, 102, 202) for c in (2, 102, 202)])
+        with torch.no_grad():
+            assert np.allclose(scores.image_scores[i], weights.net(cuts).amax(0), atol=1e-6)
+
+
+def test_scores_without_a_tanh_are_kept(weights, regions, tmp_path):
+    weights.net.output = "linear"
+    with torch.no_grad():
+        weights.net.full5.weight *= 40  # as a long training makes them
+    evidence.write_scores(tmp_path / "s.npz", scored(weights, regions))
+    assert np.abs(evidence.read_scores(tmp_path / "s.npz", regions).image_scores).max() > 1
+
+
+def test_scores_say_what_made_them(weights, regions):
+    meta = scored(weights, regions).meta
+    wanted = {"model": "LSE1", "class": "cat", "round": 1, "seed": 0, "split": "val", "weights_sha256": "f00d",
+              "arguments": {"scale_to": 0, "precision": "float32"}, "code_digest": code_digest()}
+    assert wanted.items() <= meta.items() and meta["regions"]["digest"] == regions.digest
+
+
+def test_a_short_side_is_scaled_and_brought_back(weights):
+    image = Pictures().image(1)
+    prob_u16, image_scores = scoring.score_image(weights, image, Scoring(scale_to=16))
+    assert prob_u16.shape == image.shape[:2] and prob_u16.dtype == np.uint16 and image_scores.shape == (2,)
+    own, same = (scoring.score_image(weights, image, Scoring(scale_to=s)) for s in (0, 45))
+    assert np.array_equal(own[0], same[0]) and not np.array_equal(own[0], prob_u16)  # the short side has 45 pixels
+    assert np.array_equal(own[1], image_scores)  # the prepared image does not depend on it
+
+
+def test_regions_of_other_data_are_refused(weights, regions):
+    with pytest.raises(LsegreproError) as error:
+        scoring.score_set(weights, Pictures(seed=1), regions, ARGS, progress=False)
+    one_line(error, "the regions of val were counted on other data")
+
+
+# The caches
+
+
+@pytest.fixture
+def counted(monkeypatch) -> list:
+    """The images that the network really sees, in order."""
+    seen = []
+    probability_map = dense.probability_map
+
+    def count(net, image, **options):
+        seen.append(image)
+        return probability_map(net, image, **options)
+
+    monkeypatch.setattr(dense, "probability_map", count)
+    return seen
+
+
+def folders(tmp_path) -> dict:
+    return {"maps": tmp_path / "maps", "superpixels": tmp_path / "superpixels"}
+
+
+def test_a_second_scoring_takes_everything_from_the_cache(weights, regions, counted, tmp_path, monkeypatch):
+    first = scored(weights, regions, **folders(tmp_path))
+    assert len(counted) == 4
+    assert sorted(p.name for p in (tmp_path / "maps").iterdir()) == [f"picture {i}.npz" for i in range(4)]
+    monkeypatch.setattr("lsegrepro.evidence.superpixels.oversegment", None)
+    again = scored(weights, regions, **folders(tmp_path))
+    assert len(counted) == 4 and again.digest == first.digest == scored(weights, regions, maps=tmp_path / "maps",
+                                                                         superpixels=tmp_path / "superpixels").digest
+
+
+def test_without_a_folder_nothing_is_kept(weights, regions, tmp_path, monkeypatch, counted):
+    monkeypatch.chdir(tmp_path)
+    assert scored(weights, regions).digest == scored(weights, regions).digest
+    assert len(counted) == 8 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", [
+    lambda data: b"", lambda data: b"no archive", lambda data: data[: len(data) // 2],
+    lambda data: data[:300] + bytes([data[300] ^ 255]) + data[301:],
+])
+def test_a_damaged_map_is_computed_again(weights, regions, counted, tmp_path, damage):
+    first = scored(weights, regions, **folders(tmp_path))
+    path = tmp_path / "maps" / "picture 2.npz"
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert scored(weights, regions, **folders(tmp_path)).digest == first.digest
+    assert len(counted) == 5 and np.array_equal(counted[4], Pictures().image(2))
+    assert path.read_bytes() == whole
+    scored(weights, regions, **folders(tmp_path))
+    assert len(counted) == 5
+
+
+def test_a_map_of_other_arguments_or_another_image_is_not_taken(weights, counted, tmp_path):
+    image, cache = Pictures().image(0), tmp_path / "a.npz"
+    for n, (picture, args) in enumerate([
+        (image, ARGS), (image, Scoring(scale_to=16)), (image, Scoring(scale_to=0, precision="bfloat16")),
+        (image[:, ::-1], ARGS), (image[::-1], ARGS), (image[:-1], ARGS),
+    ]):
+        prob_u16, _ = scoring.score_image(weights, picture, args, cache)
+        assert len(counted) == n + 1
+        assert np.array_equal(prob_u16, scoring.score_image(weights, picture, args, cache)[0]) and len(counted) == n + 1
+        assert np.array_equal(prob_u16, scoring.score_image(weights, picture, args)[0])
+        counted.pop()
+
+
+def test_an_interrupted_scoring_goes_on(weights, regions, counted, tmp_path, monkeypatch):
+    complete = scored(weights, regions)
+    counted.clear()
+    image = Pictures.image
+    monkeypatch.setattr(Pictures, "image", lambda self, i: (_ for _ in ()).throw(KeyboardInterrupt) if i == 2
+                        else image(self, i))
+    with pytest.raises(KeyboardInterrupt):
+        scored(weights, regions, **folders(tmp_path))
+    assert len(counted) == 2 and len(list((tmp_path / "maps").iterdir())) == 2
+    monkeypatch.setattr(Pictures, "image", image)
+    assert scored(weights, regions, **folders(tmp_path)).digest == complete.digest
+    assert [c.shape for c in counted[2:]] == [image(Pictures(), i).shape for i in (2, 3)]
+
+
+def test_other_superpixels_than_those_counted_are_refused(weights, regions, monkeypatch):
+    monkeypatch.setattr(scoring, "oversegment_all", lambda images, *args: (np.zeros(i.shape[:2], np.int32)
+                                                                          for i in images))
+    with pytest.raises(LsegreproError) as error:
+        scored(weights, regions)
+    one_line(error, "the superpixels of picture 0 are not those of the regions")
+    assert dataclasses.asdict(regions.superpixels) == dataclasses.asdict(PARAMS)

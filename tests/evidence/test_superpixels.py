@@ -1,0 +1,200 @@
+"""The majority vote as an order statistic, against voting pixel by pixel; the cache; the order."""
+
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from lsegrepro import LsegreproError
+from lsegrepro.evidence import superpixels
+from lsegrepro.evidence.superpixels import (
+    Superpixels,
+    order_statistic,
+    oversegment,
+    oversegment_all,
+    oversegment_cached,
+    smooth,
+    superpixel_sizes,
+)
+
+
+@st.composite
+def voting(draw):
+    """A map of probabilities, most of them equal so that votes tie, and a label map over it."""
+    shape = draw(hnp.array_shapes(min_dims=2, max_dims=2, max_side=7))
+    values = st.sampled_from([0, 1, 2, 32767, 32768, 65534, 65535]) | st.integers(0, 65535)
+    prob_u16 = draw(hnp.arrays(np.uint16, shape, elements=values))
+    labels = draw(hnp.arrays(np.int32, shape, elements=st.integers(0, 5)))
+    return prob_u16, np.unique(labels, return_inverse=True)[1].reshape(shape).astype(np.int32)
+
+
+def vote(prob_u16, labels, theta):
+    """The majority vote written down: count the pixels above theta; a tie is background."""
+    mask = np.zeros(prob_u16.shape, bool)
+    for label in set(labels.ravel().tolist()):
+        ayes = noes = 0
+        for code in prob_u16[labels == label].tolist():
+            if code > theta * 65535:
+                ayes += 1
+            else:
+                noes += 1
+        mask[labels == label] = ayes > noes
+    return mask
+
+
+def photograph(height, width, seed=0):
+    """Blocks of colour with noise: superpixels to find at any size."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 256, (-(-height // 16), -(-width // 16), 3)).repeat(16, 0).repeat(16, 1)
+    return (blocks[:height, :width] + rng.normal(0, 4, (height, width, 3))).clip(0, 255).astype(np.uint8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(voting())
+def test_order_statistic_is_the_vote_at_every_theta(case):
+    prob_u16, labels = case
+    painted = smooth(prob_u16, labels)
+    breaks = [code / 65535 for code in set(prob_u16.ravel().tolist()) if code < 65535]
+    for theta in {0.0, 0.6, *breaks, *(min(b + 0.4 / 65535, 0.99999999) for b in breaks)}:
+        assert ((painted > theta * 65535) == vote(prob_u16, labels, theta)).all()
+
+
+def test_tie_is_background():
+    prob_u16 = np.array([[60000, 60000, 10, 10]], np.uint16)
+    assert order_statistic(prob_u16, np.zeros((1, 4), int)).tolist() == [10]
+    assert order_statistic(prob_u16[:, :3], np.zeros((1, 3), int)).tolist() == [60000]
+
+
+def test_more_superpixels_than_16_bits():
+    prob_u16 = np.random.default_rng(0).integers(0, 65536, (300, 301)).astype(np.uint16)
+    labels = np.random.default_rng(1).permutation(prob_u16.size).reshape(prob_u16.shape)
+    assert (smooth(prob_u16, labels) == prob_u16).all()
+
+
+@pytest.mark.parametrize(
+    "prob_u16, labels, says",
+    [
+        (np.zeros((2, 2), np.uint16), np.array([[0, 2], [2, 0]]), "renumber"),
+        (np.zeros((2, 2), np.uint16), np.array([[0, -1], [0, 0]]), "0 .. S-1"),
+        (np.zeros((2, 2), np.uint16), np.array([[0, 1 << 30], [0, 0]]), "0 .. S-1"),
+        (np.zeros((2, 2), np.uint16), np.zeros((2, 2)), "integers"),
+        (np.zeros((2, 3), np.uint16), np.zeros((2, 2), int), r"\(2, 2\) uint16"),
+        (np.zeros((2, 2)), np.zeros((2, 2), int), "uint16"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused(prob_u16, labels, says):
+    with pytest.raises(LsegreproError, match=says):
+        order_statistic(prob_u16, labels)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (1, 40), (40, 1), (2, 2), (3, 3), (61, 47)])
+def test_any_size(shape):
+    labels = oversegment(photograph(*shape), Superpixels(min_size=20))
+    assert labels.shape == shape and labels.dtype == np.int32
+    assert superpixel_sizes(labels).sum() == labels.size
+
+
+def test_superpixels_follow_the_parameters():
+    image = photograph(64, 64)
+    fine, coarse = (oversegment(image, Superpixels(min_size=size)) for size in (20, 600))
+    assert fine.max() > coarse.max()
+    assert superpixel_sizes(fine).min() >= 20 and superpixel_sizes(coarse).min() >= 600
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8),
+                                   np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+def test_no_image(image):
+    with pytest.raises(LsegreproError, match="uint8"):
+        oversegment(image)
+
+
+@pytest.mark.parametrize("name, value", [("scale", 0), ("scale", float("nan")), ("sigma", -1),
+                                         ("min_size", 0), ("min_size", 1.5), ("scale", "100")])
+def test_wrong_parameters(name, value):
+    with pytest.raises(LsegreproError, match=name):
+        Superpixels(**{name: value})
+
+
+def test_one_spelling_of_a_parameter():
+    assert repr(Superpixels(scale=50, sigma=1, min_size=40.0)) == repr(Superpixels(50.0, 1.0, 40))
+
+
+def test_cache_computes_once(tmp_path, monkeypatch):
+    image, params = photograph(40, 50), Superpixels(min_size=20)
+    first = oversegment_cached(image, params, tmp_path)
+    oversegment_cached(image, Superpixels(min_size=30), tmp_path)
+    oversegment_cached(image[::-1], params, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    monkeypatch.setattr(superpixels, "oversegment", None)
+    again = oversegment_cached(image, params, tmp_path)
+    assert (again == first).all() and again.dtype == np.int32
+
+
+def test_damaged_cache_is_computed_again(tmp_path):
+    image, params = photograph(20, 30), Superpixels(min_size=20)
+    labels = oversegment_cached(image, params, tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    damaged = [b"", whole[: len(whole) // 2]]
+    for place in range(0, len(whole), 5):
+        damaged.append(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+    for content in damaged:
+        path.write_bytes(content)
+        cached = superpixels._read_cache(image, params, tmp_path)
+        assert cached is None or (cached == labels).all()  # some bytes of a zip file mean nothing
+    path.write_bytes(whole[:-30])
+    assert (oversegment_cached(image, params, tmp_path) == labels).all()
+    assert path.read_bytes() == whole
+
+
+def test_cache_of_another_shape_is_not_taken(tmp_path):
+    image, params = photograph(20, 30), Superpixels()
+    path = superpixels._cache_path(image, params, tmp_path)
+    np.savez_compressed(path, labels=np.zeros((30, 20), np.uint16))
+    assert oversegment_cached(image, params, tmp_path).shape == (20, 30)
+
+
+def test_parallel_keeps_the_order(tmp_path):
+    images = [photograph(30 + i, 60 - 3 * i, seed=i) for i in range(7)]
+    params = Superpixels(min_size=20)
+    alone = [oversegment(image, params) for image in images]
+    together = list(oversegment_all(iter(images), params, tmp_path, workers=2))
+    assert len(together) == 7 and all((a == b).all() for a, b in zip(alone, together, strict=True))
+    assert len(list(tmp_path.iterdir())) == 7
+
+
+def test_cached_images_start_no_process(tmp_path, monkeypatch):
+    image, params = photograph(20, 30), Superpixels()
+    oversegment_cached(image, params, tmp_path)
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", None)
+    assert len(list(oversegment_all([image] * 3, params, tmp_path, workers=2))) == 3
+
+
+def test_images_are_drawn_as_needed():
+    drawn = []
+    images = (drawn.append(i) or photograph(8, 8) for i in range(1000))
+    labels = oversegment_all(images, Superpixels(), workers=1)
+    next(labels)
+    assert len(drawn) == 1
+
+
+def test_workers_below_one():
+    with pytest.raises(LsegreproError, match="workers"):
+        list(oversegment_all([], Superpixels(), workers=0))
+
+
+def test_on_photographs(real_data):
+    from lsegrepro.data.voc import VocSegmentation
+
+    photographs = VocSegmentation(real_data, "val")
+    rng = np.random.default_rng(0)
+    for index in (0, 400):
+        image = photographs.image(index)[:200, :200]
+        labels = oversegment(image)
+        prob_u16 = rng.integers(0, 65536, labels.shape).astype(np.uint16)
+        for label, value in enumerate(order_statistic(prob_u16, labels).tolist()):
+            inside = np.sort(prob_u16[labels == label])
+            assert value == inside[len(inside) - (len(inside) // 2 + 1)]

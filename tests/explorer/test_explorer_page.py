@@ -1,0 +1,242 @@
+"""The theta explorer in a browser with no network: its numbers are the library's, by key, finger and mouse."""
+
+import re
+
+import numpy as np
+import pytest
+from chromium import Opened
+from test_explorer import scene
+
+from lsegrepro import evaluation
+from lsegrepro.evaluation import image_counts
+from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, packing
+from lsegrepro.explorer.fragment import THETA_SCRIPTS, script, script_json
+from lsegrepro.figures import overlays
+
+CAT, MAX, DOG = "LSE1, cat, round 2", "max1, cat, round 2", "LSE2, dog, round 1"
+READ = """panel => {
+  const canvas = document.querySelectorAll(".lse-theta canvas")[panel];
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {willReadFrequently: true});
+  copy.drawImage(canvas, 0, 0);
+  return Array.from(copy.getImageData(0, 0, canvas.width, canvas.height).data);
+}"""
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return scene()
+
+
+@pytest.fixture
+def opened(chromium, seen, tmp_path):
+    made = Opened(chromium, tmp_path / "theta.html", ThetaExplorer(seen).static, has_touch=True)
+    yield made
+    made.close()
+
+
+def pixels(page, panel, shape):
+    return np.array(page.evaluate(READ, panel)).reshape(*shape, 4)[..., :3]
+
+
+def check(page, seen, theta, network=CAT, picture="with a truth"):
+    """All that the page shows and says at one setting, against the library."""
+    root, net, pic = page.locator(".lse-theta"), seen.network(network), seen.picture(picture)
+    state = root.evaluate("node => ({...node.dataset})")
+    assert (float(state["theta"]), state["network"], state["picture"]) == (theta, network, picture)
+    masks = {key: prob_u16 > theta * 65535 for key, prob_u16 in zip(("raw", "voted"), pic.maps[network], strict=True)}
+    assert {key: int(state[key]) for key in masks} == {key: mask.sum() for key, mask in masks.items()}
+    for key, mask in (("rawAp", masks["raw"]), ("ap", masks["voted"])):
+        ap = None if pic.truth is None else image_counts(mask, pic.truth, net.cls).ap
+        assert state[key] == "" if ap is None else float(state[key]) == pytest.approx(ap, abs=1e-12)
+    assert float(state["whole"]) == pytest.approx(net.curve.at(theta).ap, abs=1e-6)
+    assert float(state["rawWhole"]) == pytest.approx(net.raw_curve.at(theta).ap, abs=1e-6)
+    assert page.locator("output").text_content() == f"\u03b8 = {theta:.3f}"
+    cells = [text.replace("\u00a0", " ") for text in page.locator(".lse-read tbody td").all_text_contents()]
+    for row, (mask, curve) in enumerate(((masks["raw"], net.raw_curve), (masks["voted"], net.curve))):
+        ap = None if pic.truth is None else image_counts(mask, pic.truth, net.cls).ap
+        wanted = [mask.mean(), ap, curve.at(theta).ap]
+        for text, value in zip(cells[3 * row : 3 * row + 3], wanted, strict=True):
+            assert text == "\u2013" if value is None else float(text.removesuffix(" %")) == pytest.approx(
+                100 * value, abs=0.051)
+    return masks
+
+
+def test_by_keyboard_at_many_thetas(opened, seen):
+    page, slider = opened.page, opened.page.get_by_role("slider", name="theta")
+    assert slider.get_attribute("max") == "0.881"
+    check(page, seen, 0.6)
+    slider.focus()
+    keys = ("ArrowRight", 0.601), ("ArrowRight", 0.602), ("ArrowLeft", 0.601), ("End", 0.881), ("Home", 0.0)
+    for key, theta in keys:
+        slider.press(key)
+        check(page, seen, theta)
+        assert slider.get_attribute("aria-valuetext") == f"{theta:.3f}"
+    for k in range(0, 882, 42):
+        page.evaluate("k => { const s = document.querySelector('input'); s.value = k / 1000;"
+                      "s.dispatchEvent(new Event('input')); }", k)
+        check(page, seen, k / 1000)
+    page.get_by_role("button", name="train 0.705").press("Enter")
+    check(page, seen, 0.705)
+
+
+def test_the_pictures_are_the_masks(opened, seen):
+    page, picture = opened.page, seen.pictures[0]
+    prob_u16, smoothed = picture.maps[CAT]
+    raw, voted = prob_u16 > 0.6 * 65535, smoothed > 0.6 * 65535
+    assert (pixels(page, 2, raw.shape)[..., 0] == 255 * raw).all()
+    shown, edge = pixels(page, 3, voted.shape), overlays.outline(voted)
+    assert edge.any() and (shown[edge] == overlays.GREEN).all()
+    assert not (shown[~voted] == overlays.GREEN).all(axis=-1).any()
+    inside = picture.truth == 8
+    rim = overlays.outline(inside) | overlays.outline(~inside)
+    for panel, where in ((0, rim), (3, rim & ~edge)):
+        assert (pixels(page, panel, rim.shape)[where] == (240, 228, 66)).all()
+    # The probability map, in the colours of every other figure, to the 0.001 of the levels.
+    assert np.abs(pixels(page, 1, prob_u16.shape) - overlays.heat(prob_u16).astype(int)).max() <= 8
+
+
+def curve_at(page):
+    """Where the moving point is, in the data's own units, and the chosen line."""
+    return page.evaluate("""() => {
+      const svg = document.querySelector(".lse-theta > .lse-body > svg"), dot = svg.querySelector("circle[r='6']");
+      return [+dot.getAttribute("cx"), +dot.getAttribute("cy"), svg.querySelector(".lse-chosen").getAttribute("d"),
+              svg.getAttribute("aria-label"), svg.clientWidth];
+    }""")
+
+
+def test_a_selector_moves_the_curve_and_the_numbers(opened, seen):
+    page = opened.page
+    page.wait_for_selector(".lse-theta .lse-chosen", state="attached")
+    lines, points = {}, {}
+    for name in (CAT, MAX, DOG):
+        page.get_by_role("combobox", name="Network").select_option(label=name)
+        page.wait_for_selector(f".lse-theta[data-network='{name}']")
+        check(page, seen, 0.6, name)
+        x, y, lines[name], said, width = curve_at(page)
+        points[name] = x, y
+        assert ", dog, round 1. LSE2 (chosen): at most" in said if name == DOG else ", cat, round 2. LSE1" in said
+        # Exact: the point's height is the AP of the curve, on the axis from 0 to the largest AP of all.
+        highest = max(np.nanmax(evaluation.ap(curve.at_many(np.arange(882) / 1000)))
+                      for n in seen.networks for curve in (n.curve, n.raw_curve))
+        ap = seen.network(name).curve.at(0.6).ap
+        assert y == pytest.approx(190 - 20 - (190 - 20 - 22) * ap / highest, abs=0.01)
+        assert x == pytest.approx(46 + (width - 46 - 14) * 600 / 881, abs=0.01)
+    assert len(set(lines.values())) == 3 and len(set(points.values())) == 3
+    page.get_by_role("combobox", name="Picture").select_option(label="without")
+    page.wait_for_selector(".lse-theta[data-picture=without]")
+    masks = check(page, seen, 0.6, DOG, "without")
+    assert (pixels(page, 2, masks["raw"].shape)[..., 0] == 255 * masks["raw"]).all()
+    page.get_by_role("combobox", name="Network").focus()
+    page.keyboard.press("ArrowUp")  # a native selector: keys are the browser's
+    page.wait_for_selector(f".lse-theta[data-network='{MAX}']")
+    check(page, seen, 0.6, MAX, "without")
+
+
+def test_by_finger_and_by_mouse(opened, seen):
+    page = opened.page
+    chart = page.locator(".lse-theta .lse-body > svg")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    left, right = box["x"] + 46, box["x"] + box["width"] - 14
+    page.touchscreen.tap(left + (right - left) * 0.3 / 0.881, box["y"] + 80)
+    theta = float(page.locator(".lse-theta").get_attribute("data-theta"))
+    assert theta == pytest.approx(0.3, abs=0.002)
+    check(page, seen, theta)
+    page.mouse.move(left + (right - left) * 0.4 / 0.881, box["y"] + 80)
+    page.mouse.down()
+    page.mouse.move(left + (right - left) * 0.7 / 0.881, box["y"] + 90, steps=4)
+    page.mouse.up()
+    theta = float(page.locator(".lse-theta").get_attribute("data-theta"))
+    assert theta == pytest.approx(0.7, abs=0.002)
+    slider = page.get_by_role("slider", name="theta").bounding_box()
+    page.touchscreen.tap(slider["x"] + 9 + (slider["width"] - 18) * 0.2 / 0.881, slider["y"] + slider["height"] / 2)
+    theta = float(page.locator(".lse-theta").get_attribute("data-theta"))
+    assert theta == pytest.approx(0.2, abs=0.003)  # the thumb stands below the point
+    check(page, seen, theta)
+
+
+def test_the_live_region_waits_for_the_hand_to_rest(opened):
+    page = opened.page
+    page.evaluate("""() => { window.said = []; const region = document.querySelector("[role=status]");
+        const watcher = new MutationObserver(() => said.push(region.textContent));
+        watcher.observe(region, {childList: true, characterData: true, subtree: true}); }""")
+    page.get_by_role("slider", name="theta").focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("said.some(text => text.includes('theta 0.612'))")
+    said = page.evaluate("said")
+    assert len([text for text in said if text]) == 1
+    assert said[-1].startswith("LSE1, cat, round 2, theta 0.612: ") and "AP on 3 images" in said[-1]
+
+
+def test_focus_can_be_seen_and_a_phone_is_wide_enough(chromium, seen, tmp_path):
+    made = Opened(chromium, tmp_path / "theta.html", ThetaExplorer(seen).static, viewport={"width": 360, "height": 800})
+    assert made.page.evaluate("document.scrollingElement.scrollWidth") == 360
+    for _ in range(6):
+        made.page.keyboard.press("Tab")
+        tag, outline = made.page.evaluate(
+            "[document.activeElement.tagName, getComputedStyle(document.activeElement).outlineStyle]")
+        if tag != "BODY":
+            assert tag in ("SELECT", "INPUT", "BUTTON") and outline == "solid"
+    made.close()
+
+
+def test_two_explorers_on_a_dark_page(chromium, seen, tmp_path):
+    net, prob_u16 = Network("LSE1", "dog"), np.full((4, 6), 40000, np.uint16)
+    plain = ThetaExplorer(Scene([net], [Picture("p", np.zeros((4, 6, 3), np.uint8), {net.name: (prob_u16, prob_u16)})]))
+    made = Opened(chromium, tmp_path / "two.html", ThetaExplorer(seen).static, plain.static, color_scheme="dark")
+    first, second = made.page.locator(".lse-theta").all()
+    second.get_by_role("slider").press("End")
+    assert (first.get_attribute("data-theta"), second.get_attribute("data-theta")) == ("0.600", "0.881")
+    assert second.get_attribute("data-ap") == "" and second.locator("svg").count() == 0  # no curve, no chart
+    background = second.evaluate("node => getComputedStyle(node).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", background)[:3])) < 60
+    made.close()
+
+
+WIDGET = """
+const model = {
+  values: %s, heard: {}, saved: [],
+  get(key) { return this.values[key]; },
+  set(key, value) { this.values[key] = value; },
+  save_changes() {
+    const {theta, network, picture} = this.values;
+    this.saved.push({theta, network, picture});
+  },
+  on(event, callback) { this.heard[event] = callback; },
+  put(key, value) { this.values[key] = value; this.heard["change:" + key](); },  // Python sets it
+};
+window.model = model;
+widget.render({model, el: document.body});
+"""
+
+
+def test_the_widget_is_the_same_script(chromium, seen, tmp_path):
+    """The module that a live notebook runs, with a model in place of the kernel's."""
+    values = script_json({"data": packing.payload(seen), "theta": 0.432, "network": MAX, "picture": "with a truth"})
+    module = script(*THETA_SCRIPTS, "theta-widget").replace("export default", "const widget =")
+    path = tmp_path / "widget.html"
+    path.write_text(f"<!doctype html><html lang=en><body><script type=module>{module}{WIDGET % values}</script>")
+    page, wrong = chromium.new_context(offline=True).new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text))
+    page.goto(path.as_uri())
+    page.wait_for_selector(".lse-theta[data-state=ready]")
+    check(page, seen, 0.432, MAX)
+    free = page.locator(":is(input, select, button):not([data-lm-suppress-shortcuts])")
+    assert free.count() == 0  # else JupyterLab takes the arrow keys for itself
+    assert page.evaluate("model.saved") == []  # Python knows what it set
+    page.get_by_role("slider").press("ArrowRight")
+    page.get_by_role("combobox", name="Network").select_option(label=DOG)
+    page.wait_for_function("model.saved.length === 2")
+    assert page.evaluate("model.saved[1]") == {"theta": 0.433, "network": DOG, "picture": "with a truth"}
+    page.evaluate("model.put('theta', 0.7)")
+    check(page, seen, 0.7, DOG)
+    page.evaluate(f"model.put('network', '{CAT}')")
+    page.wait_for_selector(f".lse-theta[data-network='{CAT}']")
+    check(page, seen, 0.7, CAT)
+    page.evaluate(f"model.put('network', '{MAX}'); model.put('picture', 'without')")  # at once
+    page.wait_for_selector(f".lse-theta[data-network='{MAX}'][data-picture=without]")
+    check(page, seen, 0.7, MAX, "without")
+    assert page.evaluate("model.saved.length") == 2 and wrong == []
+    page.context.close()

@@ -1,0 +1,166 @@
+"""Claims on a run that is scored by formula: LSE1 is right but for noise, max1 sees nothing."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import run_page
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsegrepro import evaluation, paper
+from lsegrepro.evaluation import Interval
+from lsegrepro.runs import claims, comparisons
+from lsegrepro.runs.claims import Claim, Comparison
+from lsegrepro.runs.folder import open_run
+from lsegrepro.runs.results import choose_theta
+
+
+@pytest.fixture(scope="module")
+def run(formula_folder):
+    return open_run(formula_folder / "tiny.toml", formula_folder / "run", progress=False)
+
+
+@pytest.fixture(scope="module")
+def one_seed(run):
+    return dataclasses.replace(run, profile=dataclasses.replace(run.profile, seeds=(0,)))
+
+
+# The rule
+
+comparison = st.builds(
+    lambda value, p, left_out, measured: Comparison("a − b", "cat", Interval(value, 0, 0) if measured else None, p,
+                                                    left_out=left_out),
+    st.sampled_from([-0.1, 0.1]), st.sampled_from([0.0005, 0.001, 0.02, 0.5]), st.sampled_from(["", "", "learning"]),
+    st.booleans())
+
+
+def turned(item: Comparison) -> Comparison:
+    """The same with the opposite effect."""
+    return dataclasses.replace(item, effect=item.effect and Interval(-item.effect.value, 0, 0))
+
+
+@given(st.lists(comparison, min_size=1, max_size=8))
+def test_evidence_for_and_against_is_treated_alike(items):
+    claim, opposite = (Claim("", "", "", "", list(some)) for some in (items, map(turned, items)))
+    swap = {"for": "against", "against": "for", "reproduced": "not reproduced", "not reproduced": "reproduced"}
+    assert opposite.outcomes == [swap.get(outcome, outcome) for outcome in claim.outcomes]
+    assert opposite.verdict == swap.get(claim.verdict, claim.verdict)
+
+
+@pytest.mark.parametrize("effects, verdict", [
+    ([1, 1, 1, 0], "reproduced"), ([-1, -1, -1, 0], "not reproduced"), ([1, 1, 0, 0], "inconclusive"),
+    ([1, 1, 1, -1], "mixed"), ([0, 0], "inconclusive"), ([1], "reproduced"),
+])
+def test_the_verdict_by_hand(effects, verdict):
+    items = [Comparison("", "cat", Interval(e / 10, 0, 0), 0.001 if e else 0.5) for e in effects]
+    assert Claim("", "", "", "", items).verdict == verdict
+
+
+def test_eight_comparisons_need_a_smaller_p():
+    """p = 0.02 is significant alone and not as the smallest of eight."""
+    items = [Comparison("", "cat", Interval(0.1, 0, 0), 0.02)]
+    assert Claim("", "", "", "", items).outcomes == ["for"]
+    assert set(Claim("", "", "", "", items * 8).outcomes) == {"undecided"}
+
+
+# The claims
+
+
+def test_every_comparison_of_the_paper_is_there_whether_scored_or_not(run):
+    judged = {claim.key: claim for claim in (judge(run) for judge in claims.CLAIMS)}
+    assert {key: len(claim.comparisons) for key, claim in judged.items()} == {
+        "labels": 8, "aggregation": 4, "patches": 4, "superpixels": 8, "hard": 8, "hard-ap": 8, "theta": 8,
+        "classification": 2, "accuracies": 16, "ap": 8}
+    for claim in judged.values():
+        for item in claim.comparisons:
+            assert (item.effect is None) == any(model in item.name for model in ("LSE2", "max2"))
+            assert item.effect is None or "held-out loss" in item.left_out  # this run has no training curve
+        assert claim.verdict == "inconclusive"
+
+
+def test_networks_that_have_stopped_learning_and_see_decide(run, monkeypatch):
+    monkeypatch.setattr(claims, "levelled_off", lambda *network: True)
+    labels, ap = claims.labels_suffice(run), claims.ap_of_table_2(run)
+    outcomes = {(c.name, c.cls): outcome for c, outcome in zip(labels.comparisons, labels.outcomes, strict=True)}
+    for cls in paper.CLASSES:
+        assert outcomes["LSE1 − centred box", cls] == "for" and outcomes["max1 − centred box", cls] == "undecided"
+        assert outcomes["LSE2 − centred box", cls] == "not measured"
+    assert labels.verdict == ap.verdict == "inconclusive"  # two of the paper's eight do not make a claim
+    for c, outcome in zip(ap.comparisons, ap.outcomes, strict=True):
+        if c.name == "LSE1":
+            assert outcome == "against"  # far above the number printed
+        if c.name == "max1":
+            assert outcome == "undecided" and c.left_out == "no network beats the centred box"
+
+
+def test_effects_are_those_of_the_table(run):
+    rows = {(m, c): comparisons.row(run, m, c) for m in ("LSE1", "max1") for c in paper.CLASSES}
+    for item in claims.lse_beats_max(run).comparisons:
+        if item.effect:
+            wanted = rows["LSE1", item.cls].ap.value - rows["max1", item.cls].ap.value
+            assert item.effect.value == pytest.approx(wanted, abs=1e-6) and item.seeds == 2
+        a, b = (paper.TABLE_2[m][item.cls].ap for m in item.name.split(" − "))
+        assert item.printed == pytest.approx((a - b) / 100)
+    for item in claims.accuracies_of_table_2(run).comparisons:
+        if item.effect:
+            model, column = item.name.split(", ")
+            printed = getattr(paper.TABLE_2[model][item.cls], column) / 100
+            distance = abs(getattr(rows[model, item.cls], column).value - printed)
+            assert item.effect.value == pytest.approx(0.05 - distance, abs=0.01)  # over seeds, not of their mean
+
+
+def test_the_best_theta_on_val_is_never_worse_than_the_papers(run):
+    for item in claims.printed_theta_is_best(run).comparisons:
+        assert item.effect is None or item.effect.high <= 0.01
+
+
+def test_classification_is_set_beside_the_answer_no(run):
+    cat, dog = claims.classification_for_free(run).comparisons
+    present = evaluation.present(run.regions("val"), "cat")
+    assert cat.effect.value == pytest.approx(np.mean(present))  # this LSE1 labels every image rightly
+    assert (100 * cat.printed, 100 * dog.printed) == (pytest.approx(0.69, abs=0.005), pytest.approx(-5.47, abs=0.005))
+
+
+def test_theta_is_chosen_again_in_each_resample(one_seed):
+    """The first resamples, in a loop: draw train, choose theta, draw val, measure."""
+    train, val = (evaluation.smoothed_grid_counts(one_seed.regions(split), one_seed.scores("LSE1", "cat", 2, 0, split))
+                  for split in ("train", "val"))
+    draws = [np.random.default_rng(seed).integers(0, counts.shape[1], (20, counts.shape[1]))
+             for seed, counts in (((0, 2), train), (0, val))]
+    expected = [evaluation.ap(val[np.nanargmax(evaluation.ap(train[:, t].sum(axis=1)))][v].sum(axis=0))
+                for t, v in zip(*draws, strict=True)]
+    assert claims.network_ap("LSE1", "cat")(one_seed)[1:21] == pytest.approx(expected, abs=1e-6)
+
+
+def test_false_positives_are_compared_at_equal_foreground_on_train(one_seed):
+    for item in claims.hard_negatives_cut_false_positives(one_seed).comparisons:
+        if item.effect is None:
+            continue
+        model = item.name.split(",")[0]
+        train, val = ([one_seed.smoothed(model, item.cls, r, 0, split) for r in (1, 2)] for split in ("train", "val"))
+        first = choose_theta(one_seed, model, item.cls, 1)
+        grid = np.arange(200) / 200
+        second = grid[np.argmin([abs(train[1].at(t).tp - train[0].at(first).tp) for t in grid])]
+        before, after = val[0].at(first).fp, val[1].at(second).fp
+        assert item.effect.value == pytest.approx(1 - after / before, abs=1e-4)
+
+
+def test_the_held_out_loss_of_a_curve(own_run):
+    """It falls by 0.1 from the middle fifth to the last; a cooldown is left out."""
+    path = own_run.weights_path("LSE1", "cat").with_suffix(".jsonl")
+    samples = own_run.card("LSE1", "cat")["arguments"]["samples"]  # 16
+    rows = [{"samples": n, "heldout_loss": 0.5 if n <= 0.6 * samples else 0.4} for n in range(1, samples + 1)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert claims.loss_fall(own_run, "LSE1", "cat") == pytest.approx(0.1)
+    assert not claims.levelled_off(own_run, "LSE1", "cat")
+    path.write_text("".join(json.dumps(row | {"heldout_loss": 0.4}) + "\n" for row in rows))
+    assert claims.levelled_off(own_run, "LSE1", "cat")
+    path.write_text(json.dumps({"samples": 16, "loss": 0.6}) + "\n")
+    assert np.isnan(claims.loss_fall(own_run, "LSE1", "cat")) and not claims.levelled_off(own_run, "LSE1", "cat")
+
+
+def test_the_page_needs_neither_torch_nor_photographs(formula_folder):
+    spaces = run_page(formula_folder, "09-verdicts", '{"settled": spaces["settled"], "tally": dict(spaces["tally"])}')
+    assert spaces["settled"].startswith("0 of the 4 networks") and spaces["tally"] == {"inconclusive": 10}

@@ -1,0 +1,262 @@
+"""A run's folder: where results lie, readers that refuse what is missing or of another configuration, and opening."""
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, TINY, one_line, write_voc
+from PIL import Image
+
+from lsegrepro.config import load_profile
+from lsegrepro.files import LsegreproError, read_json, sha256, write_json
+from lsegrepro.runs.folder import DATA_VARIABLE, SPLITS, RunFolder, has_images, in_repository, open_run
+
+NETWORK = ("LSE1", "cat", 2, 0)
+
+
+def refused(call, *parts) -> None:
+    with pytest.raises(LsegreproError) as error:
+        call()
+    one_line(error, *parts)
+
+
+def changed(run: RunFolder, **changes) -> RunFolder:
+    """The same folder opened with some sections of its profile changed."""
+    return dataclasses.replace(run, profile=dataclasses.replace(run.profile, **changes))
+
+
+# What is where
+
+
+def test_a_run_holds_what_it_says(tiny_run):
+    names = ["max1-cat-round1-seed0", "max1-cat-round2-seed0", "LSE1-cat-round1-seed0", "LSE1-cat-round2-seed0"]
+    assert [tiny_run.name(*network) for network in tiny_run.networks()] == names
+    assert [tiny_run.name(*network) for network in tiny_run.last_networks()] == names[1::2]
+    files = {str(p.relative_to(tiny_run.folder)) for kind in ("weights", "negatives", "evidence")
+             for p in (tiny_run.folder / kind).iterdir() if not p.name.startswith(".")}
+    assert files == {
+        *(f"weights/{name}{suffix}" for name in names for suffix in (".safetensors", ".json", ".jsonl")),
+        *(f"negatives/{model}-cat-seed0.npz" for model in ("max1", "LSE1")),
+        *(f"evidence/regions-{split}.npz" for split in SPLITS),
+        *(f"evidence/{name}-{split}.npz" for name in names for split in SPLITS),
+    }
+
+
+def test_cards_say_what_was_asked_for(tiny_run):
+    for model, cls, round, seed in tiny_run.networks():
+        card = tiny_run.card(model, cls, round, seed)
+        assert card["arguments"] == tiny_run.profile.arguments(model, cls, round, seed).record()
+        assert card["samples"] == {1: 16, 2: 8}[round] and card["data"] == tiny_run.weak("train").description
+        assert card["sha256"] == sha256(tiny_run.weights_path(model, cls, round, seed))
+        assert tiny_run.curve(model, cls, round, seed)[-1]["samples"] == card["samples"]
+        first = tiny_run.card(model, cls, 1, seed)["sha256"]
+        assert card["start_sha256"] == (first if round == 2 else None)
+        assert tiny_run.images_seen(model, cls, round, seed) == {1: 16, 2: 24}[round]
+
+
+def test_evidence_is_of_the_splits(tiny_run):
+    for split, count in (("train", 4), ("val", 6)):
+        regions, scores = tiny_run.regions(split), tiny_run.scores(*NETWORK, split)
+        assert regions.ids == tuple(tiny_run.segmentation(split).ids) and len(regions) == count
+        assert scores.meta["weights_sha256"] == tiny_run.card(*NETWORK)["sha256"]
+        assert scores.meta["arguments"] == {"scale_to": 48, "precision": "float32"}
+        assert tiny_run.has_scores(*NETWORK, split) and tiny_run.has_network("LSE1", "cat", 2)
+        assert tiny_run.smoothed(*NETWORK, split).counts[0].sum() == regions.totals.sum()
+
+
+def test_the_published_run_is_of_its_profile():
+    run = open_run("local", ROOT / "published", depth="evidence")
+    for network in run.networks():
+        assert run.card(*network)["arguments"]["model"] == network[0] and run.curve(*network)
+    refused(lambda: run.weak("train"), "at depth evidence no photograph is looked at")
+
+
+def test_a_result_is_read_without_torch_and_without_photographs(tiny_folder, tiny_run):
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from lsegrepro.runs.folder import open_run\n"
+        "from lsegrepro.runs.results import results\n"
+        "run = open_run('tiny.toml', 'run', depth='evidence')\n"
+        "print(*(r.chosen.ap.value for r in results(run)))\n"
+        "from lsegrepro.cli import main\n"
+        "sys.exit(main(['evaluate', '--profile', 'tiny.toml', '--run', 'run', '--json']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tiny_folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, rest = done.stdout.split("\n", 1)
+    assert [r["chosen"]["ap"]["value"] for r in json.loads(rest)["results"]] == [float(word) for word in first.split()]
+
+
+# What is missing, or of something else
+
+
+@pytest.mark.parametrize("call, missing, command", [
+    (lambda run: run.card("LSE1", "cat"), "weights/LSE1-cat-round1-seed0.json", "lsegrepro train"),
+    (lambda run: run.curve("max1", "cat", 2), "weights/max1-cat-round2-seed0.jsonl", "--class cat --round 2"),
+    (lambda run: run.regions("train"), "evidence/regions-train.npz", "lsegrepro score --split train"),
+    (lambda run: run.scores("LSE1", "cat"), "evidence/regions-val.npz", "lsegrepro score --split val"),
+])
+def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path, call, missing, command):
+    run = open_run("quick", tmp_path / "it's empty")
+    refused(lambda: call(run), run.folder / missing, "is not there; this makes it: ", command, "--profile quick")
+    assert not run.has_scores("LSE1", "cat") and not run.has_network("LSE1", "cat") and run.seeds("LSE1", "cat") == (0,)
+    assert run.images_seen("LSE1", "cat", 2) == 0 and not run.folder.exists()
+
+
+def test_weights_of_other_arguments_are_refused(own_run):
+    run = changed(own_run, training={**own_run.profile.training, "rate": 0.02})
+    refused(lambda: run.card("LSE1", "cat"), "LSE1-cat-round1-seed0", "rate = 0.006", "says 0.02")
+    run = changed(own_run, round2={"samples": 9})
+    assert run.card("LSE1", "cat", 1)
+    refused(lambda: run.card("LSE1", "cat", 2), "round2-seed0.json", "samples = 8", "says 9")
+
+
+def test_fields_that_a_first_card_lacks_mean_what_those_trainings_did(own_run):
+    path = own_run.card_path("LSE1", "cat")
+    card = read_json(path)
+    assert "cooldown" not in card["arguments"] and own_run.card("LSE1", "cat") == card
+    write_json(path, card | {"arguments": card["arguments"] | {"cooldown": 8}})
+    refused(lambda: own_run.card("LSE1", "cat"), "cooldown = 8", "says 0")
+
+
+def test_a_second_round_belongs_to_the_first_that_lies_beside_it(own_run):
+    path = own_run.card_path("LSE1", "cat")
+    write_json(path, read_json(path) | {"sha256": "0" * 64})
+    refused(lambda: own_run.card("LSE1", "cat", 2), own_run.card_path("LSE1", "cat", 2), "start_sha256")
+
+
+def test_regions_of_other_superpixels_or_pictures_are_refused(own_run):
+    run = changed(own_run, superpixels=dataclasses.replace(own_run.profile.superpixels, scale=50))
+    refused(lambda: run.regions("val"), "evidence/regions-val.npz", "superpixels = ", "scale=50")
+    for changes in ({"segmentation_val": 7}, {"seed": 1}):
+        run = changed(own_run, data=dataclasses.replace(own_run.profile.data, **changes))
+        refused(lambda run=run: run.scores(*NETWORK, "val"), "evidence/regions-val.npz", "data_digest")
+    shutil.copy(own_run.regions_path("train"), own_run.regions_path("val"))
+    refused(lambda: own_run.regions("val"), "regions-val.npz", "split = 'train'")
+
+
+def test_scores_made_otherwise_or_under_another_name_are_refused(own_run):
+    run = changed(own_run, scoring=dataclasses.replace(own_run.profile.scoring, scale_to=64))
+    refused(lambda: run.scores(*NETWORK), "LSE1-cat-round2-seed0-val.npz", "'scale_to': 48", "'scale_to': 64")
+    path = own_run.card_path(*NETWORK)
+    card = read_json(path)
+    write_json(path, card | {"sha256": "0" * 64})
+    refused(lambda: own_run.scores(*NETWORK), "LSE1-cat-round2-seed0-val.npz", "other weights")
+    path.unlink()
+    assert own_run.scores(*NETWORK).cls == "cat"  # evidence is enough: weights may be elsewhere
+    shutil.copy(own_run.scores_path("max1", "cat", 2), own_run.scores_path(*NETWORK))
+    refused(lambda: own_run.scores(*NETWORK), "LSE1-cat-round2-seed0-val.npz", "model = 'max1'")
+
+
+def test_damaged_results_are_refused_by_name(own_run):
+    regions, scores = own_run.regions_path("val"), own_run.scores_path(*NETWORK)
+    for path, call in ((scores, own_run.scores), (regions, lambda *network: own_run.regions("val"))):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(bytes(data))
+        refused(lambda call=call: call(*NETWORK), path)
+    path = own_run.card_path("LSE1", "cat")
+    card = read_json(path)
+    for key, value in (("samples", "many"), ("hours", None), ("sha256", 3), ("final", []), ("arguments", {})):
+        write_json(path, card | {key: value})
+        refused(lambda: own_run.card("LSE1", "cat"), path)
+    path.write_text(json.dumps(card)[:-5])
+    refused(lambda: own_run.card("LSE1", "cat"), path, "not valid JSON")
+    path.unlink()
+    refused(lambda: own_run.card("LSE1", "cat"), "has no card LSE1-cat-round1-seed0.json beside it")
+
+
+@pytest.mark.parametrize("network, message", [
+    (("LSE3", "cat"), "unknown model 'LSE3': choose one of max1, LSE1, max2, LSE2"),
+    (("LSE1", "bird"), "unknown class 'bird': choose one of cat, dog"),
+    (("LSE1", "cat", 3), "training.round: Input should be 1 or 2, got 3"),
+    (("LSE1", "cat", 1, -1), "training.seed"),
+])
+def test_networks_that_do_not_exist_are_refused(tiny_run, network, message):
+    for call in (tiny_run.scores, tiny_run.card, tiny_run.has_scores, tiny_run.weights_path):
+        refused(lambda call=call: call(*network), message)
+    refused(lambda: tiny_run.regions("test"), "unknown split 'test': choose train or val")
+
+
+# Photographs
+
+
+@pytest.fixture
+def photographs(tmp_path, voc_masks) -> Path:
+    """A data root in the right layout: a few weak images of each label, and a tiny VOC."""
+    root = tmp_path / "photographs"
+    for split in SPLITS:
+        write_voc(root, voc_masks, split)
+    for label in ("cat", "dog", "background"):
+        (root / "weak" / label).mkdir(parents=True)
+        for i in range(12):
+            Image.fromarray(np.full((30, 40, 3), 20 * i, np.uint8)).save(root / "weak" / label / f"{i}.jpg")
+    return root
+
+
+def test_photographs_are_found_by_argument_or_variable(photographs, monkeypatch):
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    given = open_run("local", data=photographs)
+    monkeypatch.setenv(DATA_VARIABLE, str(photographs))
+    for run in (given, open_run("local")):
+        assert run.data_root == photographs and has_images(run)
+        assert set(run.weak("train").names).isdisjoint(run.weak("heldout").names)
+        assert run.segmentation("val").absent == ["2008_000002", "2009_000004"]
+
+
+def test_photographs_that_are_not_there_are_asked_for(monkeypatch, tmp_path, photographs):
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    for value in (None, ""):
+        if value is not None:
+            monkeypatch.setenv(DATA_VARIABLE, value)
+        run = open_run("local", tmp_path)
+        refused(lambda run=run: run.weak("train"), "profile local needs photographs: set LSEGREPRO_DATA (or --data)")
+        assert not has_images(run)
+    missing = open_run("local", tmp_path / "run", data=tmp_path / "nowhere")
+    refused(lambda: missing.segmentation("val"), f"the data folder {tmp_path / 'nowhere'} does not exist")
+    (photographs / "weak" / "dog").rename(photographs / "weak" / "dogs")
+    run = open_run("local", tmp_path / "run", data=photographs)
+    refused(lambda: run.weak("train"), f"no folder {photographs / 'weak' / 'dog'}")
+    assert not has_images(run) and has_images(open_run("local", tmp_path / "run", data=photographs, depth="weights"))
+
+
+def test_evidence_of_photographs_is_read_without_them(own_run, monkeypatch):
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    run = changed(own_run, data=dataclasses.replace(own_run.profile.data, kind="photographs"))
+    assert not has_images(run) and len(run.regions("val")) == 6 and run.scores(*NETWORK).cls == "cat"
+
+
+# Opening
+
+
+def test_a_profile_and_a_folder_of_ones_own(tmp_path):
+    profile = tmp_path / "mine.toml"
+    profile.write_text(TINY)
+    assert open_run(profile).folder == in_repository("runs/mine") and open_run(profile, tmp_path).folder == tmp_path
+    assert open_run(str(profile)).profile == load_profile(profile)
+    assert open_run("local", depth="weights").folder.name == "local-weights"
+    assert open_run("local", depth="weights").profile.rounds == (2,)
+    refused(lambda: open_run("quick", depth="half"), "unknown depth 'half': choose one of evidence, weights, scratch")
+
+
+@pytest.mark.parametrize("place, runs, published", [
+    (".", "runs/local", "published"), ("notebooks", "../runs/local", "../published"), ("/", ROOT / "runs/local", None),
+])
+def test_default_folders_are_found_from_wherever_a_notebook_is_opened(monkeypatch, place, runs, published):
+    monkeypatch.chdir(ROOT / place)
+    assert open_run("local").folder == Path(runs)
+    if published:
+        assert open_run("local", "published").folder == Path(published)
+
+
+def test_a_folder_that_is_there_or_nowhere_is_taken_as_it_is_named(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("published")
+    assert open_run("quick", "published").folder == Path("published")
+    assert open_run("quick", "new").folder == Path("new")

@@ -1,0 +1,123 @@
+"""Making the results of a run: each function makes one file, of what is there, and leaves a finished one alone."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import one_line
+
+from lsegrepro import paper
+from lsegrepro.files import LsegreproError, sha256
+from lsegrepro.network.model import PatchNet
+from lsegrepro.network.weights import load_weights, save_weights
+from lsegrepro.runs import make
+from lsegrepro.runs.folder import SPLITS, RunFolder, open_run
+
+NETWORK = ("LSE1", "cat", 2, 0)
+
+
+def refused(call, *parts) -> None:
+    with pytest.raises(LsegreproError) as error:
+        call()
+    one_line(error, *parts)
+
+
+def changed(run: RunFolder, **changes) -> RunFolder:
+    return dataclasses.replace(run, profile=dataclasses.replace(run.profile, **changes))
+
+
+def snapshot(folder: Path) -> dict[Path, tuple[int, int]]:
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
+
+
+def other_weights(run: RunFolder, *network) -> None:
+    """Put weights with another value, and a right card, in the place of a network's."""
+    path = run.weights_path(*network)
+    weights = load_weights(path)
+    with torch.no_grad():
+        weights.net.full5.bias += 0.01
+    save_weights(path, weights.net, {k: v for k, v in weights.card.items() if k not in ("architecture", "sha256")})
+
+
+def test_a_finished_run_is_left_alone(own_run):
+    before = snapshot(own_run.folder)
+    make.make_run(own_run)
+    assert snapshot(own_run.folder) == before
+
+
+def test_what_is_missing_is_made_again_to_the_byte(own_run):
+    for path, call in ((own_run.scores_path(*NETWORK), lambda: make.score_network(own_run, *NETWORK)),
+                       (own_run.regions_path("val"), lambda: make.count_regions(own_run, "val")),
+                       (own_run.negatives_path("LSE1", "cat"), lambda: make.mine_negatives(own_run, "LSE1", "cat")),
+                       (own_run.weights_path(*NETWORK), lambda: make.train_network(own_run, *NETWORK))):
+        before = sha256(path)
+        path.unlink()
+        assert call() == path and sha256(path) == before
+
+
+def test_a_training_cut_short_ends_as_one_that_was_not(own_run):
+    weights, digest = own_run.weights_path("max1", "cat"), own_run.card("max1", "cat")["sha256"]
+    for path in weights.parent.glob("max1-cat-round1*"):
+        path.unlink()
+    checkpoint = make.train_network(own_run, "max1", "cat", stop_after=1)
+    assert checkpoint.suffix == ".checkpoint" and checkpoint.is_file() and not weights.exists()
+    assert make.train_network(own_run, "max1", "cat") == weights
+    assert sha256(weights) == digest and not checkpoint.exists()
+
+
+@pytest.mark.parametrize("call, missing, command", [
+    (lambda run: make.load_network(run, "LSE1", "cat"), "weights/LSE1-cat-round1-seed0.safetensors", "train"),
+    (lambda run: make.train_network(run, "max1", "cat", 2), "weights/max1-cat-round1-seed0.safetensors", "train"),
+    (lambda run: make.mine_negatives(run, "LSE1", "cat"), "weights/LSE1-cat-round1-seed0.safetensors", "train"),
+    (lambda run: make.hard_negatives(run, "LSE1", "cat"), "negatives/LSE1-cat-seed0.npz", "mine"),
+    (lambda run: make.score_network(run, "LSE1", "cat"), "evidence/regions-val.npz", "score --split val"),
+])
+def test_what_a_step_needs_is_named_and_not_made(tmp_path, call, missing, command):
+    run = open_run("quick", tmp_path / "empty")
+    refused(lambda: call(run), tmp_path / "empty" / missing, f"this makes it: lsegrepro {command}")
+    assert not (tmp_path / "empty").exists()
+
+
+def test_hard_negatives_of_other_arguments_or_weights_are_refused(own_run):
+    for changes in ({"theta": 0.3}, {"per_image": 5}, {"images": 2}):
+        run = changed(own_run, mining=dataclasses.replace(own_run.profile.mining, **changes))
+        for call in (make.mine_negatives, make.hard_negatives):
+            refused(lambda call=call, run=run: call(run, "LSE1", "cat"), "negatives/LSE1-cat-seed0.npz", "mining = ")
+    other_weights(own_run, "LSE1", "cat", 1, 0)
+    refused(lambda: make.hard_negatives(own_run, "LSE1", "cat"), "negatives/LSE1-cat-seed0.npz", "weights_sha256")
+    assert make.hard_negatives(own_run, "max1", "cat") is not None
+
+
+def test_scores_of_other_weights_are_refused(own_run):
+    other_weights(own_run, *NETWORK)
+    for split in SPLITS:
+        refused(lambda split=split: make.score_network(own_run, *NETWORK, split), f"LSE1-cat-round2-seed0-{split}.npz",
+                "other weights")
+
+
+def test_weights_that_were_trained_on_other_images_are_refused(own_run):
+    run = changed(own_run, data=dataclasses.replace(own_run.profile.data, weak_train=13))
+    refused(lambda: make.train_network(run, "LSE1", "cat"), "LSE1-cat-round1-seed0", "data_digest")
+
+
+@pytest.mark.parametrize("with_card", [False, True])
+def test_weights_of_another_architecture_are_refused(own_run, with_card):
+    path = own_run.weights_path("LSE1", "cat")
+    other = path.with_name("other.safetensors")
+    arguments = dataclasses.asdict(own_run.profile.arguments("LSE2", "cat"))
+    save_weights(other, PatchNet(paper.ARCHITECTURES["LSE2"]), {"arguments": arguments})
+    shutil.copy(other, path)
+    if with_card:
+        shutil.copy(other.with_suffix(".json"), path.with_suffix(".json"))
+    message = ("model = 'LSE2'", "says 'LSE1'") if with_card else ("disagree on the digest",)
+    refused(lambda: make.load_network(own_run, "LSE1", "cat"), path.stem, *message)
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    for device, message in (("cuda", "no GPU 'cuda' here (0 found)"), ("tpu", "unknown device 'tpu'")):
+        run = open_run("quick", tmp_path / "run", device=device)
+        refused(lambda run=run: make.train_network(run, "LSE1", "cat"), message)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,114 @@
+"""A run of one's own begins from published results; a finished run becomes the published one."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, file_size_limit, one_line
+
+from lsegrepro.files import LsegreproError, read_json, sha256
+from lsegrepro.runs import publish, verify
+from lsegrepro.runs.experiments import load_experiments, read_experiment
+from lsegrepro.runs.folder import RunFolder, open_run
+from lsegrepro.runs.statistics import STATISTICS, read_statistics, statistics_path, write_statistics
+from lsegrepro.runs.superpixel_search import choose_setting, read_search
+
+NETWORK = ("LSE1", "cat", 2, 0)
+
+
+@pytest.fixture
+def finished(own_run, monkeypatch) -> RunFolder:
+    write_statistics(own_run)
+    monkeypatch.setattr(publish, "PROFILE", str(own_run.profile.path))
+    return own_run
+
+
+def test_published_weights_are_taken_whole(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "PUBLISHED", finished.folder)
+    run = open_run(finished.profile.path, tmp_path / "mine", device="cpu", progress=False, depth="weights")
+    path = run.weights_path(*NETWORK)
+    publish.adopt_weights(path)
+    assert sha256(path) == sha256(finished.weights_path(*NETWORK))
+    assert run.card(*NETWORK) == finished.card(*NETWORK) | {"published": True}
+    assert run.curve(*NETWORK) == finished.curve(*NETWORK)
+
+
+def test_a_network_that_is_missing_or_was_changed_is_not_taken(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "PUBLISHED", finished.folder)
+    theirs, mine = finished.weights_path(*NETWORK), tmp_path / "weights" / finished.weights_path(*NETWORK).name
+    data = bytearray(theirs.read_bytes())
+    data[-1] ^= 1
+    theirs.write_bytes(bytes(data))
+    with pytest.raises(LsegreproError) as error:
+        publish.adopt_weights(mine)
+    one_line(error, theirs, "disagree on the digest")
+    theirs.unlink()
+    with pytest.raises(LsegreproError) as error:
+        publish.adopt_weights(mine)
+    one_line(error, f"{theirs.name} is not among the published weights", "take depth scratch")
+    assert not mine.exists()
+
+
+def test_a_finished_run_is_published_whole(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "published"
+    monkeypatch.setattr(publish, "PUBLISHED", folder)
+    (finished.folder / "weights" / "LSE1-cat-round1-seed0.checkpoint").write_text("half")
+    (finished.folder / "experiments" / "mean").mkdir(parents=True)
+    (finished.folder / "experiments" / "mean" / "large.npz").write_text("of a run of its own")
+    (finished.folder / "experiments" / "mean.json").write_text("{}")
+    (folder / "evidence").mkdir(parents=True)
+    (folder / "evidence" / "of-before.npz").write_text("old")
+    (folder / "README.md").write_text("kept")
+    publish.publish(finished)
+    copied = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    theirs = {path.relative_to(finished.folder).as_posix() for path in finished.folder.rglob("*") if path.is_file()}
+    left_out = {name for name in theirs if name.startswith(("cache/", "experiments/mean/")) or name.endswith(".lock")
+                or "round1" in name and name.endswith((".checkpoint", ".safetensors"))}
+    copied = {name for name in copied if not name.endswith(".lock")}
+    assert copied == theirs - left_out | {"results.json", "README.md"}
+    only = open_run(finished.profile.path, folder, depth="evidence", progress=False)
+    assert not [line for line in verify.verify(only) if line.differing]
+    before = (folder / "results.json").read_bytes()
+    publish.publish(dataclasses.replace(finished, folder=folder))  # in place
+    assert (folder / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("lacks", ["evidence/max1-cat-round1-seed0-val.npz", "negatives/LSE1-cat-seed0.npz",
+                                   "weights/LSE1-cat-round2-seed0.safetensors", "statistics/crop.json"])
+def test_a_run_that_lacks_a_result_replaces_nothing(finished, tmp_path, monkeypatch, lacks):
+    folder = tmp_path / "published"
+    monkeypatch.setattr(publish, "PUBLISHED", folder)
+    (folder / "evidence").mkdir(parents=True)
+    (folder / "evidence" / "of-before.npz").write_text("old")
+    (finished.folder / lacks).unlink()
+    with pytest.raises(LsegreproError) as error:
+        publish.publish(finished)
+    one_line(error, finished.folder / lacks, "is not there", "lsegrepro reproduce")
+    assert (folder / "evidence" / "of-before.npz").read_text() == "old" and not (folder / "weights").exists()
+
+
+def test_a_full_disk_leaves_what_was_published(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "published"
+    monkeypatch.setattr(publish, "PUBLISHED", folder)
+    (folder / "evidence").mkdir(parents=True)
+    (folder / "evidence" / "of-before.npz").write_text("old")
+    with file_size_limit(5000), pytest.raises(OSError):
+        publish.publish(finished)
+    assert [path.name for path in folder.rglob("*.npz")] == ["of-before.npz"]
+
+
+def test_a_run_of_another_profile_is_refused(own_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "PUBLISHED", tmp_path / "published")
+    with pytest.raises(LsegreproError) as error:
+        publish.publish(own_run)
+    one_line(error, "the published run is of profile local", own_run.profile.path)
+    assert not (tmp_path / "published").exists()
+
+
+def test_the_committed_run_can_be_read():
+    run = open_run(publish.PROFILE, ROOT / "published", depth="evidence")
+    for name in STATISTICS:
+        assert read_statistics(run, name) and read_json(statistics_path(run, name))["command"]
+    for path in Path(ROOT, "published", "experiments").glob("*.json"):
+        assert path.stem in load_experiments(run.profile) and read_experiment(run, path.stem)
+    assert choose_setting(read_search(run)).achievable["cat"] >= 0.85

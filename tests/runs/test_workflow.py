@@ -1,0 +1,185 @@
+"""The workflow plans the jobs a profile needs, none twice, and runs them whatever the paths are called."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, TINY, write_voc
+from PIL import Image
+
+from lsegrepro import cli, evidence
+from lsegrepro.book.site import NOTEBOOKS, ON_TRAINING
+from lsegrepro.config import load_profile
+from lsegrepro.runs.folder import DATA_VARIABLE
+
+pytest.importorskip("snakemake", reason="the book's packages are not installed")
+PAGES = len(NOTEBOOKS)
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    """Run Snakemake as `reproduce` does, in a fresh clone or another folder; gives what it printed."""
+    clone = tmp_path / "clone"
+    for name in ("_config.yml", "_toc.yml", "notebooks", "published/weights", "published/evidence"):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).symlink_to(ROOT / name)
+
+    def run(*words, folder=clone, **config) -> str:
+        command = [sys.executable, "-m", "snakemake", *words, "--snakefile", ROOT / "workflow" / "Snakefile",
+                   "--directory", folder, "--rerun-triggers", "mtime"]
+        command += [] if "--profile" in words else ["--cores", "1"]
+        command += ["--config", *(f"{key}={value}" for key, value in config.items())]
+        environment = {key: value for key, value in os.environ.items() if key != DATA_VARIABLE}
+        done = subprocess.run([str(word) for word in command], cwd=ROOT, env=environment, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 0, done.stdout[-3000:]
+        return done.stdout
+
+    return run
+
+
+def planned(output: str) -> dict[str, int]:
+    """The table of jobs in what a dry run printed."""
+    table = output.split("Job stats:")[-1].split("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+
+
+def test_experiments_are_planned_after_the_run_they_vary(snakemake):
+    from lsegrepro.runs.experiments import experiments
+
+    jobs = planned(snakemake("experiments", "--dry-run", profile="full", device="cpu"))
+    assert jobs == {"experiments": 1, "experiment": len(experiments(load_profile("full"))), "regions": 2,
+                    "train": 4 * 2 * 2 * 3, "mine": 4 * 2 * 3}
+
+
+@pytest.mark.parametrize("profile, networks", [
+    ("quick", 2 * 1 * 1),
+    ("paper", 4 * 2 * 1),
+    ("models = ['LSE2', 'max1']\nclasses = ['dog', 'cat']\nseeds = [0, 5, 9]", 2 * 2 * 3),
+])
+def test_every_job_is_planned_once(snakemake, profile, networks, tmp_path):
+    """Two rounds a network, two splits a round, the published pages beside; no photograph is needed to plan."""
+    if "\n" in profile:
+        (tmp_path / "mine.toml").write_text(profile)
+        profile = tmp_path / "mine.toml"
+    output = snakemake("--dry-run", profile=profile, run=tmp_path / "run")
+    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES, "page": PAGES, "regions": 2,
+                               "train": 2 * networks, "mine": networks, "score": 4 * networks}
+    commands = Counter(re.findall(r"^ *output: (.*)$", output, re.MULTILINE))
+    assert set(commands.values()) == {1}
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("machine, threads", [("slurm", 8), ("local-gpus", 1)])
+def test_networks_fan_out_to_gpus(snakemake, tmp_path, machine, threads):
+    """Eight models, two rounds, two seeds: every job that computes with a network asks for one GPU, no other does.
+
+    Planned without the plugin of SLURM and without a GPU; on one machine there are only so many threads as cores.
+    """
+    (tmp_path / "mine.toml").write_text("models = ['max1', 'LSE1', 'max2', 'LSE2']\nclasses = ['cat', 'dog']\n"
+                                        "seeds = [0, 1]")
+    words = ["--dry-run", "--profile", ROOT / "workflow" / "profiles" / machine, "--executor", "dryrun"]
+    output = snakemake(*words, profile=tmp_path / "mine.toml", run=tmp_path / "run", device="cuda")
+    networks = 4 * 2 * 2
+    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES, "page": PAGES, "regions": 2,
+                               "train": 2 * networks, "mine": networks, "score": 4 * networks}
+    jobs = re.findall(r"^rule (\w+):\n((?:    .*\n)+)", output, re.MULTILINE)
+    assert Counter(rule for rule, text in jobs if "gpu=1" in text) == {
+        "train": 2 * networks, "mine": networks, "score": 4 * networks}
+    assert not any(re.search(r"gpu=(?!1\b)", text) for _, text in jobs)
+    first = [text for rule, text in jobs if rule == "train" and "round=1" in text]
+    assert len(first) == networks and not any("input:" in text for text in first)  # they wait for nothing
+    for _, text in ((rule, text) for rule, text in jobs if rule == "train"):
+        assert int((re.search(r"threads: (\d+)", text) or [0, 1])[1]) >= threads
+        if machine == "slurm":
+            assert "runtime=1440" in text and "mem_mb=48000" in text
+
+
+def test_reproduce_plans_the_published_run(tmp_path, voc_masks, monkeypatch, capfd):
+    """The local profile, through the command, on photographs in the right layout."""
+    for split in ("train", "val"):
+        write_voc(tmp_path, voc_masks, split)
+    for label in ("cat", "dog", "background"):
+        (tmp_path / "weak" / label).mkdir(parents=True)
+        for i in range(12):
+            Image.fromarray(np.full((30, 40, 3), 20 * i, np.uint8)).save(tmp_path / "weak" / label / f"{i}.jpg")
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    run = tmp_path / "run"
+    words = ["reproduce", "--profile", "local", "--run", run, "--data", tmp_path, "--dry-run", "--device", "cpu"]
+    assert cli.main([str(word) for word in words]) == 0
+    output = "".join(capfd.readouterr())
+    found = planned(output)
+    assert found.pop("page", 0) <= PAGES  # fewer where `make book` has made some
+    assert found == {"all": 1, "site": 1, "notebook": PAGES, "regions": 2, "train": 16, "mine": 8, "score": 32}
+    assert not run.exists()
+
+
+@pytest.mark.parametrize("year", [1.7e9, 4e9], ids=["past", "future"])
+def test_a_finished_run_is_not_trained_again_when_files_were_copied(snakemake, own_run, year):
+    """Copying gives files other times, in any order; only what is absent is planned."""
+    own_run.scores_path("LSE1", "cat", 2).unlink()
+    files = [path for path in own_run.folder.rglob("*") if path.is_file()]
+    random.Random(0).shuffle(files)
+    for age, path in enumerate(files):
+        os.utime(path, (year + age, year + age))
+    output = snakemake("--dry-run", profile=own_run.profile.path, run=own_run.folder)
+    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES, "page": PAGES, "score": 1}
+
+
+def test_a_changed_sentence_runs_its_notebook_and_nothing_else(snakemake, own_run, tmp_path):
+    """All is there, the notebooks younger than the evidence; then one source is touched."""
+    executed = own_run.folder / "executed"
+    executed.mkdir()
+    folder = tmp_path / "repository"
+    (folder / "notebooks").mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml"):
+        (folder / name).write_text("")
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        (executed / path.name).write_text("{}")
+        (folder / "notebooks" / path.name).write_text("{}")
+    index = own_run.folder / "site" / "_build" / "html" / "index.html"
+    index.parent.mkdir(parents=True)
+    index.write_text("a book")
+    times = {path: 2e9 for path in executed.iterdir()} | {index: 2.01e9} | {
+        path: 1e9 for path in folder.rglob("*") if path.is_file()}
+    for path, time in times.items():
+        os.utime(path, (time, time))
+    config = {"profile": own_run.profile.path, "run": own_run.folder}
+    assert "Nothing to be done" in snakemake("--dry-run", folder=folder, **config)
+    os.utime(folder / "notebooks" / "05-theta.ipynb", (2.1e9, 2.1e9))
+    assert planned(snakemake("--dry-run", folder=folder, **config)) == {"all": 1, "site": 1, "notebook": 1}
+
+
+@pytest.mark.parametrize("folder", ["published", "run"])
+def test_from_evidence_nothing_is_trained_or_scored(snakemake, own_run, folder):
+    """The published run has its pages; another run has its own as well."""
+    own = folder == "run"
+    config = {"profile": own_run.profile.path, "run": own_run.folder} if own else {"profile": "local", "run": folder}
+    output = snakemake("--dry-run", "--printshellcmds", depth="evidence", **config)
+    assert planned(output) == {"all": 1, "site": 1, "page": PAGES} | ({"notebook": PAGES} if own else {})
+    assert output.count("--depth evidence") == (2 * PAGES + 1 if own else PAGES + 1)
+    assert "--stand-in" in output
+
+
+def test_from_weights_the_same_jobs_are_told_to_take_them(snakemake, tmp_path):
+    output = snakemake("--dry-run", "--printshellcmds", profile="local", run=tmp_path / "run", depth="weights")
+    # Of eight networks round 2 alone is published: its weights are taken, and the pages on round 1 left out.
+    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES - len(ON_TRAINING), "page": PAGES, "regions": 2,
+                               "train": 8, "score": 16}
+    assert len(re.findall(r"lsegrepro.cli (?:train|score) .*--depth weights", output)) == 26
+
+
+def test_a_job_runs_whatever_the_paths_are_called(snakemake, tmp_path):
+    """Spaces, quotes and signs of the shell in the profile's name and the run's folder."""
+    profile = tmp_path / "it's $HOME & more.toml"
+    profile.write_text(TINY)
+    run = Path(tmp_path / "a run (1)")
+    target = run / "evidence" / "regions-train.npz"
+    snakemake(target, "--quiet", "all", folder=tmp_path, profile=profile, run=run, device="cpu")
+    assert len(evidence.read_regions(target)) == 4
