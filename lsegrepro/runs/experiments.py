@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import evaluation, paper
 from ..config import Profile, parse_aggregation, vary
-from ..data.index import LABELS, label_codes
+from ..data import LABELS, label_codes
 from ..evaluation.counts import class_totals, counts_from_positives
 from ..files import LsegreproError, atomic, locked, read_json, write_json
 from .folder import SPLITS, RunFolder, in_repository

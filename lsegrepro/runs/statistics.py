@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import evaluation, paper
-from ..data.index import LABELS, label_codes
+from ..data import LABELS, label_codes
 from ..files import LsegreproError, read_json, read_npz, write_json
 from .folder import RunFolder, missing
 from .measures import (

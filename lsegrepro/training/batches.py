@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import paper
-from ..arguments import Jitter, Training
+from ..config import Jitter, Training
 from ..data import LABELS, WeakSet, label_codes
 from ..files import LsegreproError
 from ..network import patches

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..arguments import LATER, Training
+from ..config import LATER, Training
 from ..files import LsegreproError, atomic, read_json
 from ..network.weights import Weights, card_path
 from .batches import HardNegatives, WeakDataset

@@ -25,8 +25,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import paper
-from ..arguments import Training
-from ..data.index import LABELS
+from ..config import Training
+from ..data import LABELS
 from ..files import LsegreproError, atomic, locked
 from ..network import devices, model
 from ..network.classify import weak_scores

@@ -23,8 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paper
-from ..arguments import Mining
-from ..data.index import LABELS
+from ..config import Mining
+from ..data import LABELS
 from ..files import LsegreproError, atomic, digest, locked, read_npz
 from ..network import dense, model
 from ..network.weights import Weights, to_json

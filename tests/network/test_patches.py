@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from lsegrepro import LsegreproError
-from lsegrepro.arguments import NO_JITTER, Jitter
+from lsegrepro.config import NO_JITTER, Jitter
 from lsegrepro.network import patches
 
 SQUARES = st.integers(1, 6).map(lambda n: n * n)

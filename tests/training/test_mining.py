@@ -14,7 +14,7 @@ import torch
 from conftest import SyntheticWeak, one_line
 from torch.nn import functional
 
-from lsegrepro.arguments import NO_JITTER, Mining, Training
+from lsegrepro.config import NO_JITTER, Mining, Training
 from lsegrepro.files import LsegreproError
 from lsegrepro.network.weights import Weights
 from lsegrepro.runs import publish

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsegrepro import LsegreproError, paper
-from lsegrepro.arguments import NO_JITTER, Jitter, Training
+from lsegrepro.config import NO_JITTER, Jitter, Training
 from lsegrepro.network import patches
 from lsegrepro.training import batches
 from lsegrepro.training.batches import HardNegatives, WeakDataset, make_batch, positives_and_negatives, step_rng

@@ -15,7 +15,7 @@ import torch
 from conftest import SyntheticWeak, file_size_limit, one_line
 
 from lsegrepro import LsegreproError, paper
-from lsegrepro.arguments import NO_JITTER, Jitter, Training
+from lsegrepro.config import NO_JITTER, Jitter, Training
 from lsegrepro.files import read_json
 from lsegrepro.network import devices, model
 from lsegrepro.network.classify import weak_scores
