@@ -69,8 +69,8 @@ def publish(run: RunFolder) -> None:
         If the run is of another profile or lacks a result, or the photographs are not at hand. What was published
         before is then as it was.
     """
-    from . import facts
     from ..config import load_profile
+    from . import facts
     from .verify import write_record
 
     if run.profile != load_profile(PROFILE):
@@ -93,8 +93,9 @@ def _require_whole(run: RunFolder, *, with_weights: bool) -> None:
             run.scores(*network, split)
     for network in run.last_networks():
         model, cls, _, seed = network
-        if not run.negatives_path(model, cls, seed).is_file():
-            raise missing(run, run.negatives_path(model, cls, seed), f"mine --model {model} --class {cls} --seed {seed}")
+        negatives = run.negatives_path(model, cls, seed)
+        if not negatives.is_file():
+            raise missing(run, negatives, f"mine --model {model} --class {cls} --seed {seed}")
         if with_weights and not run.weights_path(*network).is_file():
             raise missing(run, run.weights_path(*network), "train", network)
 
