@@ -48,7 +48,7 @@ def test_a_reproduction_that_was_stopped_goes_on(clone):
     """In an environment whose every setting misleads, and without a home folder."""
     command = [sys.executable, "-m", "lsegrepro.cli", "reproduce", "--profile", "tiny.toml", "--run", "run", "--device",
                "cpu", "--cores", "2"]
-    hostile = {"HOME": "/proc/nowhere", "SNAKEMAKE_PROFILE": "/nowhere", "MPLBACKEND": "none", "GIT_DIR": "/nowhere",
+    hostile = {"HOME": "/proc/nowhere", "SNAKEMAKE_PROFILE": "/nowhere", "MPLBACKEND": "TkAgg", "GIT_DIR": "/nowhere",
                "PYTHONPATH": str(clone)}
     options = {"cwd": clone, "env": os.environ | hostile, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT,
                "text": True}
