@@ -132,7 +132,7 @@ def test_help_names_every_command(command):
     code, printed, _ = command("--help")
     assert code == 0 and command()[1] == printed
     names = re.findall(r"^  ([a-z]+)  ", printed, re.MULTILINE)
-    assert names == sorted(cli.lsegrepro.commands) and len(names) == 14
+    assert names == sorted(cli.lsegrepro.commands)
     for name in names:
         assert command(name, "--help")[0] == 0
 
