@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
 from . import paper
@@ -29,7 +29,7 @@ BUILT_IN = ("quick", "local", "full", "paper")
 OUTPUTS = ("tanh", "linear")
 
 AGGREGATIONS = ["lse", "max", "mean"]
-"""Names of the aggregations without a parameter; `model.AGGREGATIONS` holds the functions. One may add to both."""
+"""Names of the aggregations without a parameter; one may add to them, and to the functions `model.AGGREGATIONS`."""
 
 Precision = Literal["float32", "bfloat16"]
 Count = Annotated[int, Field(ge=1, lt=2**63)]
@@ -261,12 +261,13 @@ class Data:
     seed: CountOrZero = 0  # of the drawn pictures
 
 
-def _unique(values: object) -> object:
-    """A list of TOML as a tuple without repetitions."""
-    try:
-        return tuple(dict.fromkeys(values)) if isinstance(values, list) else values
-    except TypeError:  # a list of tables, which the field's type refuses
-        return values
+def _tuple_of(item: object) -> object:
+    """Type of a list of TOML: a tuple with one value at least, and none twice."""
+    return Annotated[tuple[item, ...], Field(strict=False, min_length=1),
+                     AfterValidator(lambda values: tuple(dict.fromkeys(values)))]
+
+
+Models, Classes, Seeds = _tuple_of(Literal[*paper.MODELS]), _tuple_of(Literal[*paper.CLASSES]), _tuple_of(CountOrZero)
 
 
 @checked
@@ -275,11 +276,9 @@ class Profile:
 
     name: str
     description: str = ""
-    models: Annotated[tuple[Literal[*paper.MODELS], ...], BeforeValidator(_unique), Field(min_length=1)] = tuple(
-        paper.MODELS)
-    classes: Annotated[tuple[Literal[*paper.CLASSES], ...], BeforeValidator(_unique), Field(min_length=1)] = (
-        paper.CLASSES)
-    seeds: Annotated[tuple[CountOrZero, ...], BeforeValidator(_unique), Field(min_length=1)] = (0,)
+    models: Models = tuple(paper.MODELS)
+    classes: Classes = paper.CLASSES
+    seeds: Seeds = (0,)
     data: Annotated[Data, _table(Data)] = Data()
     training: dict[str, Any] = Field(default_factory=dict)  # fields of `Training` common to all networks
     network: dict[str, dict[str, Any]] = Field(default_factory=dict)  # those of some: dog, LSE1 or LSE1-dog to a table
@@ -321,10 +320,7 @@ class Profile:
 def load_profile(name: str | Path) -> Profile:
     """Read a profile: a built-in name (quick, local, full, paper) or the path of a TOML file.
 
-    Raises
-    ------
-    LsegreproError
-        If there is none of that name, or a key or value in it is wrong: the message names it.
+    Raises `LsegreproError` if there is none of that name, or a key or value in it is wrong: the message names it.
 
     >>> load_profile("quick").models
     ('max1', 'LSE1')
@@ -332,9 +328,7 @@ def load_profile(name: str | Path) -> Profile:
     path = Path(__file__).parent / "profiles" / f"{name}.toml" if name in BUILT_IN else Path(name)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise LsegreproError(f"{path} is not valid TOML: {one_line(error)}") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise LsegreproError(f"{path} is not valid TOML: {one_line(error)}") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise LsegreproError(f"no profile {name}: choose {', '.join(BUILT_IN)} or the path of a .toml file") from error
@@ -352,18 +346,8 @@ def vary(
 ) -> Profile:
     """The same profile with some values changed: what an experiment trains.
 
-    Parameters
-    ----------
-    changes : dict
-        Tables ``data``, ``training``, ``round2``, ``scoring`` of the values that differ, as in a TOML file.
-    models : tuple of str
-    rounds, seeds : tuple of int
-        Of seeds none: those of the profile.
-
-    Raises
-    ------
-    LsegreproError
-        If a key or value is wrong: the message names it.
+    `changes` are tables ``data``, ``training``, ``round2`` or ``scoring`` of the values that differ, as in a TOML file.
+    No `seeds` are those of the profile. Raises `LsegreproError` if a key or value is wrong: the message names it.
 
     >>> vary(load_profile("quick"), "slow", {"training": {"rate": 0.001}}, ("LSE1",)).arguments("LSE1", "cat").rate
     0.001
@@ -388,10 +372,7 @@ CARD_TYPES = {"sha256": str, "samples": int, "hours": (int, float), "device": st
 def read_card(path: str | Path) -> dict[str, Any]:
     """The card of a network, a JSON file which lies beside the weights.
 
-    Raises
-    ------
-    LsegreproError
-        If the file is absent or no card: it lacks model and class, or a value has another type than it should.
+    Raises `LsegreproError` if the file is absent or no card: it lacks model and class, or a value has another type.
     """
     card = read_json(path)
     arguments = card.get("arguments")

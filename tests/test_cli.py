@@ -132,7 +132,7 @@ def test_help_names_every_command(command):
     code, printed, _ = command("--help")
     assert code == 0 and command()[1] == printed
     names = re.findall(r"^  ([a-z]+)  ", printed, re.MULTILINE)
-    assert names == sorted(cli.lsegrepro.commands) and len(names) == 14
+    assert names == sorted(cli.lsegrepro.commands)
     for name in names:
         assert command(name, "--help")[0] == 0
 
@@ -215,7 +215,7 @@ def test_weights_of_another_architecture_in_a_run(refused, own_run, tmp_path):
     save_weights(path, PatchNet(ARCHITECTURES["LSE2"]), {"arguments": card["arguments"]})
     own_run.scores_path("LSE1", "cat").unlink()
     said = refused("score", *NETWORK, "--profile", own_run.profile.path, "--run", own_run.folder, "--device", "cpu")
-    assert str(path) in said and "LSE2" in said and "LSE1" in said
+    assert path.stem in said and "LSE2" in said and "LSE1" in said
 
 
 def test_a_gpu_that_is_not_there(refused, tmp_path, photo, tiny_run, monkeypatch):

@@ -174,7 +174,7 @@ def test_a_configuration_is_equal_by_value_and_cannot_be_changed():
     ("models = []", "profile.models: "),
     ("models = ['LSE3']", "profile.models.0: Input should be 'max1', 'LSE1', 'max2' or 'LSE2', got 'LSE3'"),
     ("classes = ['cat', 8]", "profile.classes.1: Input should be 'cat' or 'dog'"),
-    ("classes = [['cat']]", "profile.classes: "),
+    ("classes = [['cat']]", "profile.classes.0: "),
     ("seeds = []", "profile.seeds: "),
     ("seeds = [-1]", "profile.seeds.0: Input should be greater than or equal to 0, got -1"),
     ("seeds = [true]", "profile.seeds.0: Input should be a valid integer"),

@@ -61,7 +61,7 @@ def test_a_notebook_is_executed_with_the_runs_parameters(book, tmp_path, monkeyp
         f"os.environ['{DATA_VARIABLE}']), os.path.basename(os.environ['{DATA_VARIABLE}']))",
     ), data=Path("photographs"))
     target = site.execute(run, "01-data", stand_in=True)
-    assert target == Path("results/executed/01-data.ipynb") and list(target.parent.iterdir()) == [target]
+    assert target == Path("results/executed/01-data.ipynb") and list(target.parent.glob("*.ipynb")) == [target]
     done = nbformat.read(target, 4)
     nbformat.validate(done)
     said = [output.text for cell in done.cells if cell.cell_type == "code" for output in cell.outputs]
@@ -82,14 +82,14 @@ def test_a_cell_that_raises_leaves_nothing_under_the_final_name(book):
     one_line(error, "notebook 01-data stopped in cell ", ": ValueError: first line; see ",
              Path("results/executed/01-data.failed.ipynb"))
     folder = Path("results/executed")
-    assert [path.name for path in folder.iterdir()] == ["01-data.failed.ipynb"]
+    assert [path.name for path in folder.glob("*.ipynb")] == ["01-data.failed.ipynb"]
     kept = (folder / "01-data.failed.ipynb").read_text()
     assert "so far" in kept and "second line" in kept
     stopped = json.loads(kept)["cells"]
     number = next(cell["execution_count"] for cell in stopped if "raise" in "".join(cell["source"]))
     assert f"stopped in cell {number}:" in str(error.value)
     site.execute(book("print('now')"), "01-data")
-    assert [path.name for path in folder.iterdir()] == ["01-data.ipynb"]
+    assert [path.name for path in folder.glob("*.ipynb")] == ["01-data.ipynb"]
 
 
 def test_a_kernel_that_dies_is_told(book):
