@@ -160,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     _run_options(publish)
 
     notebook = command("notebook", _notebook, "Run one notebook of the book with papermill, into the run's folder.")
-    notebook.add_argument("name", metavar="NAME", help="01-data ... 11-ledger")
+    notebook.add_argument("name", metavar="NAME", help="01-data ... 10-experiments")
     notebook.add_argument("--stand-in", action="store_true", help="show no photograph of the data, for publication")
     _run_options(notebook)
 
