@@ -128,15 +128,6 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--weights", type=Path, help="a .safetensors file; default the published network")
     segment.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
-    bench = command("bench", _bench, "Measure the speed of this machine's dense inference, training and superpixels.")
-    bench.add_argument("--model", default="both", metavar="{LSE1,LSE2,both}", help="default: both")
-    bench.add_argument("--size", metavar="HxW", help="of the image (default: 375x500)")
-    bench.add_argument("--only", metavar="STAGES", help="some of dense,training,superpixels,data (default: all)")
-    bench.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    bench.add_argument("--threads", type=int, metavar="N", help="of torch (default: $OMP_NUM_THREADS, or the cores)")
-    bench.add_argument("--quick", action="store_true", help="a smaller image and fewer repetitions: a rough answer")
-    bench.add_argument("--json", action="store_true", help="for programs")
-
     reproduce = command("reproduce", _reproduce, "The whole book, to HTML, from the depth that is asked for.")
     _run_options(reproduce)
     reproduce.set_defaults(profile=None)
@@ -316,16 +307,6 @@ def _segment(args: argparse.Namespace) -> None:
                              weights=args.weights, device=args.device)
     if failures:
         raise LsegreproError(f"{failures} of the photographs could not be segmented; each is named above")
-
-
-def _bench(args: argparse.Namespace) -> None:
-    from .bench.report import as_text
-    from .bench.suite import bench, parse_plan
-    from .runs.run import open_run
-
-    plan = parse_plan(args.model, args.size, args.only, args.quick)
-    record = bench(plan, open_run(device=args.device).torch_device, threads=args.threads)
-    print(json.dumps(record, indent=2, allow_nan=False) if args.json else as_text(record))
 
 
 def _reproduce(args: argparse.Namespace) -> None:

@@ -36,9 +36,6 @@ COMMANDS = {  # each with words that it can do with, so that the odd ones reach 
     "segment": (["text.jpg", "--class", "cat"], {
         "": NAMES, "--theta": NUMBERS, "--model": ANY, "--weights": NAMES, "--device": ANY,
         "--out": st.sampled_from(["out", "text.jpg", "folder", "pipe", "text.jpg/below", 5000 * "a"])}),
-    "bench": ([], {
-        "--model": ANY, "--size": NUMBERS | st.sampled_from(["375x500", "0x0", "9x" + 5000 * "9"]), "--only": ANY,
-        "--device": ANY, "--threads": NUMBERS, "--quick": None}),
     "reproduce": (["--dry-run"], {**RUN, "--cores": NUMBERS, "--snakemake-profile": NAMES}),
     "verify": ([], {"--depth": ANY, "--profile": NAMES, "--run": NAMES, "--data": NAMES, "--device": ANY,
                     "--images": NUMBERS, "--work": NAMES, "--json": None}),
@@ -80,7 +77,7 @@ def place(tmp_path, monkeypatch):
         raise LsegreproError("the work would begin here")
 
     for name in ("training.loop.train", "training.mining.mine", "evidence.scoring.count_regions", "evidence.scoring.score_set",
-                 "bench.suite.bench", "book.site.execute", "book.site.reproduce", "data.fetch.fetch", "runs.verify.verify"):
+                 "book.site.execute", "book.site.reproduce", "data.fetch.fetch", "runs.verify.verify"):
         monkeypatch.setattr(f"lsegrepro.{name}", work)
     return tmp_path
 
