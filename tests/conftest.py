@@ -23,7 +23,7 @@ settings.load_profile("lsegrepro")
 ROOT = Path(__file__).resolve().parents[1]
 
 
-BOOKS = ("tests/test_book.py", "tests/test_notebooks.py")
+BOOKS = ("tests/test_notebooks.py",)
 """The modules whose tests need an executed book."""
 
 
