@@ -86,7 +86,7 @@ def product_rate(device: torch.device, min_time: float) -> float:
 
 
 def seeded_network(model: str, device: torch.device) -> PatchNet:
-    """A network with seeded weights, twice the initial ones: its rounding errors are as large as a trained network's."""
+    """A network with seeded weights, twice the initial ones: rounding errors are as large as a trained network's."""
     net = PatchNet(paper.ARCHITECTURES[model], generator=torch.Generator().manual_seed(0)).eval()
     with torch.no_grad():
         for parameter in net.parameters():
@@ -167,7 +167,9 @@ def measure_ways(net: PatchNet, image: np.ndarray, min_time: float) -> dict[str,
     return results
 
 
-def measure_training(model: str, precision: str, device: torch.device, images: int, min_time: float) -> dict[str, float]:
+def measure_training(
+    model: str, precision: str, device: torch.device, images: int, min_time: float
+) -> dict[str, float]:
     """Images a second of a whole training, and of its steps on one batch of patches that lies in memory.
 
     Returns
@@ -243,7 +245,9 @@ def measure(
 @click.option("--device", default="cuda" if torch.cuda.is_available() else "cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="of torch; default all cores, or $OMP_NUM_THREADS")
 @click.option("--quick", is_flag=True, help="few repetitions: a rough answer")
-def main(out: Path, models: tuple[str, ...], size: tuple[int, int], device: str, threads: int | None, quick: bool) -> None:
+def main(
+    out: Path, models: tuple[str, ...], size: tuple[int, int], device: str, threads: int | None, quick: bool
+) -> None:
     """Measure this machine's dense inference and training."""
     if threads:
         torch.set_num_threads(threads)

@@ -93,7 +93,7 @@ def shift_and_stitch(net: PatchNet, image: np.ndarray, limit: int | None = None)
 
 
 def passes(net: PatchNet, image: np.ndarray) -> int:
-    """Passes that `shift_and_stitch` takes without a limit: 256 for both architectures, if the image is large enough."""
+    """Passes that `shift_and_stitch` takes without a limit: 256 for both architectures, if the image is large."""
     return math.prod(min(math.prod(net.architecture.pools), side) for side in image.shape[:2])
 
 

@@ -72,8 +72,8 @@ def test_operations_are_those_of_table_1(model):
 
 def test_the_command_writes_a_record(tmp_path):
     out = tmp_path / "here.json"
-    done = CliRunner().invoke(measure.main, ["--out", str(out), "--model", "LSE1", "--size", "9", "21", "--device", "cpu",
-                                             "--quick"])
+    words = ["--out", str(out), "--model", "LSE1", "--size", "9", "21", "--device", "cpu", "--quick"]
+    done = CliRunner().invoke(measure.main, words)
     assert done.exit_code == 0, done.output
     record = json.loads(out.read_text())
     assert record["format"] == measure.FORMAT and record["machine"]["gpu"] is None
