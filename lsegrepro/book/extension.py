@@ -47,7 +47,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", _repair_html)
     app.connect("autodoc-process-docstring", _before_napoleon, priority=400)  # napoleon's is 500
     app.connect("autodoc-process-docstring", _after_napoleon, priority=600)
-    app.connect("build-finished", _remove_source_maps)
+    app.connect("build-finished", _remove_unused)
     return {"version": lsegrepro.__version__, "parallel_read_safe": False, "parallel_write_safe": True}
 
 
@@ -59,10 +59,11 @@ def _configure(app: Sphinx, config: Any) -> None:
     config.myst_substitutions = {**config.myst_substitutions, "versions": versions}
 
 
-def _remove_source_maps(app: Sphinx, error: Exception | None) -> None:
-    """Remove what only a debugger of the theme's scripts reads: 4 MB of the site."""
-    for path in Path(app.outdir).glob("_static/**/*.map"):
-        path.unlink()
+def _remove_unused(app: Sphinx, error: Exception | None) -> None:
+    """Remove what no page loads: source maps, and TensorFlow.js in parts, of which `browser` makes one script."""
+    for pattern in ("**/*.map", "tfjs/*.js", "tfjs/*.wasm"):
+        for path in Path(app.outdir, "_static").glob(pattern):
+            path.unlink()
 
 
 # Figures and tables

@@ -81,8 +81,9 @@ lsegrepro.add("page", () => {
     if (!lsegrepro.networks[key]) await script(`network-${key}.js`);
     await script("runtime.js");
     if (hired !== scorers) throw new Cancelled();  // a newer run has its own
-    const held = lsegrepro.networks[key];  // the text of a script, or the bytes of a file
-    const weights = typeof held === "string" ? Uint8Array.from(atob(held), c => c.charCodeAt(0)).buffer : held;
+    const content = lsegrepro.networks[key];  // the text of a script, or the bytes of a file
+    const weights = typeof content === "string"
+      ? Uint8Array.from(atob(content), c => c.charCodeAt(0)).buffer : content;
     // `?engine=plain` at the end of the address leaves WebAssembly out.
     const runtime = new URLSearchParams(location.search).get("engine") === "plain" ? null : lsegrepro.runtime;
     const opened = await Promise.all(hired.map(worker => worker.ask("open", {weights, architecture, runtime})));
