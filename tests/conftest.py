@@ -14,7 +14,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-from faults import pytest_addoption, pytest_configure  # noqa: E402, F401  (pytest looks for them here)
 from hypothesis import settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -24,7 +23,7 @@ settings.load_profile("lsegrepro")
 ROOT = Path(__file__).resolve().parents[1]
 
 
-BOOKS = ("tests/test_book.py", "tests/test_notebooks.py")
+BOOKS = ("tests/test_notebooks.py",)
 """The modules whose tests need an executed book."""
 
 

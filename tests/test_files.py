@@ -69,8 +69,6 @@ def test_atomic_names_a_folder_that_is_none(tmp_path):
     one_line(error, tmp_path / "file" / "a.txt", "cannot write", "choose a folder")
 
 
-@pytest.mark.fault("disk", tried="a disk that fills while a result is written",
-                   survived="the old file is whole, nothing else is left, one line says why")
 def test_a_disk_that_is_full_leaves_the_old_file(tmp_path):
     target = tmp_path / "a.bin"
     target.write_bytes(b"old")

@@ -1,9 +1,8 @@
-"""What the page "Try a photograph" loads: the published networks and their runtime, as scripts.
+"""Write what the page "Try a photograph" loads: published networks in half precision, and their runtime, as scripts.
 
-A page opened from disk may read no file beside it but a script, so each is wrapped into one that
-hands its content to ``book/_scripts/try/rooms.js``. They are made when a site is built, from
-``published/weights`` and ``book/_vendor``, and are not versioned a second time. Needs neither torch
-nor photographs.
+A page that is opened from disk may read no file beside it but a script, so each file is wrapped into one, which
+hands its content to ``book/_scripts/try/rooms.js``. They are written when a site is built, from ``published/weights``
+and ``book/_vendor``. Needs neither torch nor photographs.
 """
 
 from __future__ import annotations
@@ -13,57 +12,76 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+from safetensors.numpy import load_file, save
+
 from .. import paper
-from ..config import read_card
+from ..arguments import read_card
 from ..figures import overlays
 from ..files import LsegreproError, atomic, data_uri, sha256
 from ..runs.publish import PROFILE, PUBLISHED
 from ..runs.results import last_network
-from ..runs.folder import RunFolder, open_run
+from ..runs.run import Run, open_run
 
 RUNTIME = ("tf-core.es2017.min.js", "tf-backend-wasm.es2017.min.js", "tfjs-backend-wasm-simd.wasm")
 """The parts of TensorFlow.js that the page needs, in the order in which they are loaded."""
 
 
-def networks(run: RunFolder) -> list[dict]:
-    """The networks of a run that a reader can choose: of each model and class the last round.
+def networks(run: Run) -> list[dict]:
+    """List the networks that a reader can choose: of each model and class the last round, the paper's method first.
 
     Returns
     -------
     list of dict
-        ``key``, ``model``, ``cls``, ``round``, ``theta``, ``architecture``, ``sha256`` and ``note``, what its
-        card says in one line.
+        ``key``, ``model``, ``cls``, ``round``, ``theta``, ``architecture``, ``file`` and its ``sha256``, ``note`` (its
+        card in one line), and ``shipped``: whether the site has its weights, true of the first of each class.
 
     Raises
     ------
     LsegreproError
         If weights and card do not belong together, or evidence is damaged.
     """
-    found = []
+    choice = []
     for cls in paper.CLASSES:
-        for model in ("LSE1", "LSE2", "max1", "max2"):  # the paper's own method first
+        shipped = True
+        for model in ("LSE1", "LSE2", "max1", "max2"):
             if (last := last_network(run, model, cls)) is None:
                 continue
             round, theta = last
             path = run.weights_path(model, cls, round)
-            card = read_card(path.with_suffix(".json"))
-            digest = sha256(path)
+            card, digest = read_card(path.with_suffix(".json")), sha256(path)
             if card.get("sha256") != digest or card.get("architecture") not in paper.ARCHITECTURES:
                 raise LsegreproError(f"{path} and its card do not belong together: one of them was changed")
             note = (f"{model} for {cls}s, round {round}: {card['arguments']['samples']:,} images seen in this round, "
                     f"of {card['data'].split(' photographs')[0]} photographs. SHA-256 {digest[:12]}.")
-            found.append({
-                "key": f"{model}-{cls}", "model": model, "cls": cls, "round": round, "theta": theta,
+            choice.append({
+                "key": f"{model}-{cls}", "model": model, "cls": cls, "round": round, "theta": theta, "file": path.name,
                 "architecture": asdict(paper.ARCHITECTURES[card["architecture"]]), "sha256": digest, "note": note,
+                "shipped": shipped,
             })
-    return found
+            shipped = False
+    return choice
 
 
-def write(folder: Path, runtime: Path, run: RunFolder | None = None) -> None:
+def half_precision(path: Path) -> bytes:
+    """Convert a safetensors file to float16.
+
+    Raises
+    ------
+    LsegreproError
+        If a weight is too large for it.
+    """
+    tensors = {name: tensor.astype(np.float16) for name, tensor in load_file(path).items()}
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+        raise LsegreproError(f"{path} holds weights that float16 cannot: the page cannot take it")
+    return save(tensors)
+
+
+def write(folder: Path, runtime: Path, run: Run | None = None) -> None:
     """Write the scripts of the page.
 
-    ``networks.js`` lists what can be chosen; ``network-{model}-{class}.js`` holds a safetensors file as it
-    is, in base64; ``runtime.js`` holds TensorFlow.js, ``cat.js`` the photograph of scikit-image.
+    ``networks.js`` lists what can be chosen; ``network-{model}-{class}.js`` holds the weights of one network a
+    class in base64; ``runtime.js`` holds TensorFlow.js, ``cat.js`` the photograph of scikit-image.
 
     Parameters
     ----------
@@ -71,7 +89,7 @@ def write(folder: Path, runtime: Path, run: RunFolder | None = None) -> None:
         Where the page's other scripts are.
     runtime : Path
         The folder of TensorFlow.js.
-    run : RunFolder, optional
+    run : Run, optional
         Default the published run.
 
     Raises
@@ -80,7 +98,7 @@ def write(folder: Path, runtime: Path, run: RunFolder | None = None) -> None:
         If a part of the runtime is absent, or as `networks` does.
     """
     if run is None:
-        run = open_run(PROFILE, PUBLISHED)
+        run = open_run(PROFILE, PUBLISHED, compute=False)
     if absent := [name for name in RUNTIME if not (runtime / name).is_file()]:
         raise LsegreproError(f"{runtime} lacks {', '.join(absent)}: the checkout is incomplete")
     choice = networks(run)
@@ -94,26 +112,22 @@ def write(folder: Path, runtime: Path, run: RunFolder | None = None) -> None:
         "ceiling": overlays.CEILING,
     })
     for network in choice:
-        path = run.weights_path(network["model"], network["cls"], network["round"])
-        _script(folder / f"network-{network['key']}.js", f"networks[{json.dumps(network['key'])}]", _text(path))
+        if network["shipped"]:
+            key, path = network["key"], run.weights_path(network["model"], network["cls"], network["round"])
+            _script(folder / f"network-{key}.js", f"networks[{json.dumps(key)}]", _base64(half_precision(path)))
     *scripts, binary = (runtime / name for name in RUNTIME)
     _script(folder / "runtime.js", "runtime", {
         # Without the last line, which sends a debugger to a file that is not there.
         "scripts": [path.read_text(encoding="utf-8").partition("\n//# sourceMappingURL=")[0] for path in scripts],
         "binary": data_uri("application/wasm", binary.read_bytes()),
     })
-    _script(folder / "cat.js", "cat", _text(_cat()))
-
-
-def _cat() -> Path:
-    """The file of scikit-image's photograph of a cat (Chelsea, CC0), which is part of its package."""
     from skimage import data
 
-    return Path(data.__file__).with_name("chelsea.png")
+    _script(folder / "cat.js", "cat", _base64(Path(data.__file__).with_name("chelsea.png").read_bytes()))
 
 
-def _text(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode("ascii")
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
 
 
 def _script(path: Path, name: str, value: object) -> None:

@@ -23,7 +23,7 @@ ROOT = repository() or Path(__file__).resolve().parents[2]
 
 NOTEBOOKS = (
     "01-data", "02-lse-vs-max", "03-training", "04-hard-negatives", "05-theta", "06-table-2", "07-qualitative",
-    "08-speed", "09-verdicts", "10-experiments", "11-ledger",
+    "08-speed", "09-verdicts", "10-experiments",
 )
 
 ON_TRAINING = ("03-training", "04-hard-negatives")
@@ -32,7 +32,7 @@ ON_TRAINING = ("03-training", "04-hard-negatives")
 PATIENCE = 1800.0
 """Seconds to wait for another process that executes the same notebook: two reproductions share the published pages."""
 
-WITHOUT_TORCH = ("05-theta", "06-table-2", "09-verdicts", "10-experiments", "11-ledger")
+WITHOUT_TORCH = ("05-theta", "06-table-2", "09-verdicts", "10-experiments")
 """Those that need neither torch nor photographs where the evidence is at hand: they begin with Figure 5 and Table 2."""
 
 

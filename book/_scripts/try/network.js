@@ -7,13 +7,20 @@ lsegrepro.add("network", () => {
      Maps lie row, column, channel in a Float32Array; `line` is the length of a row of one. Biases come with the
      tanh, since the maximum of a pooling does not mind when they are added. */
 
+  /** Half precision to single: sign, five bits of exponent, ten of fraction. */
+  const single = halves => Float32Array.from(halves, half => {
+    const exponent = half >> 10 & 31, fraction = half & 1023;
+    const value = exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24;
+    return half >> 15 ? -value : value;
+  });
+
   /** A network from a safetensors file and the sizes of its architecture, ready for an engine. */
   const load = (bytes, architecture, engine) => {
     const view = new DataView(bytes), start = 8 + Number(view.getBigUint64(0, true));
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, start - 8)));
     const tensor = name => {
-      const [from, to] = header[name].data_offsets;
-      return new Float32Array(bytes.slice(start + from, start + to));
+      const {dtype, data_offsets: [from, to]} = header[name], part = bytes.slice(start + from, start + to);
+      return dtype === "F16" ? single(new Uint16Array(part)) : new Float32Array(part);
     };
     const [k1, k2, k3] = architecture.filters, [h1, h2, h3, h4] = architecture.hidden;
     const rows = (weights, outputs, order) => {  // (outputs, inputs) to (inputs, outputs), inputs put in order

@@ -78,9 +78,12 @@ lsegrepro.add("page", () => {
     const count = Math.min(8, navigator.hardwareConcurrency || 2, Math.max(2, navigator.deviceMemory ?? 4));
     const hired = scorers = Array.from({length: count}, hire);
     ready = "";
-    await Promise.all([script(`network-${key}.js`), script("runtime.js")]);
+    if (!lsegrepro.networks[key]) await script(`network-${key}.js`);
+    await script("runtime.js");
     if (hired !== scorers) throw new Cancelled();  // a newer run has its own
-    const weights = Uint8Array.from(atob(lsegrepro.networks[key]), c => c.charCodeAt(0)).buffer;
+    const content = lsegrepro.networks[key];  // the text of a script, or the bytes of a file
+    const weights = typeof content === "string"
+      ? Uint8Array.from(atob(content), c => c.charCodeAt(0)).buffer : content;
     // `?engine=plain` at the end of the address leaves WebAssembly out.
     const runtime = new URLSearchParams(location.search).get("engine") === "plain" ? null : lsegrepro.runtime;
     const opened = await Promise.all(hired.map(worker => worker.ask("open", {weights, architecture, runtime})));
@@ -153,7 +156,7 @@ lsegrepro.add("page", () => {
     const tell = part => {
       if (mine !== run) return;
       bar.value = part;
-      const tenth = `${Math.floor(part * 10)}0 %`;  // said ten times, not at every step
+      const tenth = `${10 * Math.floor(part * 10)} %`;  // said ten times, not at every step
       if (!status.textContent.endsWith(tenth)) status.textContent = `Scoring ${name}: ${tenth}`;
     };
     state("working", `Reading ${name}`);
@@ -266,15 +269,41 @@ lsegrepro.add("page", () => {
     return {};
   }
   for (const {key, model, cls} of published.networks) select.append(new Option(`${model}, ${cls}`, key));
-  const describe = () => {
-    const {note} = published.networks.find(network => network.key === select.value);
-    find(".lse-card").textContent = note;
+  const here = () => {
+    const network = published.networks.find(each => each.key === select.value);
+    return network.shipped || network.key in lsegrepro.networks;
   };
-  const take = file => { if (file) segment(file, file.name || "the picture"); };
-  select.addEventListener("change", () => {
+  const describe = () => {
+    const {note, file} = published.networks.find(network => network.key === select.value);
+    find(".lse-card").textContent = here() ? note
+      : `This page does not hold this network: choose or drop its file, ${file} in published/weights of the repository.`;
+  };
+  /** Take a weights file of the published run as the network of its name. */
+  const open = async file => {
+    const network = published.networks.find(each => each.file === file.name), bytes = await file.arrayBuffer();
+    const digest = network && globalThis.crypto?.subtle && [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))]
+      .map(byte => byte.toString(16).padStart(2, "0")).join("");
+    if (!network || digest && digest !== network.sha256) {
+      run++;
+      dismiss();
+      state("failed", `${file.name}: this is no network of the published run`);
+      return;
+    }
+    lsegrepro.networks[network.key] = bytes;
+    if (ready === network.key) ready = "";
+    select.value = network.key;
+    change();
+  };
+  const take = file => {
+    if (file?.name?.endsWith(".safetensors")) open(file);
+    else if (file && here()) segment(file, file.name || "the picture");
+    else if (file) state("failed", find(".lse-card").textContent);
+  };
+  const change = () => {
     describe();
-    if (current && root.dataset.state !== "idle") segment(current.blob, current.name);
-  });
+    if (current && here() && root.dataset.state !== "idle") segment(current.blob, current.name);
+  };
+  select.addEventListener("change", change);
   chooser.addEventListener("change", () => {
     take(chooser.files[0]);
     chooser.value = "";  // the same file may be taken again
@@ -282,7 +311,7 @@ lsegrepro.add("page", () => {
   find(".lse-cat").addEventListener("click", async () => {
     await script("cat.js");
     const bytes = Uint8Array.from(atob(lsegrepro.cat), c => c.charCodeAt(0));
-    segment(new Blob([bytes], {type: "image/png"}), "chelsea.png");
+    take(new File([bytes], "chelsea.png", {type: "image/png"}));
   });
   find(".lse-cancel").addEventListener("click", cancel);
   slider.addEventListener("input", () => move(slider.valueAsNumber));

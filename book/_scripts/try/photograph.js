@@ -3,6 +3,18 @@
 lsegrepro.add("photograph", () => {
   const {byRows} = lsegrepro.use("resample");
 
+  let checked = null;
+
+  /** Whether a canvas gives back the pixels that were drawn on it: a protection against fingerprinting alters them. */
+  const faithful = async () => {
+    const side = 64, known = new ImageData(side, side);
+    for (let i = 0; i < known.data.length; i++) known.data[i] = i % 4 === 3 ? 255 : i * 97 + (i >> 6) * 31 & 255;
+    const pen = new OffscreenCanvas(side, side).getContext("2d", {willReadFrequently: true});
+    pen.drawImage(await createImageBitmap(known, {colorSpaceConversion: "none"}), 0, 0);
+    const {data} = pen.getImageData(0, 0, side, side);
+    return data.every((value, i) => value === known.data[i]);
+  };
+
   /**
    * Read a photograph as data/images.py does: upright, transparency on white, colours as they are in the file.
    * It is drawn in strips, so that beside the browser's own bitmap no copy of it is made, and each strip goes into
@@ -10,6 +22,9 @@ lsegrepro.add("photograph", () => {
    * Returns height, width and copies, Uint8Array (height, width, 3) each.
    */
   const read = async (blob, sizes) => {
+    if (!await (checked ??= faithful()))
+      throw new Error("this browser alters the pixels of a picture before a page may read them (a protection against "
+        + "fingerprinting), so an answer would be wrong; allow canvas data for this page, or take another browser");
     const bitmap = await createImageBitmap(blob, {colorSpaceConversion: "none"}).catch(() => {
       throw new Error("this picture is damaged, or of a kind that the browser cannot draw");
     });

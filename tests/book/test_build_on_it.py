@@ -12,10 +12,10 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"),
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
     """The names that the page's code leaves."""
-    from lsegrepro import arguments
+    from lsegrepro import config
     from lsegrepro.network import model
 
-    aggregations, names, space = dict(model.AGGREGATIONS), list(arguments.AGGREGATIONS), {"__name__": "page"}
+    aggregations, names, space = dict(model.AGGREGATIONS), list(config.AGGREGATIONS), {"__name__": "page"}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("reader"))
         try:
@@ -25,7 +25,7 @@ def played(tmp_path_factory):
         finally:
             model.AGGREGATIONS.clear()
             model.AGGREGATIONS.update(aggregations)
-            arguments.AGGREGATIONS[:] = names
+            config.AGGREGATIONS[:] = names
 
 
 def test_the_code_of_the_page_runs(played):

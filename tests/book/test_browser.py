@@ -20,6 +20,7 @@ import pytest
 import torch
 from conftest import ROOT, one_line
 from PIL import Image
+from safetensors.numpy import load
 from torch.nn import functional
 
 from lsegrepro import LsegreproError, paper
@@ -36,7 +37,7 @@ from lsegrepro.runs.publish import PROFILE, PUBLISHED
 from lsegrepro.runs.folder import open_run
 
 SCRIPTS, RUNTIME = ROOT / "book" / "_scripts" / "try", ROOT / "book" / "_vendor" / "tfjs"
-CLOSE = 1e-3  # what the page promises, of scores and probabilities
+CLOSE, HALF = 1e-3, 5e-3  # what the page promises of scores, with the same weights and with those it was made from
 HELPERS = """() => {
     window.bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
     window.text = array => {
@@ -155,9 +156,14 @@ def test_the_networks_are_those_of_the_command(folder):
     for network in published["networks"]:
         weights, theta = segment.published_network(network["model"], network["cls"], "cpu")
         assert (network["theta"], network["sha256"]) == (theta, weights.sha256)
-        script = (folder / f"_static/try/network-{network['key']}.js").read_text()
-        content = base64.b64decode(json.loads(script.partition(" = ")[2].rstrip(";\n")))
-        assert hashlib.sha256(content).hexdigest() == weights.sha256
+        assert hashlib.sha256((PUBLISHED / "weights" / network["file"]).read_bytes()).hexdigest() == weights.sha256
+        script = folder / f"_static/try/network-{network['key']}.js"
+        assert script.is_file() == network["shipped"] == (network["model"] == "LSE1")
+        if network["shipped"]:
+            content = base64.b64decode(json.loads(script.read_text().partition(" = ")[2].rstrip(";\n")))
+            tensors, expected = load(content), weights.net.state_dict()
+            assert tensors.keys() == expected.keys() and all(
+                np.array_equal(tensors[name], expected[name].half().numpy()) for name in expected)
     assert Superpixels(**published["superpixels"]) == segment.published_run("cpu").profile.superpixels
 
 
@@ -387,6 +393,8 @@ def test_a_picture_is_segmented_as_the_command_does(visit, monkeypatch, how):
     assert re.fullmatch(r"LSE1 calls [\d.]+ % of .+ cat, at theta 0\.\d+\. It took .+ with WebAssembly in \d workers\.",
                         said), said
     weights, theta = segment.published_network("LSE1", "cat", "cpu")
+    exact = dense.score_map(weights.net, images.resize(image, *images.short_side(image, 300).shape[:2])).numpy()
+    weights.net.half().float()  # the page has them in half precision
     made = []
     score_map = dense.score_map
     monkeypatch.setattr(dense, "score_map", lambda *given, **named: made.append(score_map(*given, **named)) or made[0])
@@ -394,6 +402,7 @@ def test_a_picture_is_segmented_as_the_command_does(visit, monkeypatch, how):
     scores = array(page.evaluate("() => text(document.querySelector('.lse-try').segmentation.scores)"),
                    np.float32, made[0].shape)
     assert np.abs(scores - made[0].numpy()).max() < CLOSE
+    assert np.abs(scores - exact).max() < HALF
 
     file, codes = saved(page, "probability")
     assert file == f"{name}-cat-probability.png" and codes.dtype == np.uint16
@@ -450,19 +459,62 @@ def test_the_work_can_be_cancelled_and_begun_again(visit):
     assert page.get_attribute(".lse-try", "data-state") == "idle" and len(page.workers) == 0
 
 
-def test_another_network_takes_over_at_once(visit):
+def test_another_network_is_taken_from_its_file(visit, tmp_path):
     from skimage.data import chelsea
 
     page = visit()
-    page.click(".lse-cat")
     page.select_option(".lse-try select", "max1-cat")
+    assert "max1-cat-round2-seed0.safetensors in published/weights" in page.inner_text(".lse-card")
     page.click(".lse-cat")
-    assert settled(page, "done", "failed").startswith("max1 calls ")
-    assert "max1 for cats" in page.inner_text(".lse-card")
+    assert "does not hold this network" in settled(page, "failed")
+    (tmp_path / "max1-cat-round2-seed0.safetensors").write_bytes(b"something else")
+    page.set_input_files(".lse-try [type=file]", tmp_path / "max1-cat-round2-seed0.safetensors")
+    page.wait_for_selector("text=no network of the published run")
+    page.set_input_files(".lse-try [type=file]", PUBLISHED / "weights" / "max1-cat-round2-seed0.safetensors")
+    page.wait_for_selector("text=max1 for cats")
+    page.click(".lse-cat")
+    assert settled(page, "done").startswith("max1 calls ")
     weights, _ = segment.published_network("max1", "cat", "cpu")
     scores = page.evaluate("() => text(document.querySelector('.lse-try').segmentation.scores)")
     expected = dense.score_map(weights.net, chelsea()).numpy()
     assert np.abs(array(scores, np.float32, expected.shape) - expected).max() < CLOSE
+
+
+def test_a_browser_that_alters_pixels_gives_no_answer(visit):
+    """As browsers do that protect against fingerprinting."""
+    page = visit()
+    file = base64.b64encode(png(drawn(20, 30))).decode()
+    said = page.evaluate("""async file => {
+        const prototype = OffscreenCanvasRenderingContext2D.prototype, {getImageData} = prototype;
+        prototype.getImageData = function (...given) {
+            const image = getImageData.apply(this, given);
+            image.data[4 * 11] ^= 1;
+            return image;
+        };
+        return lsegrepro.use("photograph").read(new Blob([bytes(file)]), (...size) => [size]).catch(e => e.message);
+    }""", file)
+    assert "alters the pixels" in said
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7)])
+def test_the_smallest_photographs_have_an_answer(visit, size):
+    page = visit()
+    drop(page, "dot.png", png(drawn(*size)), "image/png")
+    assert " calls " in settled(page, "done", "failed")
+    assert saved(page, "mask")[1].shape == size
+
+
+def test_progress_is_a_percentage(visit):
+    page = visit()
+    page.evaluate("""() => {
+        window.texts = [];
+        new MutationObserver(() => texts.push(document.querySelector("[role=status]").textContent)).observe(
+            document.querySelector("[role=status]"), {childList: true, characterData: true, subtree: true});
+    }""")
+    page.click(".lse-cat")
+    settled(page, "done")
+    shares = [text.rsplit(": ", 1)[1] for text in page.evaluate("texts") if text.startswith("Scoring")]
+    assert shares and all(re.fullmatch(r"(0|[1-9]0|100) %", share) for share in shares)
 
 
 def test_a_book_built_without_its_networks_says_so(chromium, folder, tmp_path):

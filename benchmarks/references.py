@@ -1,7 +1,7 @@
-"""Other ways to a score for every pixel, written down plainly: to compare with, and to check against.
+"""Other ways to compute a score for every pixel, as plain as possible: to compare with and to check against.
 
-Each takes a network and an image, and gives the scores of the patches centred on each pixel, as
-`lsegrepro.network.dense.score_map` does. Activations are channels-last, the faster layout for all of them.
+Each takes a network and an image (H, W, 3) uint8 and gives the scores that `lsegrepro.network.dense.score_map` gives.
+Activations are channels-last, the faster layout for all of them.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..network.dense import pad
-from ..network.model import PatchNet
-from ..network.patches import cut, to_float
-from .work import shifted_length
+from lsegrepro.network.dense import pad
+from lsegrepro.network.model import PatchNet
+from lsegrepro.network.patches import cut, to_float
 
 
 def padded(net: PatchNet, image: np.ndarray) -> Tensor:
-    """The image as the network reads it: (1, 3, H + sz - 1, W + sz - 1) on its device, channels last."""
+    """The image as the network reads it: (1, 3, H + sz - 1, W + sz - 1) on its device."""
     pixels = torch.from_numpy(pad(image, net.architecture.patch)).to(next(net.parameters()).device)
     return to_float(pixels[None])
 
 
 @torch.inference_mode()
 def patch_by_patch(net: PatchNet, image: np.ndarray, places: np.ndarray) -> Tensor:
-    """Cut a patch around each of some pixels and score it, the definition of Section 3.3.
+    """Cut a patch around some pixels and score it, the definition of Section 3.3.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def patch_by_patch(net: PatchNet, image: np.ndarray, places: np.ndarray) -> Tens
 
 @torch.inference_mode()
 def dilation(net: PatchNet, image: np.ndarray) -> Tensor:
-    """The network at stride 1, its later filters spread out by the strides they lost.
+    """Run the network at stride 1, its later filters dilated by the strides that the poolings lost.
 
     After a pooling window of p1 the neighbours of a training-time activation lie p1 pixels
     apart, after the second p1 * p2: the filters reach over the gaps.
@@ -66,14 +65,14 @@ def dilation(net: PatchNet, image: np.ndarray) -> Tensor:
 
 @torch.inference_mode()
 def shift_and_stitch(net: PatchNet, image: np.ndarray, limit: int | None = None) -> Tensor:
-    """The network with its strides, on the image shifted by every offset of the total stride.
+    """Run the network with its strides on the image shifted by every offset of the total stride.
 
     A pass scores every S-th pixel of every S-th row, S = p1 * p2; S * S passes score all.
 
     Parameters
     ----------
     limit : int, optional
-        Do only so many passes, spread over all of them; the other pixels are nan.
+        Do only so many passes, evenly spaced; the other pixels are nan.
 
     Returns
     -------
@@ -86,23 +85,20 @@ def shift_and_stitch(net: PatchNet, image: np.ndarray, limit: int | None = None)
     shifts = list(itertools.product(range(min(stride, height)), range(min(stride, width))))
     step = 1 if limit is None else max(1, len(shifts) // limit)
     for top, left in shifts[::step][:limit]:
-        rows, columns = shifted_length(arch, height, top), shifted_length(arch, width, left)
+        rows, columns = (arch.patch + stride * (-(-(length - shift) // stride) - 1)
+                         for length, shift in ((height, top), (width, left)))
         part = x[:, :, top : top + rows, left : left + columns]
         scores[:, top::stride, left::stride] = strided(net, part)[0].cpu()
     return scores
 
 
 def passes(net: PatchNet, image: np.ndarray) -> int:
-    """Passes that `shift_and_stitch` takes without a limit: 256 for both architectures, if the image has them."""
+    """Passes that `shift_and_stitch` takes without a limit: 256 for both architectures, if the image is large."""
     return math.prod(min(math.prod(net.architecture.pools), side) for side in image.shape[:2])
 
 
 def strided(net: PatchNet, x: Tensor) -> Tensor:
-    """The network as in training, on images not smaller than a patch: (B, 3, a, b) to (B, 2, a', b').
-
-    Written down as it is, so that its gradient visits every position that a maximum passes over;
-    `model.PatchNet` leaves those out on a CPU.
-    """
+    """Run the network as in training on images not smaller than a patch: (B, 3, a, b) to (B, 2, a', b')."""
     p1, p2 = net.architecture.pools
     x = functional.max_pool2d(net.conv1(x), p1).tanh()
     x = functional.max_pool2d(net.conv2(x), p2).tanh()

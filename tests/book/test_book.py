@@ -1,0 +1,208 @@
+"""The built book as a reader gets it: every page in a browser without a network, from disk and from a server."""
+
+import functools
+import pkgutil
+import re
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+import lsegrepro
+from lsegrepro.book import site
+from lsegrepro.runs.run import open_run
+
+WIDTHS = (1280, 768, 360)
+LOOK = """() => ({
+    headings: [...document.querySelectorAll("article h1")].map(h => h.textContent.replace("#", "").trim()),
+    text: (document.querySelector("article") || document.body).innerText,
+    quoted: [...document.querySelectorAll("a.quoted")].map(a => a.href),
+    outputs: [...document.querySelectorAll("article .cell_output :is(.lsegrepro, .table-2)")].map(e => ({
+        id: e.id, title: (e.querySelector("b.number") || {textContent: ""}).textContent})),
+    unnamed: [...document.images].filter(i => !i.hasAttribute("alt") || (i.closest("article") && !i.alt.trim()))
+        .map(i => i.outerHTML.slice(0, 200)),
+    broken: [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.outerHTML.slice(0, 200)),
+    undrawn: document.querySelectorAll("article .math").length
+        > document.querySelectorAll("article mjx-container").length,
+    nowhere: [...document.querySelectorAll("article a[href*='#']")].filter(a =>
+        a.pathname === location.pathname && !document.getElementById(decodeURIComponent(a.hash.slice(1))))
+        .map(a => a.href),
+    links: [...document.querySelectorAll("article a[href]")].map(a => a.href).filter(url => url.startsWith("file:")),
+})"""
+WIDER = """() => {
+    const limit = document.documentElement.clientWidth;
+    if (document.scrollingElement.scrollWidth <= limit) return [];
+    const wide = [...document.querySelectorAll("article *")].filter(e => e.getBoundingClientRect().right > limit + 1);
+    return [`${document.scrollingElement.scrollWidth} > ${limit}`,
+        ...wide.slice(0, 5).map(e => e.outerHTML.slice(0, 150))];
+}"""
+RULES = """rules => {
+    // Contrast is slow to measure; on a page of thousands of entries made alike, the first ones stand for all.
+    const entries = [...document.querySelectorAll("article section section")];
+    const part = rules.includes("color-contrast") && document.querySelectorAll("*").length > 5000;
+    const where = part ? {include: [...entries.slice(0, 2), ...document.querySelectorAll("header, nav")]} : document;
+    const wanted = rules[0] === "others" ? {rules: {"color-contrast": {enabled: false}}} : {runOnly: rules};
+    return axe.run(where, {preload: false, resultTypes: ["violations"], ...wanted}).then(result =>
+        result.violations.filter(v => ["serious", "critical"].includes(v.impact)).flatMap(
+            v => v.nodes.slice(0, 3).map(n => `${v.id}: ${n.target} ${n.html.slice(0, 120)}`)));
+}"""
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory) -> Path:
+    """The folder of the book, built with warnings as errors from the committed pages."""
+    if find_spec("jupyter_book") is None:
+        pytest.skip("jupyter-book is not installed")
+    return site.build(open_run("quick", tmp_path_factory.mktemp("book"))).parent
+
+
+@pytest.fixture(scope="session")
+def paths(html) -> list[Path]:
+    """Every page but the index, which leads on to the first page and is nothing itself."""
+    return sorted(p for p in html.rglob("*.html")
+                  if not p.relative_to(html).parts[0].startswith("_") and p != html / "index.html")
+
+
+@pytest.fixture(scope="session")
+def pages(html, paths, chromium) -> dict[str, dict]:
+    """What the browser sees on each page, by its path below the book's folder."""
+    axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    context = chromium.new_context(viewport={"width": WIDTHS[0], "height": 900}, color_scheme="light",
+                                   reduced_motion="reduce")  # a colour on its way to another has no contrast of its own
+    seen = {path.relative_to(html).as_posix(): visit(context, path, html, axe) for path in paths}
+    context.close()
+    return seen
+
+
+@pytest.fixture(scope="session")
+def served(html):
+    """The address of the book on a port of this machine."""
+    handler = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *given: None})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(html)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+def opened(context, url: str, allowed: str):
+    """An opened page, and its complaints: requests to elsewhere, failed ones, and what the console says."""
+    complaints = []
+    page = context.new_page()
+
+    def only_own(route):
+        if route.request.url.startswith((allowed, "data:", "blob:")):
+            route.continue_()
+        else:
+            complaints.append(f"asked for {route.request.url}")
+            route.abort()
+
+    page.route("**/*", only_own)
+    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}")
+            if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
+    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    page.goto(url, wait_until="load")
+    page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
+    return page, complaints
+
+
+def visit(context, path: Path, html: Path, axe: str) -> dict:
+    """Open a page, narrow the window, and try it by axe-core's rules in light and dark."""
+    page, complaints = opened(context, path.as_uri(), html.as_uri())
+    seen = page.evaluate(LOOK) | {"complaints": complaints, "wider": []}
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(50)
+        seen["wider"] += page.evaluate(WIDER)
+    page.wait_for_timeout(400)  # the theme looks a moment later which boxes scroll now
+    page.evaluate(axe)
+    seen["barriers"] = page.evaluate(RULES, ["others"])  # on the phone, where boxes scroll
+    page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    for theme in ("light", "dark"):
+        page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        seen["barriers"] += page.evaluate(RULES, ["color-contrast", "link-in-text-block"])
+    page.close()
+    return seen
+
+
+def test_every_page_is_there_and_has_content(pages):
+    names = [f"executed/{name}" for name in site.NOTEBOOKS] + [path.stem for path in (ROOT / "book").glob("*.md")]
+    for name in names:
+        page = pages[f"book/{name}.html"]
+        assert len(page["headings"]) == 1 and len(page["text"]) > 200, name
+    for name, page in pages.items():
+        for remnant in ("{glue", "{ref", "Traceback (most") if "library" not in name else ():
+            assert remnant not in page["text"], name
+
+
+def test_the_index_leads_to_the_first_page(html):
+    forward = re.search(r'http-equiv="refresh" content="0; *url=([^"]+)"', (html / "index.html").read_text(), re.I)
+    assert forward and (html / forward[1]).is_file() and forward[1] == "book/intro.html"
+
+
+@pytest.mark.parametrize("fault", ["complaints", "wider", "barriers", "unnamed", "broken", "undrawn", "nowhere"])
+def test_no_page_has_a_fault(pages, fault):
+    assert {name: page[fault] for name, page in pages.items() if page[fault]} == {}
+
+
+def test_links_between_pages_lead_somewhere(pages, html):
+    links = {link.split("#")[0] for page in pages.values() for link in page["links"]}
+    files = {path.as_uri() for path in html.rglob("*") if path.is_file()}
+    assert len(links) > 20 and links <= files
+
+
+def test_a_served_page_asks_for_nothing_else(html, paths, chromium, served):
+    context = chromium.new_context()
+    for path in paths:
+        page, complaints = opened(context, served + path.relative_to(html).as_posix(), served)
+        page.close()
+        assert complaints == [], path.name
+    context.close()
+
+
+@pytest.mark.parametrize("place", ["disk", "server"])
+def test_search_finds_a_word_without_a_network(html, chromium, served, place):
+    start = html.as_uri() + "/" if place == "disk" else served
+    context = chromium.new_context()
+    page, complaints = opened(context, start + "search.html?q=superpixel", start)
+    page.wait_for_selector("#search-results li a")
+    links = page.eval_on_selector_all("#search-results li a", "links => links.map(a => a.href)")
+    context.close()
+    assert any("05-theta" in link for link in links) and complaints == []
+
+
+def test_every_figure_and_table_of_a_chapter_has_a_number(pages):
+    for chapter, name in enumerate(site.NOTEBOOKS, 1):
+        outputs = pages[f"book/executed/{name}.html"]["outputs"]
+        assert outputs and all(output["id"] for output in outputs), name
+        for kind in ("Figure", "Table"):
+            titles = [output["title"] for output in outputs if output["title"].startswith(kind)]
+            assert titles == [f"{kind} {chapter}.{i}." for i in range(1, len(titles) + 1)]
+
+
+def test_quoted_numbers_lead_to_the_cell_that_computed_them(pages):
+    quoted = pages["book/intro.html"]["quoted"]
+    assert len(quoted) >= 5 and all(re.search(r"/executed/[\w-]+\.html#cell-\d+$", link) for link in quoted)
+
+
+def test_the_library_pages_have_every_public_module(pages):
+    text = "".join(page["text"] for name, page in pages.items() if "library-" in name)
+    names = [info.name.removeprefix("lsegrepro.") for info in pkgutil.walk_packages(lsegrepro.__path__, "lsegrepro.")]
+    public = [name for name in names if not any(part.startswith("_") for part in name.split("."))]
+    assert public and not [name for name in public if not re.search(rf"^{re.escape(name)}\b", text, re.M)]
+
+
+def test_published_numbers_carry_their_coverage(pages):
+    """An AP on part of the list is never shown as one on all of it."""
+    for name in ("05-theta", "06-table-2", "07-qualitative"):
+        assert "886 of 1,449 val images" in pages[f"book/executed/{name}.html"]["text"]
+
+
+def test_the_site_is_small(html):
+    """No copy of the sources, one network a class, and those in half precision."""
+    assert not (html / "_sources").exists()
+    assert sum(path.stat().st_size for path in html.rglob("*") if path.is_file()) < 25e6
