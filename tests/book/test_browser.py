@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, one_line
+from lsegrepro.config import Superpixels
+from lsegrepro.runs.folder import open_run
 from PIL import Image
 from safetensors.numpy import load
 from torch.nn import functional
@@ -28,13 +30,11 @@ from lsegrepro.book import browser
 from lsegrepro.data import images
 from lsegrepro.evaluation import threshold
 from lsegrepro.evidence import superpixels
-from lsegrepro.evidence.superpixels import Superpixels
 from lsegrepro.network import dense
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import save_weights
 from lsegrepro.runs import segment
 from lsegrepro.runs.publish import PROFILE, PUBLISHED
-from lsegrepro.runs.run import open_run
 
 SCRIPTS, RUNTIME = ROOT / "book" / "_scripts" / "try", ROOT / "book" / "_vendor" / "tfjs"
 CLOSE, HALF = 1e-3, 5e-3  # what the page promises of scores, with the same weights and with those it was made from
@@ -178,7 +178,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(LsegreproError) as error:
         browser.write(tmp_path, tmp_path)
     one_line(error, tmp_path, "lacks tf-core.es2017.min.js")
-    run = open_run(PROFILE, tmp_path / "run", compute=False)
+    run = open_run(PROFILE, tmp_path / "run")
     assert browser.networks(run) == []
     shutil.copytree(PUBLISHED / "weights", run.folder / "weights")
     assert browser.networks(run)[0]["theta"] == paper.THETA["cat"]  # no evidence of train is beside them
