@@ -18,20 +18,20 @@ from statistics import median
 import click
 import numpy as np
 import torch
+from lsegrepro.config import Training
+from lsegrepro.network.devices import has_bfloat16
 from torch import Tensor
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from lsegrepro import __version__, paper
-from lsegrepro.arguments import Training
 from lsegrepro.data.drawn import DrawnWeak
 from lsegrepro.data.images import resize
 from lsegrepro.files import atomic, read_jsonl
-from lsegrepro.network.classify import has_bfloat16
 from lsegrepro.network.dense import score_map
 from lsegrepro.network.model import PatchNet
-from lsegrepro.training.batches import Decoded, batch_patches
-from lsegrepro.training.loop import sgd, train, update
+from lsegrepro.training.batches import WeakDataset, make_batch
+from lsegrepro.training.loop import make_optimiser, sgd_step, train
 
 from . import references
 
@@ -179,12 +179,12 @@ def measure_training(
     """
     config = Training(model="LSE2" if model.startswith("LSE2") else "LSE1", architecture=model, precision=precision)
     config = dataclasses.replace(config, samples=max(images, config.batch))
-    dataset = Decoded(DrawnWeak("train", count=32), device, progress=False)
-    patches, target = batch_patches(config, 0, dataset)
+    dataset = WeakDataset(DrawnWeak("train", count=32), device, progress=False)
+    patches, target = make_batch(dataset, config, 0)
     net = PatchNet(config.net, generator=torch.Generator().manual_seed(0))
     net.to(device, memory_format=torch.channels_last)
-    optimiser = sgd(net, config)
-    in_memory = config.batch / seconds(lambda: update(net, optimiser, patches, target, config), min_time)
+    optimiser = make_optimiser(net, config)
+    in_memory = config.batch / seconds(lambda: sgd_step(net, optimiser, patches, target, config), min_time)
     with tempfile.TemporaryDirectory() as folder:
         path = train(config, dataset, Path(folder) / "net.safetensors", device=device, progress=False)
         whole = read_jsonl(path.with_suffix(".jsonl"))[-1]["images_per_second"]

@@ -16,18 +16,18 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from .. import paper
-from ..arguments import read_card
+from ..config import read_card
 from ..figures import overlays
 from ..files import LsegreproError, atomic, data_uri, sha256
+from ..runs.folder import RunFolder, open_run
 from ..runs.publish import PROFILE, PUBLISHED
 from ..runs.results import last_network
-from ..runs.run import Run, open_run
 
 RUNTIME = ("tf-core.es2017.min.js", "tf-backend-wasm.es2017.min.js", "tfjs-backend-wasm-simd.wasm")
 """The parts of TensorFlow.js that the page needs, in the order in which they are loaded."""
 
 
-def networks(run: Run) -> list[dict]:
+def networks(run: RunFolder) -> list[dict]:
     """List the networks that a reader can choose: of each model and class the last round, the paper's method first.
 
     Returns
@@ -77,7 +77,7 @@ def half_precision(path: Path) -> bytes:
     return save(tensors)
 
 
-def write(folder: Path, runtime: Path, run: Run | None = None) -> None:
+def write(folder: Path, runtime: Path, run: RunFolder | None = None) -> None:
     """Write the scripts of the page.
 
     ``networks.js`` lists what can be chosen; ``network-{model}-{class}.js`` holds the weights of one network a
@@ -89,7 +89,7 @@ def write(folder: Path, runtime: Path, run: Run | None = None) -> None:
         Where the page's other scripts are.
     runtime : Path
         The folder of TensorFlow.js.
-    run : Run, optional
+    run : RunFolder, optional
         Default the published run.
 
     Raises
@@ -98,7 +98,7 @@ def write(folder: Path, runtime: Path, run: Run | None = None) -> None:
         If a part of the runtime is absent, or as `networks` does.
     """
     if run is None:
-        run = open_run(PROFILE, PUBLISHED, compute=False)
+        run = open_run(PROFILE, PUBLISHED)
     if absent := [name for name in RUNTIME if not (runtime / name).is_file()]:
         raise LsegreproError(f"{runtime} lacks {', '.join(absent)}: the checkout is incomplete")
     choice = networks(run)

@@ -16,8 +16,8 @@ from ..evaluation import Interval
 from ..evidence import Regions
 from ..figures.style import BLUE, GREEN, INK, MODEL_STYLE, MUTED, PURPLE, VERMILLION, WIDTH, Html, picture, styled
 from ..files import LsegreproError
+from ..runs.folder import RunFolder, has_images
 from ..runs.results import coverage
-from ..runs.run import Run
 
 # Numbers as text
 
@@ -157,19 +157,19 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str,
     )
 
 
-def provenance(run: Run, *splits: Regions, also: Sequence[str] = ()) -> Html:
+def provenance(run: RunFolder, *splits: Regions, also: Sequence[str] = ()) -> Html:
     """Make the last line of a chapter: profile, seeds, samples, device, coverage of each list, and version.
 
     Parameters
     ----------
-    run : Run
+    run : RunFolder
     *splits : Regions
         Lists of images that the chapter measured on.
     also : sequence of str
         What the chapter adds.
     """
     networks = run.networks()
-    cards = {network: card for network in networks if (card := run.card(*network))}
+    cards = {network: run.card(*network) for network in networks if run.card_path(*network).is_file()}
     parts = [f"profile {run.profile.name}", "seed " + ", ".join(map(str, run.profile.seeds))]
     for round in (1, 2):
         samples = sorted({card["samples"] for network, card in cards.items() if network[2] == round})
@@ -205,12 +205,12 @@ class Example:
     source: str
 
 
-def shows(run: Run, stand_in: bool) -> bool:
+def shows(run: RunFolder, stand_in: bool) -> bool:
     """Whether a page may show pictures of the run's own data: no photograph is published."""
-    return run.has_data and (not stand_in or run.segmentation("val").redistributable)
+    return has_images(run) and (not stand_in or run.segmentation("val").redistributable)
 
 
-def example(run: Run, cls: str, stand_in: bool = False) -> Example:
+def example(run: RunFolder, cls: str, stand_in: bool = False) -> Example:
     """Choose a picture that holds a class: the first val image of which it covers between 20 and 60 %.
 
     Where no photograph may be shown, scikit-image's free cat or a drawn dog takes its place.

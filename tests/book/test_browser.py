@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, one_line
+from lsegrepro.config import Superpixels
+from lsegrepro.runs.folder import open_run
 from PIL import Image
 from safetensors.numpy import load
 from torch.nn import functional
@@ -28,13 +30,11 @@ from lsegrepro.book import browser
 from lsegrepro.data import images
 from lsegrepro.evaluation import threshold
 from lsegrepro.evidence import superpixels
-from lsegrepro.config import Superpixels
 from lsegrepro.network import dense
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import save_weights
 from lsegrepro.runs import segment
 from lsegrepro.runs.publish import PROFILE, PUBLISHED
-from lsegrepro.runs.folder import open_run
 
 SCRIPTS, RUNTIME = ROOT / "book" / "_scripts" / "try", ROOT / "book" / "_vendor" / "tfjs"
 CLOSE, HALF = 1e-3, 5e-3  # what the page promises of scores, with the same weights and with those it was made from
@@ -332,23 +332,25 @@ READ = """async file => {
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "RGBA"])
-def test_a_png_is_read_as_the_library_does(rooms, mode, tmp_path):
+def test_a_png_is_read_as_the_library_does(rooms, mode):
     image = Image.fromarray(drawn(83, 120, 8)).convert(mode)
     if mode == "RGBA":
         image.putalpha(Image.fromarray((np.arange(83 * 120) % 2 * 255).reshape(83, 120).astype(np.uint8)))
-    image.save(tmp_path / "a.png")
-    height, width, got = rooms.evaluate(READ, base64.b64encode((tmp_path / "a.png").read_bytes()).decode())
-    expected = images.load_image(tmp_path / "a.png")
+    file = io.BytesIO()
+    image.save(file, "png")
+    height, width, got = rooms.evaluate(READ, base64.b64encode(file.getvalue()).decode())
+    expected = images.decode_image(file.getvalue(), "it")
     assert np.array_equal(array(got, np.uint8, (height, width, 3)), expected)
 
 
 @pytest.mark.parametrize("turn", [1, 3, 6, 8])
-def test_a_photograph_is_turned_upright(rooms, turn, tmp_path):
+def test_a_photograph_is_turned_upright(rooms, turn):
     exif = Image.Exif()
     exif[0x0112] = turn
-    Image.fromarray(drawn(64, 96, 9)).save(tmp_path / "a.jpg", quality=95, subsampling=0, exif=exif)
-    height, width, got = rooms.evaluate(READ, base64.b64encode((tmp_path / "a.jpg").read_bytes()).decode())
-    expected = images.load_image(tmp_path / "a.jpg")
+    file = io.BytesIO()
+    Image.fromarray(drawn(64, 96, 9)).save(file, "jpeg", quality=95, subsampling=0, exif=exif)
+    height, width, got = rooms.evaluate(READ, base64.b64encode(file.getvalue()).decode())
+    expected = images.decode_image(file.getvalue(), "it")
     assert (height, width) == expected.shape[:2]
     assert np.abs(array(got, np.uint8, (height, width, 3)).astype(int) - expected).max() <= 4  # two decoders
 
