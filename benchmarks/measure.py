@@ -18,17 +18,17 @@ from statistics import median
 import click
 import numpy as np
 import torch
-from lsegrepro.config import Training
-from lsegrepro.network.devices import has_bfloat16
 from torch import Tensor
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from lsegrepro import __version__, paper
+from lsegrepro.config import Training
 from lsegrepro.data.drawn import DrawnWeak
 from lsegrepro.data.images import resize
 from lsegrepro.files import atomic, read_jsonl
 from lsegrepro.network.dense import score_map
+from lsegrepro.network.devices import has_bfloat16
 from lsegrepro.network.model import PatchNet
 from lsegrepro.training.batches import WeakDataset, make_batch
 from lsegrepro.training.loop import make_optimiser, sgd_step, train

@@ -31,18 +31,18 @@ COMMON = {"rate": 0.006, "average": 0.1, "negatives": "paper"}
 """What is the same for all that is trained here, unless a job says otherwise."""
 
 COOLDOWN = 0.2
-"""Share of a finished network's images over which its rate falls."""
+"""Share of a finished network's images over which its rate falls to 0."""
 
-RECIPE: dict | None = None
-"""What the comparison chose for the trunk, beyond `COMMON`."""
+MILESTONES = [50_000 * 2**i for i in range(7)]
+"""Images after which a network is finished, and scored."""
 
-MILESTONES = {"LSE1": [50_000 * 2**i for i in range(8)], "LSE2": [50_000, 100_000, 200_000]}
-"""Images after which networks of an architecture are finished."""
-
-SCORED = [("LSE1", "cat"), ("max1", "cat")]
-"""Networks whose every milestone is scored on VOC, for the curve of AP against images seen."""
+LAST = {"LSE1": 3_200_000, "max1": 3_200_000, "LSE2": 400_000, "max2": 400_000}
+"""Images after which a network stops."""
 
 NETWORKS = [(model, cls) for model in ("LSE1", "max1", "LSE2", "max2") for cls in ("cat", "dog")]
+
+SCORED = {("LSE1", "cat"): ("train", "val"), ("max1", "cat"): ("train", "val"), ("LSE1", "dog"): ("train",)}
+"""What of VOC a network is scored on at each milestone, for the curve of AP against images seen."""
 
 
 @dataclass(frozen=True)
@@ -77,44 +77,48 @@ class Job:
 
 def jobs() -> Iterator[Job]:
     """Every job, in its order."""
-    recipes = {"constant": {}, "sqrt": {"decay_after": 10_000}}
-    for cls in ("cat", "dog"):
-        for name, change in recipes.items():
-            trunk = f"recipe-{name}-40000"
-            yield Job(trunk, "LSE1", cls, {**change, "samples": 40_000})
-            yield Job(f"recipe-{name}-cooldown", "LSE1", cls, {**change, "samples": 50_000, "cooldown": 10_000}, trunk,
-                      splits=("train",))
-            yield Job(f"recipe-{name}", "LSE1", cls, {**change, "samples": 50_000}, trunk, splits=("train",))
-        yield Job("recipe-linear", "LSE1", cls, {"samples": 50_000, "cooldown": 50_000}, splits=("train",))
+    yield from finished("LSE1", "cat", 100_000)
+    yield from finished("max1", "cat", 100_000)
+    yield from finished("LSE1", "dog", 50_000)
+    for cls in ("cat", "dog"):  # other ends of a training
+        score = ("train",) if cls == "cat" else ()
+        yield Job("recipe-averaged", "LSE1", cls, {"samples": 50_000}, "trunk-40000", splits=("train",))
+        yield Job("recipe-linear", "LSE1", cls, {"samples": 50_000, "cooldown": 50_000}, splits=score)
+    yield Job("recipe-sqrt", "LSE1", "cat", {"samples": 50_000, "decay_after": 10_000})
     variants = {"paper": {}, "others": {"negatives": "others"}, "background": {"negatives": "background"},
                 "balanced": {"sources": "balanced"}}
     for name, change in variants.items():  # from a common start
         for cls in ("cat", "dog"):
             yield Job(f"variant-{name}", "LSE1", cls, {**change, "samples": 10_000, "cooldown": 10_000},
-                      start="recipe-constant-40000", splits=("train",))
-
-
-    for milestone in () if RECIPE is None else MILESTONES["LSE1"]:
+                      start="trunk-40000", splits=("train",) if cls == "cat" else ())
+    for images in MILESTONES:
         for model, cls in NETWORKS:
-            reached = MILESTONES["LSE1" if model.endswith("1") else "LSE2"]
-            if milestone in reached:
-                constant = round((1 - COOLDOWN) * milestone)
-                before = f"trunk-{round((1 - COOLDOWN) * milestone / 2)}" if milestone > reached[0] else ""
-                yield Job(f"trunk-{constant}", model, cls, {**RECIPE, "samples": constant}, before)
-                yield Job(f"finished-{milestone}", model, cls,
-                          {**RECIPE, "samples": milestone, "cooldown": milestone - constant}, f"trunk-{constant}",
-                          splits=("train", "val") if (model, cls) in SCORED else ())
+            if images <= LAST[model]:
+                yield from finished(model, cls, images)
+
+
+def finished(model: str, cls: str, images: int) -> Iterator[Job]:
+    """One network up to so many images: its trunk, and a finished network at each milestone on the way."""
+    trunk = ""
+    for milestone in MILESTONES:
+        if milestone <= images:
+            constant = round((1 - COOLDOWN) * milestone)
+            yield Job(f"trunk-{constant}", model, cls, {"samples": constant}, trunk)
+            trunk = f"trunk-{constant}"
+            yield Job(f"finished-{milestone}", model, cls, {"samples": milestone, "cooldown": milestone - constant},
+                      trunk, splits=SCORED.get((model, cls), ()))
 
 
 def run_of(folder: Path, job: Job):
     """The job as a run: its profile is `local` with its arguments, its regions are the published ones."""
-    from lsegrepro.config import load_profile, vary
-    from lsegrepro.runs.folder import RunFolder
+    from lsegrepro.run import Run
+
+    from lsegrepro.profiles import load_profile, vary
 
     profile = vary(load_profile("local"), job.folder, {"training": {"precision": "bfloat16", **job.training()}},
                    (job.model,), (1,), ())
     profile = dataclasses.replace(profile, classes=(job.cls,), network={})
-    return RunFolder(profile, folder / job.folder, device="cpu", progress=False, parent=Path("published"),
+    return Run(profile, folder / job.folder, device="cpu", progress=False, parent=Path("published"),
                shared=("regions",))
 
 
@@ -132,14 +136,14 @@ def claimed(path: Path) -> Iterator[bool]:
 def work(folder: Path) -> None:
     """Do every job that is not done and that no other worker has in hand."""
     import torch
+    from lsegrepro.sampling import Decoded
+    from lsegrepro.weights import load_weights
 
-    from lsegrepro.network.weights import load_weights
-    from lsegrepro.training.batches import WeakDataset
-    from lsegrepro.training.loop import train
+    from lsegrepro.training import train
 
     torch.set_num_threads(1)
     (folder / "locks").mkdir(exist_ok=True)
-    data: dict[str, WeakDataset] = {}
+    data: dict[str, Decoded] = {}
     left = True
     while left:
         left = False
@@ -147,27 +151,29 @@ def work(folder: Path) -> None:
             run = run_of(folder, job)
             out = run.weights_path(job.model, job.cls)
             before = {name: folder / name / "weights" / out.name for name in (job.trunk, job.start) if name}
-            scored = [run.scores_path(job.model, job.cls, split=split) for split in job.splits]
-            if out.is_file() and all(path.is_file() for path in scored):
-                continue
-            with claimed(folder / "locks" / f"{job.folder}-{job.model}-{job.cls}") as mine:
-                if not mine or not all(path.is_file() for path in before.values()):
-                    left = True  # another worker is at it, or at what it waits for
-                    continue
-                print(time.strftime("%F %T"), job.folder, job.model, job.cls, flush=True)
-                if not out.is_file():
-                    data = data or {split: WeakDataset(run.weak(split), progress=False)
-                                    for split in ("train", "heldout")}
+            if not out.is_file():
+                left = True
+                with claimed(folder / "locks" / f"{job.folder}-{job.model}-{job.cls}") as mine:
+                    if not mine or not all(path.is_file() for path in before.values()):
+                        continue  # another worker is at it, or at what it waits for
+                    print(time.strftime("%F %T"), job.folder, job.model, job.cls, flush=True)
+                    data = data or {split: Decoded(run.weak(split), progress=False) for split in ("train", "heldout")}
                     if job.trunk and not out.with_suffix(".checkpoint").is_file():
                         out.parent.mkdir(parents=True, exist_ok=True)
-                        shutil.copy(before[job.trunk].with_suffix(".checkpoint"), out.with_suffix(".checkpoint"))
+                        for suffix in (".jsonl", ".checkpoint"):
+                            shutil.copy(before[job.trunk].with_suffix(suffix), out.with_suffix(suffix))
                     train(run.profile.arguments(job.model, job.cls), data["train"], out, heldout=data["heldout"],
                           start=load_weights(before[job.start]) if job.start else None, progress=False,
-                          keep_checkpoint=not job.splits)
-                for split in job.splits:
-                    score_network(run, job.model, job.cls, split=split)
+                          keep_checkpoint=True)
+            if any(not run.has_scores(job.model, job.cls, split=split) for split in job.splits):
+                left = True
+                with claimed(folder / "locks" / f"{job.folder}-{job.model}-{job.cls}-scores") as mine:
+                    if mine:
+                        print(time.strftime("%F %T"), job.folder, job.model, job.cls, "scores", flush=True)
+                        for split in job.splits:
+                            run.scores(job.model, job.cls, split=split)
         if left:
-            time.sleep(20)
+            time.sleep(5)
 
 
 def start_workers(folder: Path) -> None:
@@ -194,28 +200,69 @@ def status(folder: Path) -> None:
 
 
 def results(folder: Path) -> list[dict]:
-    """Every finished job: its arguments, its last held-out row, and AP on train at the best theta of the grid."""
+    """Every finished job: arguments, last held-out row, AP on train at its best theta, and AP on val at that."""
     import numpy as np
+    from lsegrepro.results import GRID_STEP, choose_theta, train_curve
+    from lsegrepro.sampling import Decoded
 
     from lsegrepro import evaluation
-    from lsegrepro.runs.results import train_curve
 
-    rows = []
+    rows, heldout, done = [], None, set()
     for job in jobs():
+        if (job.folder, job.model, job.cls) in done or job.folder.startswith("trunk"):
+            continue
+        done.add((job.folder, job.model, job.cls))
         run = run_of(folder, job)
         if not run.weights_path(job.model, job.cls).is_file():
             continue
+        heldout = heldout or Decoded(run.weak("heldout"), progress=False)
         card = run.card(job.model, job.cls)
-        row = {"folder": job.folder, "model": job.model, "class": job.cls, "arguments": job.changes,
-               "final": card["final"], "hours": card["hours"], "device": card["device"]}
+        before = run.folder.parent / job.start / "weights" / run.weights_path(job.model, job.cls).name
+        images = card["samples"] + (json.loads(before.with_suffix(".json").read_text())["samples"] if job.start else 0)
+        row = {"folder": job.folder, "model": job.model, "class": job.cls, "images": images,
+               "arguments": job.training(), "final": card["final"], "hours": card["hours"], "device": card["device"],
+               "auc_inside_voc": auc_inside(run, job, heldout, "voc")}
         if run.has_scores(job.model, job.cls, split="train"):
             regions, scores = run.regions("train"), run.scores(job.model, job.cls, split="train")
-            theta, ap = train_curve(regions, scores).best()
+            theta, ap = train_curve(regions, scores).best(step=GRID_STEP)
             grid = evaluation.smoothed_grid_counts(regions, scores)
             told = evaluation.ap(grid[:, evaluation.present(regions, job.cls)].sum(axis=1))
             row |= {"theta": float(theta), "ap_train": float(ap), "told_ap_train": float(np.nanmax(told))}
+        if run.has_scores(job.model, job.cls, split="val"):
+            theta = choose_theta(run, job.model, job.cls)
+            regions, scores = run.regions("val"), run.scores(job.model, job.cls, split="val")
+            counts = evaluation.per_image_counts(regions, scores, theta=theta)
+            ap = evaluation.bootstrap(counts)
+            row |= {"theta": theta, "ap_val": [ap.value, ap.low, ap.high]}
         rows.append(row)
     return rows
+
+
+def auc_inside(run, job: Job, heldout, source: str) -> dict[str, float]:
+    """AUC against backgrounds and against the other class, on held-out photographs of one source alone."""
+    import numpy as np
+    from lsegrepro.classification import weak_scores
+
+    from lsegrepro.training import auc
+
+    arguments = run.profile.arguments(job.model, job.cls)
+    net = load_weights_of(run, job)
+    inside = np.asarray(heldout.weak.sources) == source
+    margins = {}
+    for label in ("cat", "dog", "background"):
+        images = np.flatnonzero(inside & (heldout.labels == label))[:512]
+        scores = weak_scores(net, heldout.batch(images), arguments.aggregation_name, precision=arguments.precision)
+        margins[label] = (scores[:, 0] - scores[:, 1]).double().numpy()
+    other = "dog" if job.cls == "cat" else "cat"
+    return {name: auc(margins[job.cls], margins[label])
+            for name, label in (("background", "background"), ("other", other))}
+
+
+def load_weights_of(run, job: Job):
+    """The network of a finished job."""
+    from lsegrepro.weights import load_weights
+
+    return load_weights(run.weights_path(job.model, job.cls)).net
 
 
 if __name__ == "__main__":
@@ -226,7 +273,8 @@ if __name__ == "__main__":
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.results:
-        print(json.dumps(results(given.folder), indent=1))
+        made = "python tools/longrun.py FOLDER --results"
+        print(json.dumps({"command": made, "networks": results(given.folder)}, indent=1))
     elif given.work is not None:
         with claimed(given.folder / f"worker-{given.work}.lock") as mine:
             if mine:

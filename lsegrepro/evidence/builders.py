@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, paper
-from .records import BOX_FRACTIONS, GRID_BINS, META_KEYS, VOID, Regions, Scores, require
 from ..config import Superpixels
+from .records import BOX_FRACTIONS, GRID_BINS, META_KEYS, VOID, Regions, Scores, require
 from .superpixels import order_statistic, superpixel_sizes
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..config import Scoring
+from ..config import Scoring, Superpixels
 from ..data import SegmentationSet
 from ..data.images import prepare
 from ..files import LsegreproError, atomic, read_npz
@@ -21,7 +21,6 @@ from ..network.classify import patch_scores
 from ..network.devices import device_name
 from ..network.weights import Weights, to_json
 from . import Regions, RegionsBuilder, Scores, ScoresBuilder, code_digest
-from ..config import Superpixels
 from .superpixels import oversegment_all
 
 

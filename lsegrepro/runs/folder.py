@@ -138,11 +138,10 @@ class RunFolder(RunPaths):
 
             count = max(1, round(data.weak_train * data.fraction)) if split == "train" else data.weak_heldout
             return DrawnWeak(split, count, data.seed)
-        from ..data.joined import open_weak
-        from ..data.tolerant import Tolerant
+        from ..data.sources import open_weak
 
         fraction = data.fraction if split == "train" else 1.0
-        return Tolerant(open_weak(self.data_root, data.weak, split, heldout=data.heldout, fraction=fraction))
+        return open_weak(self.data_root, data.weak, split, heldout=data.heldout, fraction=fraction)
 
     def segmentation(self, split: str) -> SegmentationSet:
         """Images with masks; `split` is train (for choosing theta) or val."""

@@ -15,10 +15,10 @@ import torch
 from .. import evidence
 from ..evidence import scoring
 from ..files import LsegreproError, digest
+from ..network.devices import parse_device
 from ..network.weights import Weights, load_weights
 from ..training import mining
-from ..training.batches import Decoded
-from ..training.distributed import own_device
+from ..training.batches import WeakDataset
 from ..training.loop import train
 from .folder import SPLITS, RunFolder, missing, require_same
 from .publish import adopt_weights
@@ -47,7 +47,7 @@ def train_network(
     start = load_network(run, model, cls, 1, seed) if round == 2 else None
     hard = hard_negatives(run, model, cls, seed) if round == 2 else None
     return train(run.profile.arguments(*network), _dataset(run, "train"), path, heldout=_dataset(run, "heldout"),
-                 start=start, hard=hard, device=own_device(run.device), progress=run.progress, stop_after=stop_after)
+                 start=start, hard_negatives=hard, device=parse_device(run.device), progress=run.progress, stop_after=stop_after)
 
 
 def mine_negatives(run: RunFolder, model: str, cls: str, seed: int = 0) -> Path:
@@ -57,7 +57,7 @@ def mine_negatives(run: RunFolder, model: str, cls: str, seed: int = 0) -> Path:
         _check_negatives(run, model, cls, seed)
         return path
     weights, heldout = load_network(run, model, cls, 1, seed), _dataset(run, "heldout")
-    mining.mine(weights, heldout, heldout.weak.names, path, run.profile.mining, progress=run.progress)
+    mining.mine(weights, heldout, path, run.profile.mining, progress=run.progress)
     return path
 
 
@@ -107,7 +107,7 @@ def load_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int
         raise missing(run, path, "train", (model, cls, round, seed))
     run.card(model, cls, round, seed)  # refuses a network of another configuration
     weights = load_weights(path, model=model, cls=cls)
-    weights.net.to(own_device(run.device), memory_format=torch.channels_last)
+    weights.net.to(parse_device(run.device), memory_format=torch.channels_last)
     return weights
 
 
@@ -115,7 +115,7 @@ def hard_negatives(run: RunFolder, model: str, cls: str, seed: int = 0) -> HardN
     """The hard negatives of a run with their pixels, for round 2."""
     _check_negatives(run, model, cls, seed)
     heldout = _dataset(run, "heldout")
-    return mining.read_negatives(run.negatives_path(model, cls, seed), heldout, heldout.weak.names)
+    return mining.read_negatives(run.negatives_path(model, cls, seed), heldout)
 
 
 def superpixel_cache(run: RunFolder) -> Path:
@@ -129,8 +129,8 @@ def map_cache(run: RunFolder, weights: Weights) -> Path:
     return run.folder / "cache" / "maps" / made_by
 
 
-def _dataset(run: RunFolder, split: str) -> Decoded:
-    return Decoded(run.weak(split), own_device(run.device), run.progress)
+def _dataset(run: RunFolder, split: str) -> WeakDataset:
+    return WeakDataset(run.weak(split), parse_device(run.device), run.progress)
 
 
 def _check_images(run: RunFolder, path: Path, card: dict) -> None:

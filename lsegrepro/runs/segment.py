@@ -25,9 +25,8 @@ from tqdm import tqdm
 from .. import paper
 from ..config import Superpixels, load_profile
 from ..data.images import EXTENSIONS, load_image, resize
-from ..evaluation import threshold
+from ..evaluation import image_counts, threshold
 from ..evidence.superpixels import oversegment, smooth
-from ..explorer import image_counts
 from ..figures.overlays import overlay
 from ..files import LsegreproError, atomic, one_line, printable
 from .folder import Network, RunFolder, open_run
@@ -308,11 +307,11 @@ def _network(cls: str, model: str | None, weights: str | Path | None, device: st
         return published_network(model or "LSE1", cls, device)
     import torch
 
+    from ..network.devices import parse_device
     from ..network.weights import load_weights
-    from ..training.distributed import own_device
 
     network = load_weights(weights, model=model, cls=cls)
-    network.net.to(own_device(device), memory_format=torch.channels_last)
+    network.net.to(parse_device(device), memory_format=torch.channels_last)
     return network, paper.THETA[cls]
 
 

@@ -156,12 +156,10 @@ def positives_and_negatives(
         raise LsegreproError(f"training {cls} needs images with and without it: {len(positive)} with, "
                              f"{len(negative)} without")
     other_class = codes[negative] != background
-    if negatives == "paper" and (other_class.all() or not other_class.any()):
-        raise LsegreproError(f"training {cls} with negatives = 'paper' needs images of the other class and of the "
-                             "background: there are none of one kind; take negatives = 'others'")
-    if negatives != "paper" and sources is None:
+    by_paper = negatives == "paper" and other_class.any() and not other_class.all()
+    if not by_paper and sources is None:
         return Candidates(positive), Candidates(negative)
-    share = paper.other_class_share(cls) if negatives == "paper" else other_class.mean()
+    share = paper.other_class_share(cls) if by_paper else other_class.mean()
     chance = np.zeros(len(codes))
     for index, total in [(positive, 1.0), (negative[other_class], share), (negative[~other_class], 1 - share)]:
         chance[index] = total * _chances(len(index), None if sources is None else sources[index])

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from lsegrepro.runs.folder import open_run
 
 import lsegrepro
 from lsegrepro.book import site
+from lsegrepro.runs.folder import open_run
 
 WIDTHS = (1280, 768, 360)
 LOOK = """() => ({

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from lsegrepro.runs.folder import open_run
 
 from lsegrepro.book import notebook
 from lsegrepro.evaluation import Interval
 from lsegrepro.files import LsegreproError
+from lsegrepro.runs.folder import open_run
 
 
 @pytest.fixture

@@ -19,14 +19,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, one_line
-from lsegrepro.config import Superpixels
-from lsegrepro.runs.folder import open_run
 from PIL import Image
 from safetensors.numpy import load
 from torch.nn import functional
 
 from lsegrepro import LsegreproError, paper
 from lsegrepro.book import browser
+from lsegrepro.config import Superpixels
 from lsegrepro.data import images
 from lsegrepro.evaluation import threshold
 from lsegrepro.evidence import superpixels
@@ -34,6 +33,7 @@ from lsegrepro.network import dense
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import save_weights
 from lsegrepro.runs import segment
+from lsegrepro.runs.folder import open_run
 from lsegrepro.runs.publish import PROFILE, PUBLISHED
 
 SCRIPTS, RUNTIME = ROOT / "book" / "_scripts" / "try", ROOT / "book" / "_vendor" / "tfjs"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from literal import evidence_of, pictures, regions_of, scores_of
 
 from lsegrepro import LsegreproError
+from lsegrepro.config import Superpixels
 from lsegrepro.evaluation import bootstrap, per_image_counts, raw_curve, smoothed_curve
 from lsegrepro.evidence import (
     GRID,
@@ -20,7 +21,6 @@ from lsegrepro.evidence import (
     write_scores,
 )
 from lsegrepro.evidence.records import GRID_BINS, GRID_LIMITS
-from lsegrepro.config import Superpixels
 
 
 def test_every_probability_falls_into_its_bin():

@@ -8,10 +8,9 @@ import torch
 from conftest import one_line
 
 from lsegrepro import evidence
-from lsegrepro.config import Scoring
+from lsegrepro.config import Scoring, Superpixels
 from lsegrepro.data.images import prepare
 from lsegrepro.evidence import code_digest, scoring
-from lsegrepro.config import Superpixels
 from lsegrepro.evidence.superpixels import oversegment
 from lsegrepro.files import LsegreproError
 from lsegrepro.network import dense
