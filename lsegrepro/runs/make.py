@@ -47,7 +47,8 @@ def train_network(
     start = load_network(run, model, cls, 1, seed) if round == 2 else None
     hard = hard_negatives(run, model, cls, seed) if round == 2 else None
     return train(run.profile.arguments(*network), _dataset(run, "train"), path, heldout=_dataset(run, "heldout"),
-                 start=start, hard_negatives=hard, device=parse_device(run.device), progress=run.progress, stop_after=stop_after)
+                 start=start, hard_negatives=hard, device=parse_device(run.device), progress=run.progress,
+                 stop_after=stop_after)
 
 
 def mine_negatives(run: RunFolder, model: str, cls: str, seed: int = 0) -> Path:
