@@ -23,7 +23,7 @@ DEPTHS = ("evidence", "weights", "scratch")
 """Where a reproduction begins, from the quickest to the whole: at the published evidence, at the published weights, or
 at the photographs."""
 
-BUILT_IN = ("quick", "local", "full", "paper")
+BUILT_IN = ("quick", "local", "long", "full", "paper")
 """Names of the profiles that come with the package, ``profiles/*.toml``."""
 
 OUTPUTS = ("tanh", "linear")
@@ -318,7 +318,7 @@ class Profile:
 
 
 def load_profile(name: str | Path) -> Profile:
-    """Read a profile: a built-in name (quick, local, full, paper) or the path of a TOML file.
+    """Read a profile: a built-in name (quick, local, long, full, paper) or the path of a TOML file.
 
     Raises `LsegreproError` if there is none of that name, or a key or value in it is wrong: the message names it.
 

@@ -234,7 +234,7 @@ def test_a_gpu_that_is_not_there(refused, tmp_path, photo, tiny_run, monkeypatch
     (["score", "--model", "LSE1", "--class", "bird"], "unknown class 'bird'"),
     (["train", *NETWORK, "--round", "3"], "training.round: Input should be 1 or 2, got 3"),
     (["train", *NETWORK, "--seed", "-1"], "training.seed: Input should be greater than or equal to 0, got -1"),
-    (["train", *NETWORK, "--profile", "slow"], "no profile slow: choose quick, local, full, paper or the path"),
+    (["train", *NETWORK, "--profile", "slow"], "no profile slow: choose quick, local, long, full, paper or the path"),
     (["train", *NETWORK, "--device", "tpu"], "unknown device 'tpu': choose auto, cpu, cuda or cuda:N"),
     (["train", *NETWORK, "--stop-after", "0"], "'--stop-after': 0 is not in the range x>=1"),
     (["score", "--model", "LSE1"], "give --model and --class both, or neither"),

@@ -43,7 +43,7 @@ def test_built_in_profiles_are_whole(name):
 
 
 def test_quick_needs_no_photograph_and_the_others_do():
-    assert [load_profile(name).data.kind for name in BUILT_IN] == ["drawn"] + ["photographs"] * 3
+    assert [load_profile(name).data.kind for name in BUILT_IN] == ["drawn"] + ["photographs"] * 4
 
 
 def test_the_papers_profile_is_the_papers():
@@ -221,7 +221,7 @@ def test_a_wrong_profile_is_refused_by_name(written, text, said):
 def test_a_profile_that_is_not_there_is_refused_with_the_choice(name):
     with pytest.raises(LsegreproError) as error:
         load_profile(name)
-    one_line(error, "no profile", "quick, local, full, paper or the path of a .toml file")
+    one_line(error, "no profile", "quick, local, long, full, paper or the path of a .toml file")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):

@@ -178,6 +178,33 @@ def _columns(rows: Sequence[Mapping[str, float]], key: str) -> tuple[np.ndarray,
 
 
 @styled
+def images_seen_curve(series: Mapping[str, Sequence[tuple[int, Interval]]]) -> Figure:
+    """AP of finished networks against the images they saw in training, a line for each series.
+
+    Parameters
+    ----------
+    series : mapping
+        Name to (images seen, AP as a fraction) of each network.
+
+    >>> images_seen_curve({"LSE1": [(50_000, Interval(0.1, 0.08, 0.12))]}).alt
+    'AP against images seen. LSE1: 10.0 % at 50,000.'
+    """
+    figure = Figure(figsize=(WIDTH, 3.3))
+    axes = figure.subplots()
+    for (name, points), colour in zip(series.items(), (VERMILLION, BLUE, GREEN, INK), strict=False):
+        images, aps = zip(*sorted(points, key=lambda point: point[0]), strict=True)
+        values, low, high = in_percent(aps)
+        axes.errorbar(images, values, yerr=np.abs([values - low, high - values]), fmt="o-", color=colour, elinewidth=1,
+                      capsize=3, label=name)
+    axes.set(xscale="log", xlabel="images seen in training", title="AP (%)", ylim=(0, None))
+    figure.legend(loc="outside upper left", ncols=2)
+    figure.alt = "AP against images seen. " + "; ".join(
+        f"{name}: " + ", ".join(f"{100 * ap.value:.1f} % at {n:,}" for n, ap in points)
+        for name, points in series.items()) + "."
+    return figure
+
+
+@styled
 def growth_curve(amounts: Sequence[int], aps: Sequence[Interval], laws: Sequence[Growth], cls: str) -> Figure:
     """AP against the number of training photographs, with the AP that each scaling law predicts.
 

@@ -299,7 +299,7 @@ def open_run(
     Parameters
     ----------
     profile : str
-        quick, local, full, paper or the path of a TOML file.
+        quick, local, long, full, paper or the path of a TOML file.
     folder : path, optional
         Of the results. A relative one that is not in the working folder is looked for in the repository. Default the
         repository's ``runs/{profile}``, or ``runs/{profile}-weights`` at depth weights.
