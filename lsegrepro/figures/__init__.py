@@ -19,6 +19,7 @@ from .tables import table_2_dots, table_2_html
 
 __all__ = [
     "Figure6Column", "Sweep", "ThetaLine", "ThetaMark", "board", "effects", "figure_2", "figure_4", "figure_5",
-    "figure_6", "forest", "gradient_weights", "growth_curve", "heat", "images_seen_curve", "iou_ranks", "overlay", "show",
-    "sweeps", "table_2_dots", "table_2_html", "temperature_curve", "tempered_family", "training_curves", "union_share_bars",
+    "figure_6", "forest", "gradient_weights", "growth_curve", "heat", "images_seen_curve", "iou_ranks", "overlay",
+    "show", "sweeps", "table_2_dots", "table_2_html", "temperature_curve", "tempered_family", "training_curves",
+    "union_share_bars",
 ]  # fmt: skip
