@@ -22,8 +22,24 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import torch
+
+from lsegrepro import evaluation
+from lsegrepro.config import load_profile, vary
+from lsegrepro.data import LABELS
+from lsegrepro.files import read_json
+from lsegrepro.network.classify import weak_scores
+from lsegrepro.network.weights import load_weights
+from lsegrepro.runs.folder import SPLITS, RunFolder
+from lsegrepro.runs.make import load_network, score_network
+from lsegrepro.runs.publish import PUBLISHED
+from lsegrepro.runs.results import GRID_STEP, train_curve
+from lsegrepro.training.batches import WeakDataset
+from lsegrepro.training.loop import train
 
 WORKERS = 2
 
@@ -65,7 +81,7 @@ class Job:
     folder: str
     model: str
     cls: str
-    changes: dict = field(default_factory=dict)
+    changes: dict
     trunk: str = ""
     start: str = ""
     splits: tuple[str, ...] = ()
@@ -109,17 +125,20 @@ def finished(model: str, cls: str, images: int) -> Iterator[Job]:
                       trunk, splits=SCORED.get((model, cls), ()))
 
 
-def run_of(folder: Path, job: Job):
-    """The job as a run: its profile is `local` with its arguments, its regions are the published ones."""
-    from lsegrepro.run import Run
-
-    from lsegrepro.profiles import load_profile, vary
-
+def run_of(folder: Path, job: Job) -> RunFolder:
+    """The job as a run: profile `local` with its arguments."""
     profile = vary(load_profile("local"), job.folder, {"training": {"precision": "bfloat16", **job.training()}},
-                   (job.model,), (1,), ())
-    profile = dataclasses.replace(profile, classes=(job.cls,), network={})
-    return Run(profile, folder / job.folder, device="cpu", progress=False, parent=Path("published"),
-               shared=("regions",))
+                   (job.model,))
+    return RunFolder(dataclasses.replace(profile, classes=(job.cls,), network={}), folder / job.folder, device="cpu",
+                     progress=False)
+
+
+def copy_regions(run: RunFolder) -> None:
+    """Give a run the published superpixels and the truth in them."""
+    for path in map(run.regions_path, SPLITS):
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PUBLISHED / "evidence" / path.name, path)
 
 
 @contextmanager
@@ -135,15 +154,9 @@ def claimed(path: Path) -> Iterator[bool]:
 
 def work(folder: Path) -> None:
     """Do every job that is not done and that no other worker has in hand."""
-    import torch
-    from lsegrepro.sampling import Decoded
-    from lsegrepro.weights import load_weights
-
-    from lsegrepro.training import train
-
     torch.set_num_threads(1)
     (folder / "locks").mkdir(exist_ok=True)
-    data: dict[str, Decoded] = {}
+    data: dict[str, WeakDataset] = {}
     left = True
     while left:
         left = False
@@ -157,11 +170,11 @@ def work(folder: Path) -> None:
                     if not mine or not all(path.is_file() for path in before.values()):
                         continue  # another worker is at it, or at what it waits for
                     print(time.strftime("%F %T"), job.folder, job.model, job.cls, flush=True)
-                    data = data or {split: Decoded(run.weak(split), progress=False) for split in ("train", "heldout")}
+                    data = data or {split: WeakDataset(run.weak(split), progress=False)
+                                    for split in ("train", "heldout")}
                     if job.trunk and not out.with_suffix(".checkpoint").is_file():
                         out.parent.mkdir(parents=True, exist_ok=True)
-                        for suffix in (".jsonl", ".checkpoint"):
-                            shutil.copy(before[job.trunk].with_suffix(suffix), out.with_suffix(suffix))
+                        shutil.copy(before[job.trunk].with_suffix(".checkpoint"), out.with_suffix(".checkpoint"))
                     train(run.profile.arguments(job.model, job.cls), data["train"], out, heldout=data["heldout"],
                           start=load_weights(before[job.start]) if job.start else None, progress=False,
                           keep_checkpoint=True)
@@ -170,8 +183,9 @@ def work(folder: Path) -> None:
                 with claimed(folder / "locks" / f"{job.folder}-{job.model}-{job.cls}-scores") as mine:
                     if mine:
                         print(time.strftime("%F %T"), job.folder, job.model, job.cls, "scores", flush=True)
+                        copy_regions(run)
                         for split in job.splits:
-                            run.scores(job.model, job.cls, split=split)
+                            score_network(run, job.model, job.cls, split=split)
         if left:
             time.sleep(5)
 
@@ -201,68 +215,45 @@ def status(folder: Path) -> None:
 
 def results(folder: Path) -> list[dict]:
     """Every finished job: arguments, last held-out row, AP on train at its best theta, and AP on val at that."""
-    import numpy as np
-    from lsegrepro.results import GRID_STEP, choose_theta, train_curve
-    from lsegrepro.sampling import Decoded
-
-    from lsegrepro import evaluation
-
-    rows, heldout, done = [], None, set()
-    for job in jobs():
-        if (job.folder, job.model, job.cls) in done or job.folder.startswith("trunk"):
-            continue
-        done.add((job.folder, job.model, job.cls))
+    rows, heldout = [], None
+    for job in {(job.folder, job.model, job.cls): job for job in jobs()}.values():
         run = run_of(folder, job)
-        if not run.weights_path(job.model, job.cls).is_file():
+        if job.folder.startswith("trunk") or not run.weights_path(job.model, job.cls).is_file():
             continue
-        heldout = heldout or Decoded(run.weak("heldout"), progress=False)
+        copy_regions(run)
         card = run.card(job.model, job.cls)
-        before = run.folder.parent / job.start / "weights" / run.weights_path(job.model, job.cls).name
-        images = card["samples"] + (json.loads(before.with_suffix(".json").read_text())["samples"] if job.start else 0)
-        row = {"folder": job.folder, "model": job.model, "class": job.cls, "images": images,
-               "arguments": job.training(), "final": card["final"], "hours": card["hours"], "device": card["device"],
+        heldout = heldout or WeakDataset(run.weak("heldout"), progress=False)
+        before = folder / job.start / "weights" / run.card_path(job.model, job.cls).name
+        row = {"folder": job.folder, "model": job.model, "class": job.cls, "arguments": job.training(),
+               "images": card["samples"] + (read_json(before)["samples"] if job.start else 0),
+               "final": card["final"], "hours": card["hours"], "device": card["device"],
                "auc_inside_voc": auc_inside(run, job, heldout, "voc")}
         if run.has_scores(job.model, job.cls, split="train"):
             regions, scores = run.regions("train"), run.scores(job.model, job.cls, split="train")
             theta, ap = train_curve(regions, scores).best(step=GRID_STEP)
-            grid = evaluation.smoothed_grid_counts(regions, scores)
-            told = evaluation.ap(grid[:, evaluation.present(regions, job.cls)].sum(axis=1))
-            row |= {"theta": float(theta), "ap_train": float(ap), "told_ap_train": float(np.nanmax(told))}
+            told = evaluation.smoothed_grid_counts(regions, scores)[:, evaluation.present(regions, job.cls)]
+            row |= {"theta": theta, "ap_train": ap, "told_ap_train": float(np.nanmax(evaluation.ap(told.sum(axis=1))))}
         if run.has_scores(job.model, job.cls, split="val"):
-            theta = choose_theta(run, job.model, job.cls)
-            regions, scores = run.regions("val"), run.scores(job.model, job.cls, split="val")
-            counts = evaluation.per_image_counts(regions, scores, theta=theta)
+            counts = evaluation.per_image_counts(run.regions("val"), run.scores(job.model, job.cls, split="val"),
+                                                 theta=row["theta"])
             ap = evaluation.bootstrap(counts)
-            row |= {"theta": theta, "ap_val": [ap.value, ap.low, ap.high]}
+            row["ap_val"] = [ap.value, ap.low, ap.high]
         rows.append(row)
     return rows
 
 
-def auc_inside(run, job: Job, heldout, source: str) -> dict[str, float]:
+def auc_inside(run: RunFolder, job: Job, heldout: WeakDataset, source: str) -> dict[str, float]:
     """AUC against backgrounds and against the other class, on held-out photographs of one source alone."""
-    import numpy as np
-    from lsegrepro.classification import weak_scores
-
-    from lsegrepro.training import auc
-
-    arguments = run.profile.arguments(job.model, job.cls)
-    net = load_weights_of(run, job)
+    arguments, net = run.profile.arguments(job.model, job.cls), load_network(run, job.model, job.cls).net
     inside = np.asarray(heldout.weak.sources) == source
     margins = {}
-    for label in ("cat", "dog", "background"):
-        images = np.flatnonzero(inside & (heldout.labels == label))[:512]
-        scores = weak_scores(net, heldout.batch(images), arguments.aggregation_name, precision=arguments.precision)
-        margins[label] = (scores[:, 0] - scores[:, 1]).double().numpy()
+    for label, name in enumerate(LABELS):
+        images = np.flatnonzero(inside & (heldout.codes == label))[:512]
+        scores = weak_scores(net, heldout.images(images), arguments.aggregation_name, precision=arguments.precision)
+        margins[name] = (scores[:, 0] - scores[:, 1]).double().numpy()
     other = "dog" if job.cls == "cat" else "cat"
-    return {name: auc(margins[job.cls], margins[label])
-            for name, label in (("background", "background"), ("other", other))}
-
-
-def load_weights_of(run, job: Job):
-    """The network of a finished job."""
-    from lsegrepro.weights import load_weights
-
-    return load_weights(run.weights_path(job.model, job.cls)).net
+    return {"background": evaluation.auc(margins[job.cls], margins["background"]),
+            "other": evaluation.auc(margins[job.cls], margins[other])}
 
 
 if __name__ == "__main__":
