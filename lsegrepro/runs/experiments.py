@@ -206,6 +206,9 @@ def _copy_shared(run: RunFolder, varied: RunFolder, experiment: Experiment, netw
         make.train_network(run, *start)
         for end in (".json", ".jsonl", ".safetensors"):  # the card first: weights always have one
             pairs.append((run.weights_path(*start).with_suffix(end), varied.weights_path(*start).with_suffix(end)))
+        first = (model, cls, 1, seed)  # its card says how many images round 1 saw
+        if run.card_path(*first).is_file():
+            pairs.append((run.card_path(*first), varied.card_path(*first)))
         if experiment.trains:
             pairs.append((make.mine_negatives(run, model, cls, seed), varied.negatives_path(model, cls, seed)))
     for split in SPLITS:
