@@ -84,12 +84,13 @@ def test_networks_that_have_stopped_learning_and_see_decide(run, monkeypatch):
     monkeypatch.setattr(claims, "levelled_off", lambda *network: True)
     labels, ap = claims.labels_suffice(run), claims.ap_of_table_2(run)
     outcomes = {(c.name, c.cls): outcome for c, outcome in zip(labels.comparisons, labels.outcomes, strict=True)}
+    assert outcomes["LSE1 − centred box", "cat"] == "for"  # of dogs there are too few pictures
     for cls in paper.CLASSES:
-        assert outcomes["LSE1 − centred box", cls] == "for" and outcomes["max1 − centred box", cls] == "undecided"
+        assert outcomes["max1 − centred box", cls] == "undecided"
         assert outcomes["LSE2 − centred box", cls] == "not measured"
     assert labels.verdict == ap.verdict == "inconclusive"  # two of the paper's eight do not make a claim
     for c, outcome in zip(ap.comparisons, ap.outcomes, strict=True):
-        if c.name == "LSE1":
+        if (c.name, c.cls) == ("LSE1", "cat"):
             assert outcome == "against"  # far above the number printed
         if c.name == "max1":
             assert outcome == "undecided" and c.left_out == "no network beats the centred box"
