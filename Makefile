@@ -2,7 +2,6 @@
 # make test   ruff and the tests
 # make env    only the environment, .venv, that both use
 # make lock   resolve the pins again (needs the network)
-# make components  write again what the project is made of and under which licences (after make lock and make env)
 # make publish  a run of profile local (RUN=runs/local) becomes the published one
 # make clean  remove .venv and every cache; runs stay
 # make clean-runs  remove every run of the folder runs
@@ -12,7 +11,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help book test env lock components clean clean-runs publish
+.PHONY: help book test env lock clean clean-runs publish
 
 # The first interpreter on PATH that is 3.11 or 3.12.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
@@ -52,9 +51,6 @@ env:
 lock: env
 	$(PIP) install uv
 	$(BIN)/python tools/lock.py
-
-components: env
-	$(BIN)/python tools/components.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .snakemake .pytest_cache .ruff_cache .hypothesis
