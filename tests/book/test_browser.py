@@ -332,25 +332,23 @@ READ = """async file => {
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "RGBA"])
-def test_a_png_is_read_as_the_library_does(rooms, mode):
+def test_a_png_is_read_as_the_library_does(rooms, mode, tmp_path):
     image = Image.fromarray(drawn(83, 120, 8)).convert(mode)
     if mode == "RGBA":
         image.putalpha(Image.fromarray((np.arange(83 * 120) % 2 * 255).reshape(83, 120).astype(np.uint8)))
-    file = io.BytesIO()
-    image.save(file, "png")
-    height, width, got = rooms.evaluate(READ, base64.b64encode(file.getvalue()).decode())
-    expected = images.decode_image(file.getvalue(), "it")
+    image.save(tmp_path / "a.png")
+    height, width, got = rooms.evaluate(READ, base64.b64encode((tmp_path / "a.png").read_bytes()).decode())
+    expected = images.load_image(tmp_path / "a.png")
     assert np.array_equal(array(got, np.uint8, (height, width, 3)), expected)
 
 
 @pytest.mark.parametrize("turn", [1, 3, 6, 8])
-def test_a_photograph_is_turned_upright(rooms, turn):
+def test_a_photograph_is_turned_upright(rooms, turn, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = turn
-    file = io.BytesIO()
-    Image.fromarray(drawn(64, 96, 9)).save(file, "jpeg", quality=95, subsampling=0, exif=exif)
-    height, width, got = rooms.evaluate(READ, base64.b64encode(file.getvalue()).decode())
-    expected = images.decode_image(file.getvalue(), "it")
+    Image.fromarray(drawn(64, 96, 9)).save(tmp_path / "a.jpg", quality=95, subsampling=0, exif=exif)
+    height, width, got = rooms.evaluate(READ, base64.b64encode((tmp_path / "a.jpg").read_bytes()).decode())
+    expected = images.load_image(tmp_path / "a.jpg")
     assert (height, width) == expected.shape[:2]
     assert np.abs(array(got, np.uint8, (height, width, 3)).astype(int) - expected).max() <= 4  # two decoders
 
