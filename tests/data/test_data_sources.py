@@ -123,7 +123,7 @@ def test_each_layout_is_opened_as_what_it_is(data, voc):
 
 
 def test_a_profile_names_them(data, voc, tmp_path):
-    from lsegrepro.runs.run import open_run
+    from lsegrepro.runs.folder import open_run
 
     (tmp_path / "own.toml").write_text('[data]\nkind = "photographs"\nweak = "pets+VOCdevkit/VOC2012"\nheldout = 0.1\n')
     expected = open_weak(data, "pets+VOCdevkit/VOC2012", "train", heldout=0.1)

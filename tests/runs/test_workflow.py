@@ -51,10 +51,10 @@ def planned(output: str) -> dict[str, int]:
 
 
 def test_experiments_are_planned_after_the_run_they_vary(snakemake):
-    from lsegrepro.runs.experiments import experiments
+    from lsegrepro.runs.experiments import load_experiments
 
     jobs = planned(snakemake("experiments", "--dry-run", profile="full", device="cpu"))
-    assert jobs == {"experiments": 1, "experiment": len(experiments(load_profile("full"))), "regions": 2,
+    assert jobs == {"experiments": 1, "experiment": len(load_experiments(load_profile("full"))), "regions": 2,
                     "train": 4 * 2 * 2 * 3, "mine": 4 * 2 * 3}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SyntheticWeak, one_line
-from lsegrepro.runs.run import open_run
+from lsegrepro.runs.folder import open_run
 from torch.nn import functional
 
 from lsegrepro.config import NO_JITTER, Mining, Training
