@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import SyntheticWeak, one_line
-from lsegrepro.runs.folder import open_run
 from torch.nn import functional
 
 from lsegrepro.config import NO_JITTER, Mining, Training
 from lsegrepro.files import LsegreproError
 from lsegrepro.network.weights import Weights
 from lsegrepro.runs import publish
+from lsegrepro.runs.folder import open_run
 from lsegrepro.training import batches, mining
 from lsegrepro.training.batches import WeakDataset, make_batch
 
