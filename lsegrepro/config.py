@@ -32,6 +32,9 @@ AGGREGATIONS = ["lse", "max", "mean"]
 """Names of the aggregations without a parameter; one may add to them, and to the functions `model.AGGREGATIONS`."""
 
 Precision = Literal["float32", "bfloat16"]
+ModelName = Literal[*paper.MODELS]
+ClassName = Literal[*paper.CLASSES]
+Output = Literal[*OUTPUTS]
 Count = Annotated[int, Field(ge=1, lt=2**63)]
 CountOrZero = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -107,8 +110,8 @@ NO_JITTER = Jitter(0.0, 0.0, 1.0, 0.0, 1.0)
 class Training:
     """One training. Defaults are the paper's where it names them; it is silent on the samples and the batch."""
 
-    model: Literal[*paper.MODELS] = "LSE1"  # row of Table 2
-    cls: Literal[*paper.CLASSES] = "cat"  # the class of interest
+    model: ModelName = "LSE1"  # row of Table 2
+    cls: ClassName = "cat"  # the class of interest
     samples: Count = 100_000  # images seen, with repetition
     batch: int = Field(16, ge=1, le=65_536)  # images a step
     # The paper's lambda, the step taken for one image. A step on the mean loss of a batch uses rate * batch (linear
@@ -126,7 +129,7 @@ class Training:
     aggregation: str | None = None  # lse, max, mean or tempered:R; None: the model's own
     architecture: str | None = None  # a name of `paper.ARCHITECTURES`; None: the model's own
     initialisation: Literal["torch7", "literal"] = "torch7"
-    output: Literal[*OUTPUTS] = "tanh"  # whether a tanh bounds the scores of the last layer, as in equation (2)
+    output: Output = "tanh"  # whether a tanh bounds the scores of the last layer, as in equation (2)
     # Which images have the label y = 2. paper: the other class as often as in the paper's pool
     # (`paper.other_class_share`), else backgrounds. others: uniform over every image without the class, however many of
     # each kind there are. background: images with neither class (Section 3.1).
@@ -267,7 +270,7 @@ def _tuple_of(item: object) -> object:
                      AfterValidator(lambda values: tuple(dict.fromkeys(values)))]
 
 
-Models, Classes, Seeds = _tuple_of(Literal[*paper.MODELS]), _tuple_of(Literal[*paper.CLASSES]), _tuple_of(CountOrZero)
+Models, Classes, Seeds = _tuple_of(ModelName), _tuple_of(ClassName), _tuple_of(CountOrZero)
 
 
 @checked

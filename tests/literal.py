@@ -15,27 +15,27 @@ META = {
 
 
 class Picture(NamedTuple):
-    """Label map, mask with void, one map of codes for each class, and the image scores."""
+    """Label map, mask with void, one map of probabilities for each class, and the image scores."""
 
     labels: np.ndarray
     mask: np.ndarray
-    codes: dict[str, np.ndarray]
+    prob_u16: dict[str, np.ndarray]
     image_scores: np.ndarray
 
 
 def pictures(seed: int = 0, count: int = 3) -> list[Picture]:
-    """Pictures of a few pixels; half of the codes come from a handful of values, so that votes tie."""
+    """Pictures of a few pixels; half of the probabilities come from a handful of values, so that votes tie."""
     rng = np.random.default_rng(seed)
-    items = []
+    found = []
     for _ in range(count):
         shape = tuple(rng.integers(3, 12, 2))
         labels = np.unique(rng.integers(0, 7, shape), return_inverse=True)[1].reshape(shape).astype(np.int32)
         mask = rng.choice(np.array([0, 3, 8, 12, 20, 255], np.uint8), shape)
         few = np.array([0, 9, 13107, 39321, 39322, 60000, 65535], np.uint16)
-        codes = {cls: np.where(rng.random(shape) < 0.5, rng.choice(few, shape), rng.integers(0, 65536, shape))
+        prob_u16 = {cls: np.where(rng.random(shape) < 0.5, rng.choice(few, shape), rng.integers(0, 65536, shape))
                  .astype(np.uint16) for cls in paper.CLASSES}
-        items.append(Picture(labels, mask, codes, rng.uniform(-1, 1, 2)))
-    return items
+        found.append(Picture(labels, mask, prob_u16, rng.uniform(-1, 1, 2)))
+    return found
 
 
 def regions_of(items: list[Picture], split: str = "val") -> Regions:
@@ -50,7 +50,7 @@ def scores_of(regions: Regions, items: list[Picture], cls: str = "cat", **meta) 
     """Their scores for one class."""
     builder = ScoresBuilder(regions, {**META, "class": cls, "split": regions.split, **meta})
     for picture in items:
-        builder.add(picture.codes[cls], picture.labels, picture.mask, picture.image_scores)
+        builder.add(picture.prob_u16[cls], picture.labels, picture.mask, picture.image_scores)
     return builder.build()
 
 
@@ -59,11 +59,11 @@ def evidence_of(items: list[Picture], cls: str = "cat") -> tuple[Regions, Scores
     return regions, scores_of(regions, items, cls)
 
 
-def voted(codes: np.ndarray, labels: np.ndarray, theta: float) -> np.ndarray:
+def voted(prob_u16: np.ndarray, labels: np.ndarray, theta: float) -> np.ndarray:
     """Majority vote, superpixel by superpixel, pixel by pixel; a tie is background."""
-    mask = np.zeros(codes.shape, bool)
+    mask = np.zeros(prob_u16.shape, bool)
     for label in range(labels.max() + 1):
-        votes = [code > theta * 65535 for code in codes[labels == label].tolist()]
+        votes = [code > theta * 65535 for code in prob_u16[labels == label].tolist()]
         mask[labels == label] = sum(votes) > len(votes) - sum(votes)
     return mask
 

@@ -342,8 +342,8 @@ def _baseline_of(run: RunFolder, question: str, model: str, cls: str, round: int
 def command(run: RunFolder, name: str) -> str:
     """The command that does an experiment for a run."""
     # A reader's experiments belong into a run of the reader's own, not beside the published weights.
-    default = run.folder.resolve() in (in_repository(f"runs/{run.profile.name}").resolve(), PUBLISHED.resolve())
-    folder = "" if default else f" --run {run.folder.as_posix()}"
+    default = run.folder.resolve() == in_repository(f"runs/{run.profile.name}").resolve()
+    folder = "" if default or run.folder.name == PUBLISHED.name else f" --run {run.folder.as_posix()}"
     return f"lsegrepro experiment {name} --profile {run.profile.spec}{folder}"
 
 

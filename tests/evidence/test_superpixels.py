@@ -119,7 +119,7 @@ def test_wrong_parameters(name, value):
 
 
 def test_one_spelling_of_a_parameter():
-    assert repr(Superpixels(scale=50, sigma=1, min_size=40.0)) == repr(Superpixels(50.0, 1.0, 40))
+    assert repr(Superpixels(scale=50, sigma=1, min_size=40)) == repr(Superpixels(50.0, 1.0, 40))
 
 
 def test_cache_computes_once(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from lsegrepro import cli, evidence
 from lsegrepro.book.site import NOTEBOOKS, ON_TRAINING
 from lsegrepro.config import load_profile
 from lsegrepro.runs.folder import DATA_VARIABLE
+from lsegrepro.runs.statistics import STATISTICS
 
 pytest.importorskip("snakemake", reason="the book's packages are not installed")
 PAGES = len(NOTEBOOKS)
@@ -50,6 +51,13 @@ def planned(output: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
 
 
+def write_statistics(folder: Path) -> None:
+    """Empty files in the place of a run's statistics."""
+    (folder / "statistics").mkdir()
+    for name in STATISTICS:
+        (folder / "statistics" / f"{name}.json").write_text("{}")
+
+
 def test_experiments_are_planned_after_the_run_they_vary(snakemake):
     from lsegrepro.runs.experiments import load_experiments
 
@@ -69,7 +77,7 @@ def test_every_job_is_planned_once(snakemake, profile, networks, tmp_path):
         (tmp_path / "mine.toml").write_text(profile)
         profile = tmp_path / "mine.toml"
     output = snakemake("--dry-run", profile=profile, run=tmp_path / "run")
-    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES, "page": PAGES, "regions": 2,
+    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES, "page": PAGES, "statistics": 1, "regions": 2,
                                "train": 2 * networks, "mine": networks, "score": 4 * networks}
     commands = Counter(re.findall(r"^ *output: (.*)$", output, re.MULTILINE))
     assert set(commands.values()) == {1}
@@ -87,7 +95,7 @@ def test_networks_fan_out_to_gpus(snakemake, tmp_path, machine, threads):
     words = ["--dry-run", "--profile", ROOT / "workflow" / "profiles" / machine, "--executor", "dryrun"]
     output = snakemake(*words, profile=tmp_path / "mine.toml", run=tmp_path / "run", device="cuda")
     networks = 4 * 2 * 2
-    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES, "page": PAGES, "regions": 2,
+    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES, "page": PAGES, "statistics": 1, "regions": 2,
                                "train": 2 * networks, "mine": networks, "score": 4 * networks}
     jobs = re.findall(r"^rule (\w+):\n((?:    .*\n)+)", output, re.MULTILINE)
     assert Counter(rule for rule, text in jobs if "gpu=1" in text) == {
@@ -116,13 +124,14 @@ def test_reproduce_plans_the_published_run(tmp_path, voc_masks, monkeypatch, cap
     output = "".join(capfd.readouterr())
     found = planned(output)
     assert found.pop("page", 0) <= PAGES  # fewer where `make book` has made some
-    assert found == {"all": 1, "site": 1, "notebook": PAGES, "regions": 2, "train": 16, "mine": 8, "score": 32}
+    assert found == {"all": 1, "site": 1, "notebook": PAGES, "statistics": 1, "regions": 2, "train": 16, "mine": 8, "score": 32}
     assert not run.exists()
 
 
 @pytest.mark.parametrize("year", [1.7e9, 4e9], ids=["past", "future"])
 def test_a_finished_run_is_not_trained_again_when_files_were_copied(snakemake, own_run, year):
     """Copying gives files other times, in any order; only what is absent is planned."""
+    write_statistics(own_run.folder)
     own_run.scores_path("LSE1", "cat", 2).unlink()
     files = [path for path in own_run.folder.rglob("*") if path.is_file()]
     random.Random(0).shuffle(files)
@@ -134,6 +143,7 @@ def test_a_finished_run_is_not_trained_again_when_files_were_copied(snakemake, o
 
 def test_a_changed_sentence_runs_its_notebook_and_nothing_else(snakemake, own_run, tmp_path):
     """All is there, the notebooks younger than the evidence; then one source is touched."""
+    write_statistics(own_run.folder)
     executed = own_run.folder / "executed"
     executed.mkdir()
     folder = tmp_path / "repository"
@@ -170,7 +180,7 @@ def test_from_evidence_nothing_is_trained_or_scored(snakemake, own_run, folder):
 def test_from_weights_the_same_jobs_are_told_to_take_them(snakemake, tmp_path):
     output = snakemake("--dry-run", "--printshellcmds", profile="local", run=tmp_path / "run", depth="weights")
     # Of eight networks round 2 alone is published: its weights are taken, and the pages on round 1 left out.
-    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES - len(ON_TRAINING), "page": PAGES, "regions": 2,
+    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES - len(ON_TRAINING), "page": PAGES, "statistics": 1, "regions": 2,
                                "train": 8, "score": 16}
     assert len(re.findall(r"lsegrepro.cli (?:train|score) .*--depth weights", output)) == 26
 

@@ -188,9 +188,11 @@ def test_training_needs_both_kinds(codes, negatives):
     with pytest.raises(LsegreproError) as error:
         positives_and_negatives(np.array(codes, np.uint8), "cat", negatives)
     one_line(error, "training cat needs images with and without it")
-    with pytest.raises(LsegreproError) as error:
-        positives_and_negatives(np.array([0, 1], np.uint8), "cat", "paper")
-    one_line(error, "negatives = 'others'")
+
+
+@pytest.mark.parametrize("codes", [[0, 2, 2], [0, 1, 1]])
+def test_a_set_without_one_kind_of_negatives_draws_the_other_alone(codes):
+    assert positives_and_negatives(np.array(codes, np.uint8), "cat", "paper")[1].cumulative is None
 
 
 def test_memory_and_time_are_flat_at_the_papers_scale():
