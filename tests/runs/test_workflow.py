@@ -99,7 +99,7 @@ def test_networks_fan_out_to_gpus(snakemake, tmp_path, machine, threads):
                                "train": 2 * networks, "mine": networks, "score": 4 * networks}
     jobs = re.findall(r"^rule (\w+):\n((?:    .*\n)+)", output, re.MULTILINE)
     assert Counter(rule for rule, text in jobs if "gpu=1" in text) == {
-        "train": 2 * networks, "mine": networks, "score": 4 * networks}
+        "train": 2 * networks, "mine": networks, "score": 4 * networks, "statistics": 1}
     assert not any(re.search(r"gpu=(?!1\b)", text) for _, text in jobs)
     first = [text for rule, text in jobs if rule == "train" and "round=1" in text]
     assert len(first) == networks and not any("input:" in text for text in first)  # they wait for nothing
@@ -124,7 +124,8 @@ def test_reproduce_plans_the_published_run(tmp_path, voc_masks, monkeypatch, cap
     output = "".join(capfd.readouterr())
     found = planned(output)
     assert found.pop("page", 0) <= PAGES  # fewer where `make book` has made some
-    assert found == {"all": 1, "site": 1, "notebook": PAGES, "statistics": 1, "regions": 2, "train": 16, "mine": 8, "score": 32}
+    assert found == {"all": 1, "site": 1, "notebook": PAGES, "statistics": 1, "regions": 2, "train": 16, "mine": 8,
+                     "score": 32}
     assert not run.exists()
 
 
@@ -180,7 +181,8 @@ def test_from_evidence_nothing_is_trained_or_scored(snakemake, own_run, folder):
 def test_from_weights_the_same_jobs_are_told_to_take_them(snakemake, tmp_path):
     output = snakemake("--dry-run", "--printshellcmds", profile="local", run=tmp_path / "run", depth="weights")
     # Of eight networks round 2 alone is published: its weights are taken, and the pages on round 1 left out.
-    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES - len(ON_TRAINING), "page": PAGES, "statistics": 1, "regions": 2,
+    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES - len(ON_TRAINING), "page": PAGES,
+                               "statistics": 1, "regions": 2,
                                "train": 8, "score": 16}
     assert len(re.findall(r"lsegrepro.cli (?:train|score) .*--depth weights", output)) == 26
 
