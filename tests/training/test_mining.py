@@ -309,7 +309,7 @@ def test_every_false_positive_has_the_chance_of_the_rule(weights, monkeypatch):
 def test_the_published_hard_negatives_are_those_of_the_profile():
     run = open_run("local", publish.PUBLISHED)
     for network in run.last_networks():
-        meta = mining.read_meta(run.mined(network[0], network[1], network[3]))
+        meta = mining.read_meta(run.negatives_path(network[0], network[1], network[3]))
         assert meta["mining"] == {"theta": 0.5, "per_image": 256, "images": 200, "keep": 0}
         assert (meta["selection"], meta["rule"]) == (mining.SELECTION, mining.RULE)
 
