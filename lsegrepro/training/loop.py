@@ -27,6 +27,7 @@ from tqdm import tqdm
 from .. import paper
 from ..config import Training
 from ..data import LABELS
+from ..evaluation import auc
 from ..files import LsegreproError, atomic, locked
 from ..network import devices, model
 from ..network.classify import weak_scores
@@ -261,15 +262,6 @@ def evaluate_heldout(net: model.PatchNet, heldout: WeakDataset, config: Training
         if len(negative):
             row[f"heldout_auc_{name}"] = auc(margins[0], negative)
     return row
-
-
-def auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that a positive's score is the higher; equal ones count half.
-
-    >>> auc(np.array([0.9, 0.5]), np.array([0.5, 0.1]))
-    0.875
-    """
-    return float((np.sign(positive[:, None] - negative).mean() + 1) / 2)
 
 
 def save_curve(out: Path, rows: list[dict]) -> None:
