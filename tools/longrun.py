@@ -221,7 +221,7 @@ def results(folder: Path) -> list[dict]:
         card = run.card(job.model, job.cls)
         heldout = heldout or WeakDataset(run.weak("heldout"), progress=False)
         before = folder / job.start / "weights" / run.card_path(job.model, job.cls).name
-        row = {"folder": job.folder, "model": job.model, "class": job.cls, "arguments": run.profile.training | job.changes,
+        row = {"folder": job.folder, "model": job.model, "class": job.cls, "arguments": run.profile.training,
                "images": card["samples"] + (read_json(before)["samples"] if job.start else 0),
                "final": card["final"], "hours": card["hours"], "device": card["device"],
                "auc_inside_voc": auc_inside(run, job, heldout, "voc")}
