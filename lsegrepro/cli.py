@@ -170,11 +170,13 @@ def prepare(source: Path, target: Path, workers: int | None) -> None:
     From SOURCE, a folder a synset, to a short side of 300 pixels in TARGET; goes on where it stopped.
     """
     from .data.imagenet import prepare_imagenet
+    from .data.images import describe_others
 
     done = prepare_imagenet(source, target, workers)
     for name, reason in list(done.unreadable.items())[:10]:
         print(printable(f"left out: {name}: {reason}"), file=sys.stderr)
-    print(f"{done.written:,} photographs scaled, {done.skipped:,} there before, {len(done.unreadable):,} unreadable")
+    print(f"{done.written:,} photographs scaled, {done.skipped:,} there before, {len(done.unreadable):,} unreadable"
+          f"{describe_others(done.left_out)}")
     print(target)
 
 

@@ -186,12 +186,15 @@ def test_a_folder_with_a_bad_file_is_gone_through(tmp_path, weights_file, capsys
         save(folder / name, blobs(12, 18))
     (folder / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photograph")
     (folder / "e.png").write_bytes((folder / "a.png").read_bytes()[:60])
-    (folder / "notes.txt").write_text("passed over in silence")
+    for name in ("notes.txt", "phone.HEIC", "._a.png"):
+        (folder / name).write_bytes(b"no photograph")
+    (folder / "more").mkdir()
     assert run([folder], tmp_path / "out", weights_file) == 2
     printed, said = capsys.readouterr()
     assert {p.name[0] for p in (tmp_path / "out").iterdir()} == {"a", "c", "d"}
     assert len(list((tmp_path / "out").iterdir())) == 9 and printed.count("\n") == 3
-    lines = said.splitlines()
+    counted, *lines = said.splitlines()
+    assert counted == f"lsegrepro: {folder}: 5 photographs; left out: .heic (1), .txt (1), subfolders (1)"
     assert len(lines) == 2 and all(line.startswith("lsegrepro: ") for line in lines)
     assert str(folder / "b.jpg") in lines[0] and str(folder / "e.png") in lines[1]
 
