@@ -51,7 +51,7 @@ def score_image(
     p = dense.probability_map(weights.net, image, scale_to=args.scale_to or None, precision=args.precision)
     device = next(weights.net.parameters()).device
     prepared = torch.from_numpy(np.array(prepare(image)))[None].to(device)
-    prob_u16, image_scores = dense.to_codes(p), patch_scores(weights.net, prepared)[0].amax(0).cpu().numpy()
+    prob_u16, image_scores = dense.to_prob_u16(p), patch_scores(weights.net, prepared)[0].amax(0).cpu().numpy()
     if cache is not None:
         with atomic(cache) as temporary:
             np.savez(temporary, identity=np.array(identity), codes=prob_u16, image_scores=image_scores)

@@ -289,14 +289,12 @@ def probability_map(
     return p.numpy()
 
 
-def to_codes(probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities as 16-bit codes, floor(p * 65535): what evidence and evaluation work on.
+def to_prob_u16(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities in 16 bits, floor(p * 65535): what evidence and evaluation work on.
 
-    >>> to_codes(np.array([0.0, 0.5, 1.0])).tolist()
+    >>> to_prob_u16(np.array([0.0, 0.5, 1.0])).tolist()
     [0, 32767, 65535]
     """
     exact = probabilities.astype(np.float64)
     exact *= 65535  # in place: a photograph may have a hundred million pixels
     return np.floor(exact, out=exact).astype(np.uint16)
-
-

@@ -281,7 +281,7 @@ def test_probability_map_is_brought_back_in_place(nets):
 def test_codes_are_the_floor(p):
     for dtype in (np.float32, np.float64):
         q = np.array([p], dtype)
-        code = dense.to_codes(q)
+        code = dense.to_prob_u16(q)
         assert code.dtype == np.uint16
         assert int(code[0]) <= float(q[0]) * 65535 < int(code[0]) + 1
 
@@ -290,5 +290,5 @@ def test_codes_decide_like_probabilities():
     """p > theta and code > theta * 65535 differ only within one step of 1/65535."""
     rng = np.random.default_rng(0)
     p, theta = rng.uniform(0.1192, 0.8808, 20_000), 0.6
-    disagree = (p > theta) != (dense.to_codes(p) > theta * 65535)
+    disagree = (p > theta) != (dense.to_prob_u16(p) > theta * 65535)
     assert (abs(p[disagree] - theta) <= 1 / 65535).all()
