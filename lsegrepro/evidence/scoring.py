@@ -34,8 +34,8 @@ def score_image(
     image : ndarray
         (H, W, 3) uint8.
     cache : path, optional
-        A file to store the result in, or to read it from if it is of this image and these arguments.
-        Its name or folder must identify the network.
+        A file to store the result in, or to read it from if it is of this image and these arguments; its path must
+        identify the network.
 
     Returns
     -------
@@ -84,16 +84,12 @@ def score_set(
     weights: Weights, data: SegmentationSet, regions: Regions, args: Scoring, *, maps: Path | None = None,
     superpixels: Path | None = None, progress: bool = True,
 ) -> Scores:
-    """Score every image of a set.
+    """Score every image of a set, whose regions are those of `count_regions`.
 
     Parameters
     ----------
-    regions : Regions
-        Those of the set (`count_regions`).
-    maps : path, optional
-        Folder that caches the scores of each image; an interrupted scoring goes on from it.
-    superpixels : path, optional
-        The cache of `superpixels.oversegment_all`.
+    maps, superpixels : path, optional
+        Folders that cache the scores and the superpixels of each image; an interrupted scoring resumes from them.
 
     Raises
     ------

@@ -1,7 +1,6 @@
 """Training batches: which images a step draws, their jitter, and N patches of each (Section 3.2).
 
-What a step draws depends on (seed, round, step) alone, so a resumed training goes on with the batches it would have
-seen.
+What a step draws depends on (seed, round, step) alone, so a resumed training continues with the same batches.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class TrainingState:
         return time.monotonic() - self.began
 
     def save(self, path: Path, identity: dict) -> None:
-        """Write a checkpoint, with what `identify` says of the training."""
+        """Write a checkpoint; `identity` is that of `identify`."""
         content = io.BytesIO()  # torch's own writing turns a full disk into a RuntimeError
         torch.save({
             "identity": json.dumps(identity), "step": self.step, "net": self.net.state_dict(),
@@ -48,7 +48,7 @@ class TrainingState:
             temporary.write_bytes(content.getvalue())
 
     def restore(self, path: Path, identity: dict) -> None:
-        """Go on from a checkpoint; raises `LsegreproError` if it is damaged or of another training.
+        """Resume from a checkpoint; raises `LsegreproError` if it is damaged or of another training.
 
         Up to its cooldown a training does not depend on its length. Before the cooldown of both, the checkpoint may
         therefore have another length and cooldown: so a finished network branches off a longer training.

@@ -225,5 +225,5 @@ def save_progress(state: TrainingState, config: Training, out: Path, identity: d
 
 def diverged(config: Training, problem: str) -> LsegreproError:
     """The error of a training whose loss or weights are no longer finite."""
-    return LsegreproError(f"{config.model} {config.cls} round {config.round} has diverged: {problem}; use a smaller rate "
-                          f"than {config.rate} (the last good checkpoint is left as it is)")
+    return LsegreproError(f"{config.model} {config.cls} round {config.round} has diverged: {problem}; use a smaller "
+                          f"rate than {config.rate} (the last good checkpoint is left as it is)")

@@ -90,33 +90,20 @@ def sample_losses(net, config, step, dataset):
     return -p[torch.arange(config.batch), target].log()
 
 
-def test_a_step_is_the_sum_of_the_steps_of_its_samples(decoded, out):
-    """The scaling rule: lambda times the sum of the gradients, as if each sample had made its own step."""
-    config = short(samples=3, batch=3, rate=0.01)
-    train(config, decoded, out)
-    net = initial_net(config)
-    losses = sample_losses(net, config, 0, decoded)
-    assert curve(out) == [{"step": 1, "samples": 3, "loss": pytest.approx(losses.mean().item(), abs=1e-6)}]
-    gradients = torch.autograd.grad(losses.sum(), list(net.parameters()))
-    trained = dict(load_weights(out).net.named_parameters())
-    for (name, before), g in zip(net.named_parameters(), gradients, strict=True):
-        assert torch.allclose(trained[name].double(), before - 0.01 * g, atol=1e-6)
-        assert g.abs().max() > 1e-5
-
-
 def test_three_steps_with_momentum(decoded, out):
+    """The scaling rule: a step moves by lambda times the sum of the gradients of its samples."""
     config = short(samples=6, momentum=0.5)
     train(config, decoded, out)
     net, losses = initial_net(config).double(), []
     velocity = [torch.zeros_like(p) for p in net.parameters()]
     for step in range(3):
-        loss = sample_losses(net, config, step, decoded).mean()
-        losses.append(loss.item())
-        gradients = torch.autograd.grad(loss, list(net.parameters()))
+        samples = sample_losses(net, config, step, decoded)
+        losses.append(samples.mean().item())
+        gradients = torch.autograd.grad(samples.sum(), list(net.parameters()))
         with torch.no_grad():
             for p, v, g in zip(net.parameters(), velocity, gradients, strict=True):
                 v.mul_(0.5).add_(g)
-                p.sub_(config.rate * 2 * v)
+                p.sub_(config.rate * v)
     assert close(load_weights(out).net.double(), net)
     assert curve(out)[0]["loss"] == pytest.approx(np.mean(losses), abs=1e-6)
 
@@ -136,14 +123,6 @@ def test_training_learns(decoded, out):
     train(short(samples=200, batch=8, rate=0.025, momentum=0.8, jitter=NO_JITTER), decoded, out)
     losses = [row["loss"] for row in curve(out)]
     assert 0.12 < losses[-1] < 0.3 < losses[0] < 0.9
-
-
-def test_a_network_of_the_paper_trains(decoded, out):
-    config = Training(model="max2", cls="dog", samples=2, batch=2)
-    train(config, decoded, out)
-    weights = load_weights(out, model="max2", cls="dog")
-    assert sum(p.numel() for p in weights.net.parameters()) == 886_872
-    assert all((a != b).any() for a, b in zip(weights.net.parameters(), initial_net(config).parameters(), strict=True))
 
 
 @pytest.mark.usefixtures("bfloat16")
@@ -236,15 +215,6 @@ def test_a_resumed_second_round_is_an_uninterrupted_one(decoded, tmp_path, hard)
     assert close(load_weights(barely).net, start.net)
 
 
-def test_a_checkpoint_older_than_the_curve(decoded, tmp_path, out):
-    """Killed between the two writes: the rows beyond the checkpoint are made again, not doubled."""
-    whole = train(short(), decoded, tmp_path / "whole.safetensors")
-    old = train(short(), decoded, out, stop_after=4).read_bytes()
-    train(short(), decoded, out, stop_after=5)
-    out.with_suffix(".checkpoint").write_bytes(old)
-    same_result(whole, train(short(), decoded, out))
-
-
 def test_a_training_killed_at_random_moments_ends_as_if_it_had_not_been(decoded, tmp_path, monkeypatch):
     """SIGKILL after the next checkpoint and a random time, which may be in the middle of a write."""
     monkeypatch.setattr(loop, "LOG_EVERY", 4)
@@ -268,13 +238,12 @@ def test_a_training_killed_at_random_moments_ends_as_if_it_had_not_been(decoded,
     same_result(train(config, decoded, tmp_path / "whole.safetensors"), out)
 
 
-@pytest.mark.parametrize("size", [2_000, 12_000])
-def test_a_full_disk_leaves_the_last_checkpoint(decoded, tmp_path, out, size):
-    """No file can grow beyond so many bytes: the weights still fit, or nothing does. With room again it goes on."""
+def test_a_full_disk_leaves_the_last_checkpoint(decoded, tmp_path, out):
+    """No file can grow beyond so many bytes: the curve still fits. With room again it goes on."""
     config = short(momentum=0.5)
     checkpoint = train(config, decoded, out, stop_after=4)
     before = checkpoint.read_bytes()
-    with file_size_limit(size):
+    with file_size_limit(2000):
         refused("cannot write", checkpoint, "free some space", config=config, dataset=decoded, out=out)
     assert checkpoint.read_bytes() == before and not out.exists()
     same_result(train(config, decoded, tmp_path / "whole.safetensors"), train(config, decoded, out))
