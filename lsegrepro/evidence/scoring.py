@@ -54,13 +54,13 @@ def score_image(
     prob_u16, image_scores = dense.to_prob_u16(p), patch_scores(weights.net, prepared)[0].amax(0).cpu().numpy()
     if cache is not None:
         with atomic(cache) as temporary:
-            np.savez(temporary, identity=np.array(identity), codes=prob_u16, image_scores=image_scores)
+            np.savez(temporary, identity=np.array(identity), prob_u16=prob_u16, image_scores=image_scores)
     return prob_u16, image_scores
 
 
 def _read_cache(cache: Path, identity: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
     try:
-        stored, prob_u16, image_scores = read_npz(cache, ("identity", "codes", "image_scores")).values()
+        stored, prob_u16, image_scores = read_npz(cache, ("identity", "prob_u16", "image_scores")).values()
     except LsegreproError:  # absent or damaged: it is only a cache
         return None
     same = str(stored) == identity and prob_u16.shape == shape and image_scores.shape == (2,)

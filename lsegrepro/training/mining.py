@@ -86,7 +86,7 @@ def mine(weights: Weights, heldout: WeakDataset, out: str | Path, config: Mining
             np.savez_compressed(
                 temporary, meta=np.array(to_json(meta)), names=np.array([heldout.names[i] for i in background]),
                 counts=counts, index=mined["index"][chosen], centres=mined["centres"][chosen],
-                codes=mined["prob_u16"][chosen],
+                codes=mined["prob_u16"][chosen],  # the name of the published files
             )
         shutil.rmtree(folder, ignore_errors=True)
     return out
@@ -113,7 +113,7 @@ def find_false_positives(
         prob_u16 (P,) uint16, floor(p * 65535); priority (P,) float64 in [0, 1).
     """
     batch = batch or (GPU_BATCH if heldout.device.type == "cuda" else 1)
-    counts, patches = np.zeros(len(numbers), np.uint32), []
+    counts, rows = np.zeros(len(numbers), np.uint32), []
     for first in range(0, len(numbers), batch):
         images = heldout.images(numbers[first : first + batch]).cpu().numpy()
         for i, scores in enumerate(dense.score_maps(weights.net, images), first):  # (2, 300, 300)
@@ -123,10 +123,10 @@ def find_false_positives(
             counts[i] = len(false)
             centres = false[lowest(in_image[tuple(false.T)], config.per_image)]  # (K, 2)
             at = tuple(centres.T)
-            patches.append((np.full(len(centres), i, np.uint32), centres.astype(np.uint16), prob_u16[at], in_all[at]))
+            rows.append((np.full(len(centres), i, np.uint32), centres.astype(np.uint16), prob_u16[at], in_all[at]))
             if bar is not None:
                 bar.update()
-    columns = map(np.concatenate, zip(*patches, strict=True))
+    columns = map(np.concatenate, zip(*rows, strict=True))
     return {"counts": counts, **dict(zip(("index", "centres", "prob_u16", "priority"), columns, strict=True))}
 
 

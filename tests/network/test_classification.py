@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lsegrepro import paper
-from lsegrepro.network import classify, devices, model, patches
+from lsegrepro.network import classify, model, patches
 
 
 @pytest.mark.parametrize("name", paper.ARCHITECTURES)
@@ -33,18 +33,3 @@ def test_weak_scores_are_those_of_a_loop(tiny_net, decoded, aggregation):
         with torch.no_grad():
             f = torch.stack([tiny_net(cut[None])[0] for cut in cuts])[None]  # (1, 9, 2)
         assert torch.allclose(score, model.aggregation(aggregation)(f)[0], atol=1e-6)
-
-
-@pytest.mark.usefixtures("bfloat16")
-def test_bfloat16_is_close(tiny_net, decoded):
-    images = decoded.images(np.arange(2))
-    exact, fast = (classify.patch_scores(tiny_net, images, p) for p in ("float32", "bfloat16"))
-    assert fast.dtype == torch.float32 and not torch.equal(exact, fast)
-    assert (exact - fast).abs().max() < 0.05
-
-
-def test_a_processor_without_bfloat16_computes_in_float32(tiny_net, decoded, monkeypatch):
-    images = decoded.images(np.arange(2))
-    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: False)
-    exact, asked = (classify.patch_scores(tiny_net, images, p) for p in ("float32", "bfloat16"))
-    assert torch.equal(exact, asked)

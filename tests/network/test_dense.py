@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn import functional
 
 from lsegrepro import paper
 from lsegrepro.book.site import ROOT
@@ -133,49 +132,6 @@ def test_bfloat16_is_off_by_less_than_a_twentieth(nets):
     fast = dense.score_map(nets["LSE1"], image, precision="bfloat16")
     assert fast.dtype == torch.float32 and not torch.equal(exact, fast)
     assert (exact - fast).abs().max() < 0.05
-
-
-# Parts
-
-
-@settings(max_examples=20)
-@given(st.integers(1, 9), st.integers(0, 12), st.integers(0, 12), st.integers(1, 3))
-def test_pool_is_max_pooling_with_stride_one(size, more, wider, channels):
-    x = torch.randn(2, channels, size + more, size + wider)
-    assert torch.equal(dense.pool(x, size), functional.max_pool2d(x, size, 1))
-
-
-@settings(max_examples=20)
-@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 17), st.integers(1, 17), st.integers(1, 8))
-def test_split_takes_apart_and_join_puts_together(batch, channels, height, width, stride):
-    x = torch.randn(batch, channels, height, width)
-    parts = dense.split(x, stride)
-    a, b = -(-height // stride), -(-width // stride)
-    assert parts.shape == (batch * stride**2, channels, a, b)
-    for k, part in enumerate(parts):
-        image, i, j = k // stride**2, k // stride % stride, k % stride
-        piece = x[image, :, i::stride, j::stride]
-        assert torch.equal(part[:, : piece.shape[1], : piece.shape[2]], piece)
-    whole = dense.join(parts, stride)
-    assert whole.shape == (batch, channels, a * stride, b * stride)
-    assert torch.equal(whole[:, :, :height, :width], x)
-    assert whole.abs().sum() == pytest.approx(x.abs().sum().item(), rel=1e-5)  # the rest is zeros
-
-
-@settings(max_examples=20)
-@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 7, 95, 133]))
-def test_pad_reflects_where_it_can_and_repeats_where_not(height, width, size):
-    image = np.arange(height * width * 3, dtype=np.int64).reshape(height, width, 3)
-    padded, margin = dense.pad(image, size), (size - 1) // 2
-
-    def fold(k, n):
-        if n <= margin:
-            return min(max(k, 0), n - 1)
-        return abs(k) if k < n else 2 * (n - 1) - k
-
-    rows = [fold(k - margin, height) for k in range(height + 2 * margin)]
-    columns = [fold(k - margin, width) for k in range(width + 2 * margin)]
-    assert np.array_equal(padded, image[rows][:, columns])
 
 
 # Probabilities

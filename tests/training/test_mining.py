@@ -154,32 +154,6 @@ def test_what_is_chosen_is_the_rule_taken_literally(weights, many, tmp_path):
     assert not np.array_equal(arrays["centres"], mined(other, many, tmp_path / "other.npz", **FEW)["centres"])
 
 
-def test_every_false_positive_has_the_chance_of_the_rule(weights, monkeypatch):
-    """Of images of 10, 60 and 144 false positives 10, 20 and 20 are drawn, and half of those are chosen."""
-    monkeypatch.setattr(mining.dense, "score_maps", Scores())
-    pixels = torch.zeros(3, 12, 12, 3, dtype=torch.uint8)
-    for image, count in zip(pixels, (10, 60, 144), strict=True):
-        image.view(144, 3)[torch.arange(count) * 144 // count] = 255
-
-    class Images:
-        device = torch.device("cpu")
-
-        def images(self, numbers):
-            return pixels[numbers]
-
-    seeds, times = 800, np.zeros((3, 12, 12))
-    for seed in range(seeds):
-        part = mining.find_false_positives(weights, Images(), np.arange(3), Mining(per_image=20), seed, batch=3)
-        assert part["counts"].tolist() == [10, 60, 144] and len(part["index"]) == 50
-        drawn = mining.lowest(part["priority"], 25)
-        times[part["index"][drawn], *part["centres"][drawn].T] += 1
-    false = (pixels[..., 0] == 255).numpy()
-    chance = 0.5 * np.array([1, 20 / 60, 20 / 144])[:, None, None] * false
-    assert not times[~false].any()
-    z = ((times - seeds * chance)[false] / np.sqrt(seeds * chance * (1 - chance))[false])
-    assert np.abs(z).max() < 4 and 0.7 < np.mean(z**2) < 1.3
-
-
 def test_images_are_taken_from_the_whole_list(weights, many, tmp_path):
     assert mined(weights, many, tmp_path / "n.npz", images=2)["names"].tolist() == [many.names[i] for i in (14, 17)]
 
