@@ -16,7 +16,7 @@ import numpy as np
 from .. import evaluation, paper
 from ..data import LABELS, label_codes
 from ..files import LsegreproError, read_json, read_npz, write_json
-from .folder import RunFolder, missing
+from .folder import RunFolder, require_file
 from .measures import (
     class_shares,
     distance_moved,
@@ -55,8 +55,7 @@ def read_statistics(run: RunFolder, name: str) -> dict[str, Any]:
         If the file is absent, or was computed on other images or weights than the run's.
     """
     path = statistics_path(run, name)
-    if not path.is_file():
-        raise missing(run, path, "statistics")
+    require_file(run, path, "statistics")
     content = read_json(path)
     try:
         values, inputs = content["values"], dict(content["inputs"])

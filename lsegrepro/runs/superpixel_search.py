@@ -17,7 +17,7 @@ from ..config import Superpixels
 from ..evaluation import Interval
 from ..evidence import Regions
 from ..files import LsegreproError, read_json, write_json
-from .folder import RunFolder, missing
+from .folder import RunFolder, require_file
 from .results import GRID_STEP, present_weights, train_curve
 from .statistics import statistics_path
 
@@ -81,8 +81,7 @@ def read_search(run: RunFolder) -> list[Setting]:
         If there is no such file, or it was measured with other networks than the run's.
     """
     path = statistics_path(run, "superpixels")
-    if not path.is_file():
-        raise missing(run, path, "statistics --superpixels")
+    require_file(run, path, "experiment superpixels")
     content = read_json(path)
     try:
         digests = dict(content["networks"])

@@ -25,7 +25,7 @@ def differing(one: dict, other: dict) -> set[str]:
 @pytest.mark.parametrize("name", LISTED)
 def test_an_experiment_changes_what_it_names_and_nothing_else(tiny_run, name):
     experiment = LISTED[name]
-    varied, base = experiment.profile(tiny_run.profile), tiny_run.profile
+    varied, base = experiment.varied(tiny_run).profile, tiny_run.profile
     assert varied.rounds == (experiment.round,) and varied.models == experiment.models
     assert (varied.classes, varied.superpixels) == (base.classes, base.superpixels)
     assert varied.seeds == (experiment.seeds or base.seeds)
@@ -71,8 +71,7 @@ def test_a_network_of_its_own_is_trained_and_its_result_read_without_it(small):
     assert result.final == trained.final and missing(small, "linear") == []
     assert {path: path.read_bytes() for path in before} == before  # the run itself is as it was
     folder = small.folder / "experiments" / "linear"
-    varied = dataclasses.replace(small, profile=experiments.load_experiments(small.profile)["linear"].profile(
-        small.profile), folder=folder)
+    varied = experiments.find_experiment(small, "linear").varied(small)
     card = varied.card("LSE1", "cat")
     assert card["arguments"]["output"] == "linear" and result.samples == card["samples"] == 16
     theta = choose_theta(varied, "LSE1", "cat", 1, 0)
