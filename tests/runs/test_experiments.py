@@ -83,7 +83,7 @@ def test_a_network_of_its_own_is_trained_and_its_result_read_without_it(small):
     for path in folder.rglob("*.*"):
         path.unlink()
     again = read_experiment(dataclasses.replace(small, depth="evidence"), "linear")[name]
-    assert (again.counts == counts).all() and again.curve == result.curve
+    assert (again.counts == counts).all() and again.final == result.final
     own, linear = experiment_rows(small, "output")
     assert (own.name, linear.name, linear.model, linear.cls) == ("", "linear", "LSE1", "cat")
     assert linear.counts.shape == own.counts.shape == (1, 6, 4)
@@ -141,13 +141,13 @@ def test_one_class_is_done_alone_and_the_other_added(small):
 def test_the_command_lists_runs_and_refuses(small, capsys):
     options = ["--profile", small.profile.spec, "--run", str(small.folder), "--device", "cpu"]
     assert cli.main(["experiment", *options]) == 0
-    assert [line.split()[:3] for line in capsys.readouterr().out.splitlines()][0] == ["linear", "to", "do"]
+    assert [line.split()[:4] for line in capsys.readouterr().out.splitlines()][0] == ["linear", "to", "do:", "cat"]
     assert cli.main(["experiment", "linear", "--class", "cat", "--no-score", *options]) == 0
     out = capsys.readouterr().out
     assert "LSE1-cat-round1-seed0" in out and "16 images seen" in out
     assert out.splitlines()[-1] == str(experiments.result_path(small, "linear"))
     assert cli.main(["experiment", "nonsense", *options]) == 2
-    assert "no experiment 'nonsense': choose one of linear" in capsys.readouterr().err
+    assert "unknown experiment 'nonsense': choose one of linear" in capsys.readouterr().err
 
 
 def test_the_page_sets_what_was_done_beside_what_chance_does(own_run):
