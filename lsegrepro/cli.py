@@ -208,14 +208,14 @@ def statistics(run: RunFolder) -> None:
 @lsegrepro.command()
 @click.argument("name", required=False)
 @click.option("--class", "cls", type=click.Choice(paper.CLASSES), help="This class alone (default: every one).")
-@click.option("--no-score", is_flag=True, help="Train only: held-out labels, and no AP on VOC.")
 @takes_run
-def experiment(run: RunFolder, name: str | None, cls: str | None, no_score: bool) -> None:
+def experiment(run: RunFolder, name: str | None, cls: str | None) -> None:
     """Train and score a variation of a run.
 
     NAME is one of profiles/experiments.toml; without it, list them. The name superpixels tries other parameters of the
     superpixels on train (hours).
     """
+    from . import evaluation
     from .runs import experiments, superpixel_search
     from .runs.statistics import statistics_path
 
@@ -227,10 +227,10 @@ def experiment(run: RunFolder, name: str | None, cls: str | None, no_score: bool
         settings = superpixel_search.search_superpixels(run)
         print(superpixel_search.choose_setting(settings).params, statistics_path(run, "superpixels"), sep="\n")
     else:
-        results = experiments.run_experiment(run, name, classes=(cls,) if cls else (), score=not no_score)
+        results = experiments.run_experiment(run, name, (cls,) if cls else ())
         for network, r in results.items():
-            print(f"{network:24}{r.samples:11,} images seen, {r.hours:.2f} hours"
-                  + ("" if r.ap is None else f", AP {100 * r.ap:.2f} % at theta {r.theta:.3f}"))
+            ap = evaluation.ap(r.counts.sum(axis=0))
+            print(f"{network:24}{r.samples:11,} images seen, AP {100 * ap:.2f} % at theta {r.theta:.3f}")
         print(experiments.result_path(run, name))
 
 

@@ -183,6 +183,22 @@ def one_line(error: pytest.ExceptionInfo, *parts: object) -> str:
     return message
 
 
+def refused(call, *parts: object) -> None:
+    """Check that a call is refused with one line for users that holds `parts`."""
+    from lsegrepro.files import LsegreproError
+
+    with pytest.raises(LsegreproError) as error:
+        call()
+    one_line(error, *parts)
+
+
+def changed(run, **changes):
+    """The same run folder opened with some sections of its profile changed."""
+    from dataclasses import replace
+
+    return replace(run, profile=replace(run.profile, **changes))
+
+
 TINY = """
 models = ["max1", "LSE1"]
 classes = ["cat"]

@@ -6,26 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import one_line
+from conftest import changed, refused
 
 from lsegrepro import paper
-from lsegrepro.files import LsegreproError, sha256
+from lsegrepro.files import sha256
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import load_weights, save_weights
 from lsegrepro.runs import make
 from lsegrepro.runs.folder import SPLITS, RunFolder, open_run
 
 NETWORK = ("LSE1", "cat", 2, 0)
-
-
-def refused(call, *parts) -> None:
-    with pytest.raises(LsegreproError) as error:
-        call()
-    one_line(error, *parts)
-
-
-def changed(run: RunFolder, **changes) -> RunFolder:
-    return dataclasses.replace(run, profile=dataclasses.replace(run.profile, **changes))
 
 
 def snapshot(folder: Path) -> dict[Path, tuple[int, int]]:
@@ -94,7 +84,7 @@ def test_scores_of_other_weights_are_refused(own_run):
     other_weights(own_run, *NETWORK)
     for split in SPLITS:
         refused(lambda split=split: make.score_network(own_run, *NETWORK, split), f"LSE1-cat-round2-seed0-{split}.npz",
-                "other weights")
+                "weights_sha256")
 
 
 def test_weights_that_were_trained_on_other_images_are_refused(own_run):
@@ -113,11 +103,3 @@ def test_weights_of_another_architecture_are_refused(own_run, with_card):
         shutil.copy(other.with_suffix(".json"), path.with_suffix(".json"))
     message = ("model = 'LSE2'", "says 'LSE1'") if with_card else ("disagree on the digest",)
     refused(lambda: make.load_network(own_run, "LSE1", "cat"), path.stem, *message)
-
-
-def test_a_device_that_is_not_there_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    for device, message in (("cuda", "no GPU 'cuda' here (0 found)"), ("tpu", "unknown device 'tpu'")):
-        run = open_run("quick", tmp_path / "run", device=device)
-        refused(lambda run=run: make.train_network(run, "LSE1", "cat"), message)
-    assert not (tmp_path / "run").exists()
