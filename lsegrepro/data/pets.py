@@ -41,7 +41,7 @@ def is_pets(root: str | Path) -> bool:
 def _read_labels(path: Path) -> dict[str, str]:
     """Label by name, in the order of the list: lines ``Abyssinian_1 1 1 1`` are image, class, species, breed."""
     if not path.is_file():
-        raise LsegreproError(f"no list {path}: get Oxford-IIIT Pet with: lsegrepro fetch pets")
+        raise LsegreproError(f"no list {path}: get Oxford-IIIT Pet with: lsegrepro prepare pets")
     labels: dict[str, str] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
         fields = line.split()

@@ -147,7 +147,7 @@ class VocWeak(Photographs):
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
-        root, cure = _find_voc(Path(root)), "get VOC 2012 with: lsegrepro fetch voc2012"
+        root, cure = _find_voc(Path(root)), "get VOC 2012 with: lsegrepro prepare voc2012"
         lists = root / "ImageSets" / "Segmentation"
         segmentation = {word.replace("\\", "/").split("/")[-1].split(".")[0] for path in lists.glob("*.txt")
                         for word in read_text(path).split()}
@@ -204,5 +204,5 @@ def _read_presence(path: Path) -> dict[str, str]:
     words = read_text(path).split()
     if len(words) % 2 or not set(words[1::2]) <= {"1", "0", "-1"}:
         raise LsegreproError(f"{path} is no list of photographs with 1, 0 or -1 after each: get VOC 2012 with: "
-                             "lsegrepro fetch voc2012")
+                             "lsegrepro prepare voc2012")
     return {name.removesuffix(".jpg"): mark for name, mark in zip(words[::2], words[1::2], strict=True)}

@@ -7,26 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import one_line, write_voc
+from conftest import changed, refused, write_voc
 
 from lsegrepro import paper
-from lsegrepro.files import LsegreproError, sha256
+from lsegrepro.files import sha256
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import load_weights, save_weights
 from lsegrepro.runs import make
 from lsegrepro.runs.folder import SPLITS, RunFolder, open_run
 
 NETWORK = ("LSE1", "cat", 2, 0)
-
-
-def refused(call, *parts) -> None:
-    with pytest.raises(LsegreproError) as error:
-        call()
-    one_line(error, *parts)
-
-
-def changed(run: RunFolder, **changes) -> RunFolder:
-    return dataclasses.replace(run, profile=dataclasses.replace(run.profile, **changes))
 
 
 def snapshot(folder: Path) -> dict[Path, tuple[int, int]]:
@@ -95,7 +85,7 @@ def test_scores_of_other_weights_are_refused(own_run):
     other_weights(own_run, *NETWORK)
     for split in SPLITS:
         refused(lambda split=split: make.score_network(own_run, *NETWORK, split), f"LSE1-cat-round2-seed0-{split}.npz",
-                "other weights")
+                "weights_sha256")
 
 
 def test_weights_that_were_trained_on_other_images_are_refused(own_run):
