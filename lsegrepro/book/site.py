@@ -259,9 +259,10 @@ def _clean(notebook: dict) -> dict:
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags", [])
         if "injected-parameters" in tags:
-            tags = [*tags, "hide-input"]
+            tags = [*tags, "remove-input"]
             cell["id"] = "injected-parameters"  # papermill draws one
-        cell["metadata"] = {"tags": tags} if tags else {}
+        shown = {"mystnb": cell["metadata"]["mystnb"]} if "mystnb" in cell["metadata"] else {}
+        cell["metadata"] = shown | ({"tags": tags} if tags else {})
     return notebook
 
 
