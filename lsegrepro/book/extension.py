@@ -133,7 +133,7 @@ def _link_glued_numbers(app: Sphinx, doctree: nodes.document) -> None:
     docname = app.env.docname
     for node in list(doctree.findall(PendingGlueReference)):
         cell = _glued_cells(Path(app.env.doc2path(node.refdoc))).get(node.key)
-        if cell and node.refdoc != docname:
+        if cell and node.refdoc != docname and isinstance(node.parent, nodes.TextElement):  # not a whole figure
             target = f"{app.builder.get_relative_uri(docname, node.refdoc)}#cell-{cell}"
             title = f"computed in notebook {node.refdoc.rsplit('/', 1)[-1]}, cell {cell}"
             link = nodes.reference("", "", internal=True, refuri=target, reftitle=title, classes=["quoted"])
@@ -176,7 +176,7 @@ def _list_library(app: Sphinx, docname: str, source: list[str]) -> None:
 def library_list() -> str:
     """List the public functions and classes of the library in Markdown, by module, each with its first line.
 
-    >>> "**`threshold(theta)`**" in library_list()
+    >>> "- `threshold(theta)`: " in library_list()
     True
     """
     package, parts = Path(lsegrepro.__file__).parent, []
@@ -187,10 +187,10 @@ def library_list() -> str:
                    and not node.name.startswith("_")]
         if members:
             name = f"{path.parent.name}.{path.stem}".removesuffix(".__init__")
-            parts.append(f"## `{name}`\n\n{_first_line(tree)}\n")
+            parts.append(f"\n## {name}\n\n{_first_line(tree)}\n")
         for node in members:
             arguments = f"({ast.unparse(_plain(node.args))})" if isinstance(node, ast.FunctionDef) else ""
-            parts.append(f"**`{node.name}{arguments}`**\n: {_first_line(node)}\n")
+            parts.append(f"- `{node.name}{arguments}`: {_first_line(node)}")
     return "\n".join(parts)
 
 
