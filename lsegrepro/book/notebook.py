@@ -16,7 +16,7 @@ from ..evaluation import Interval
 from ..evidence import Regions
 from ..figures.style import BLUE, GREEN, INK, MODEL_STYLE, MUTED, PURPLE, VERMILLION, WIDTH, Html, picture, styled
 from ..files import LsegreproError
-from ..runs.folder import RunFolder, has_images
+from ..runs.folder import Network, RunFolder, has_images
 from ..runs.results import coverage
 
 # Numbers as text
@@ -79,6 +79,17 @@ def class_spans(values: Mapping[str, Sequence[float]], format: Callable[[float],
     '10.0 % to 20.0 % for cat and 30.0 % for dog'
     """
     return " and ".join(f"{span(numbers, format)} for {cls}" for cls, numbers in values.items() if len(numbers))
+
+
+def label(run: RunFolder, network: Network) -> str:
+    """Name a network for a table or a legend, by model and class; by seed too where the run has several.
+
+    >>> from lsegrepro.runs.folder import open_run
+    >>> label(open_run("quick"), ("LSE1", "cat", 2, 0))
+    'LSE1 cat'
+    """
+    model, cls, _, seed = network
+    return f"{model} {cls}" + (f", seed {seed}" if len(run.profile.seeds) > 1 else "")
 
 
 # Outputs of a cell
