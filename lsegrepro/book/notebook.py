@@ -95,22 +95,6 @@ def label(run: RunFolder, network: Network) -> str:
 # Outputs of a cell
 
 
-def live() -> bool:
-    """Whether a person uses this notebook, so that a widget can react.
-
-    papermill and nbclient run a kernel that cannot be asked for input; there a static figure is shown instead.
-
-    >>> live()
-    False
-    """
-    try:
-        import ipywidgets  # noqa: F401
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
-
-
 def keep(key: str, text: str) -> None:
     """Store a computed text that other pages of the book quote with MyST's ``glue`` role."""
     try:

@@ -156,12 +156,11 @@ def test_the_page_sets_what_was_done_beside_what_chance_does(own_run):
     for name in ("another-seed", "no-jitter"):
         run_experiment(own_run, name)
     page = run_page(own_run.folder.parent, "10-experiments", """{
-        "changed": [(*change[:2], change[-1].value) for change in spaces["changed_ap"]], "chance": spaces["chance"],
-        "done": [name for name, left in spaces["left"].items() if not left]}""")
+        "changes": {name: effect.value for name, _, effect in spaces["changes"]}, "seed": spaces["seed"],
+        "done": [name for name in spaces["experiments"] if not spaces["missing"](spaces["run"], name)]}""")
     assert page["done"] == ["another-seed", "no-jitter"]
     base = experiments.baseline(own_run, "LSE1", "cat", 1, 0).ap
-    changed = {question: value for question, _, value in page["changed"]}
-    for name, seed in zip(page["done"], (3, 0), strict=True):
-        result = read_experiment(own_run, name)[f"LSE1-cat-round1-seed{seed}"]
-        assert changed[LISTED[name].question] == pytest.approx(result.ap - base)
-    assert page["chance"] == {"cat": abs(changed["seed"])}
+    seed = read_experiment(own_run, "another-seed")["LSE1-cat-round1-seed3"]
+    assert page["seed"] == {"cat": pytest.approx(seed.ap - base)}
+    result = read_experiment(own_run, "no-jitter")["LSE1-cat-round1-seed0"]
+    assert page["changes"] == {"LSE1, no-jitter": pytest.approx(result.ap - base)}
