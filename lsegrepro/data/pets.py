@@ -25,7 +25,7 @@ class OxfordPets:
     Parameters
     ----------
     root : path
-        Folder of the two folders, as ``lsegrepro fetch pets`` unpacks them.
+        Folder of the two folders, as ``lsegrepro prepare pets`` unpacks them.
     split : {"train", "heldout", "all"}
     heldout, fraction : float
         As in `weak.WeakFolder`, by the same hash.
@@ -79,7 +79,7 @@ def is_pets(root: str | Path) -> bool:
 def _read_labels(path: Path) -> dict[str, str]:
     """Label by file name, in the order of the list: lines ``Abyssinian_1 1 1 1`` are image, class, species, breed."""
     if not path.is_file():
-        raise LsegreproError(f"no list {path}: get Oxford-IIIT Pet with: lsegrepro fetch pets")
+        raise LsegreproError(f"no list {path}: get Oxford-IIIT Pet with: lsegrepro prepare pets")
     labels: dict[str, str] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
         fields = line.split()

@@ -168,11 +168,11 @@ class VocWeak:
                         for word in read_text(path).split()}
         if not segmentation:
             raise LsegreproError(f"no lists in {lists / 'Segmentation'}: without them photographs of the evaluation "
-                                 "would be trained on; get VOC 2012 with: lsegrepro fetch voc2012")
+                                 "would be trained on; get VOC 2012 with: lsegrepro prepare voc2012")
         cat, dog = ((lists / "Main" / f"{cls}_trainval.txt") for cls in paper.CLASSES)
         marks_of_cat, marks_of_dog = _read_presence(cat), _read_presence(dog)
         if marks_of_cat.keys() != marks_of_dog.keys():
-            raise LsegreproError(f"{cat} and {dog} name different photographs: get VOC 2012 with: lsegrepro fetch "
+            raise LsegreproError(f"{cat} and {dog} name different photographs: get VOC 2012 with: lsegrepro prepare "
                                  "voc2012")
         files, _ = images.list_photographs(self.root / "JPEGImages")
         present = set(files)
@@ -237,5 +237,5 @@ def _read_presence(path: Path) -> dict[str, str]:
     words = read_text(path).split()
     if len(words) % 2 or not set(words[1::2]) <= {"1", "0", "-1"}:
         raise LsegreproError(f"{path} is no list of photographs with 1, 0 or -1 after each: get VOC 2012 with: "
-                             "lsegrepro fetch voc2012")
+                             "lsegrepro prepare voc2012")
     return {name.removesuffix(".jpg"): mark for name, mark in zip(words[::2], words[1::2], strict=True)}

@@ -20,7 +20,7 @@ from ..network.weights import Weights, load_weights
 from ..training import mining
 from ..training.batches import WeakDataset
 from ..training.loop import train
-from .folder import SPLITS, RunFolder, missing, require_same
+from .folder import SPLITS, RunFolder, require_file, require_same
 from .publish import adopt_weights
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ def make_run(run: RunFolder) -> None:
 def load_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> Weights:
     """A trained network of a run, on the run's device."""
     path = run.weights_path(model, cls, round, seed)
-    if not path.is_file():
-        raise missing(run, path, "train", (model, cls, round, seed))
+    require_file(run, path, "train", (model, cls, round, seed))
     run.card(model, cls, round, seed)  # refuses a network of another configuration
     weights = load_weights(path, model=model, cls=cls)
     weights.net.to(parse_device(run.device), memory_format=torch.channels_last)
@@ -148,8 +147,7 @@ def _check_images(run: RunFolder, path: Path, card: dict) -> None:
 def _check_negatives(run: RunFolder, model: str, cls: str, seed: int) -> None:
     """Refuse hard negatives that are not there, or were mined otherwise or with other weights."""
     path = run.negatives_path(model, cls, seed)
-    if not path.is_file():
-        raise missing(run, path, f"mine --model {model} --class {cls} --seed {seed}")
+    require_file(run, path, f"mine --model {model} --class {cls} --seed {seed}")
     wanted = {"mining": dataclasses.asdict(run.profile.mining)}
     if run.card_path(model, cls, 1, seed).is_file():
         wanted["weights_sha256"] = run.card(model, cls, 1, seed).get("sha256")

@@ -109,7 +109,7 @@ def test_a_list_of_another_kind_is_refused(root, line):
 def test_no_list_no_photographs(root):
     with pytest.raises(LsegreproError) as error:
         OxfordPets(root / "images", "all")
-    one_line(error, "lsegrepro fetch pets")
+    one_line(error, "lsegrepro prepare pets")
     for path in (root / "images").iterdir():
         path.unlink()
     with pytest.raises(LsegreproError) as error:

@@ -86,7 +86,7 @@ def test_voc_is_not_trained_on_what_it_may_be_measured_on(voc):
         path.unlink()
     with pytest.raises(LsegreproError) as error:
         VocWeak(voc)
-    one_line(error, "Segmentation", "lsegrepro fetch voc2012")
+    one_line(error, "Segmentation", "lsegrepro prepare voc2012")
 
 
 def test_voc_lists_that_do_not_belong_together(voc):

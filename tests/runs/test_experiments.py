@@ -25,7 +25,7 @@ def differing(one: dict, other: dict) -> set[str]:
 @pytest.mark.parametrize("name", LISTED)
 def test_an_experiment_changes_what_it_names_and_nothing_else(tiny_run, name):
     experiment = LISTED[name]
-    varied, base = experiment.profile(tiny_run.profile), tiny_run.profile
+    varied, base = experiment.varied(tiny_run).profile, tiny_run.profile
     assert varied.rounds == (experiment.round,) and varied.models == experiment.models
     assert (varied.classes, varied.superpixels) == (base.classes, base.superpixels)
     assert varied.seeds == (experiment.seeds or base.seeds)
@@ -71,8 +71,7 @@ def test_a_network_of_its_own_is_trained_and_its_result_read_without_it(small):
     assert result.final == trained.final and missing(small, "linear") == []
     assert {path: path.read_bytes() for path in before} == before  # the run itself is as it was
     folder = small.folder / "experiments" / "linear"
-    varied = dataclasses.replace(small, profile=experiments.load_experiments(small.profile)["linear"].profile(
-        small.profile), folder=folder)
+    varied = experiments.find_experiment(small, "linear").varied(small)
     card = varied.card("LSE1", "cat")
     assert card["arguments"]["output"] == "linear" and result.samples == card["samples"] == 16
     theta = choose_theta(varied, "LSE1", "cat", 1, 0)
@@ -84,7 +83,7 @@ def test_a_network_of_its_own_is_trained_and_its_result_read_without_it(small):
     for path in folder.rglob("*.*"):
         path.unlink()
     again = read_experiment(dataclasses.replace(small, depth="evidence"), "linear")[name]
-    assert (again.counts == counts).all() and again.curve == result.curve
+    assert (again.counts == counts).all() and again.final == result.final
     own, linear = experiment_rows(small, "output")
     assert (own.name, linear.name, linear.model, linear.cls) == ("", "linear", "LSE1", "cat")
     assert linear.counts.shape == own.counts.shape == (1, 6, 4)
@@ -142,13 +141,13 @@ def test_one_class_is_done_alone_and_the_other_added(small):
 def test_the_command_lists_runs_and_refuses(small, capsys):
     options = ["--profile", small.profile.spec, "--run", str(small.folder), "--device", "cpu"]
     assert cli.main(["experiment", *options]) == 0
-    assert [line.split()[:3] for line in capsys.readouterr().out.splitlines()][0] == ["linear", "to", "do"]
+    assert [line.split()[:4] for line in capsys.readouterr().out.splitlines()][0] == ["linear", "to", "do:", "cat"]
     assert cli.main(["experiment", "linear", "--class", "cat", "--no-score", *options]) == 0
     out = capsys.readouterr().out
     assert "LSE1-cat-round1-seed0" in out and "16 images seen" in out
     assert out.splitlines()[-1] == str(experiments.result_path(small, "linear"))
     assert cli.main(["experiment", "nonsense", *options]) == 2
-    assert "no experiment 'nonsense': choose one of linear" in capsys.readouterr().err
+    assert "unknown experiment 'nonsense': choose one of linear" in capsys.readouterr().err
 
 
 def test_the_page_sets_what_was_done_beside_what_chance_does(own_run):
