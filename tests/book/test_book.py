@@ -1,18 +1,16 @@
 """The built book as a reader gets it: every page in a browser without a network, from disk and from a server."""
 
-import functools
 import re
 import shlex
 import subprocess
 import sys
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from chromium import opened, served
 from conftest import ROOT
 
 from lsegrepro.book import site
@@ -82,35 +80,10 @@ def pages(html, paths, chromium) -> dict[str, dict]:
 
 
 @pytest.fixture(scope="session")
-def served(html):
+def address(html):
     """The address of the book on a port of this machine."""
-    handler = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *given: None})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(html)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-
-
-def opened(context, url: str, allowed: str):
-    """An opened page, and its complaints: requests to elsewhere, failed ones, and what the console says."""
-    complaints = []
-    page = context.new_page()
-
-    def only_own(route):
-        if route.request.url.startswith((allowed, "data:", "blob:")):
-            route.continue_()
-        else:
-            complaints.append(f"asked for {route.request.url}")
-            route.abort()
-
-    page.route("**/*", only_own)
-    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}")
-            if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
-    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-    page.goto(url, wait_until="load")
-    page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
-    return page, complaints
+    with served(html) as address:
+        yield address
 
 
 def visit(context, path: Path, html: Path, axe: str) -> dict:
@@ -158,10 +131,10 @@ def test_links_between_pages_lead_somewhere(pages, html):
     assert len(links) > 20 and links <= files
 
 
-def test_a_served_page_asks_for_nothing_else(html, paths, chromium, served):
+def test_a_served_page_asks_for_nothing_else(html, paths, chromium, address):
     context = chromium.new_context()
     for path in paths:
-        page, complaints = opened(context, served + path.relative_to(html).as_posix(), served)
+        page, complaints = opened(context, address + path.relative_to(html).as_posix(), address)
         page.close()
         assert complaints == [], path.name
     context.close()
@@ -175,8 +148,8 @@ def search(page, start: str, words: str) -> list[str]:
 
 
 @pytest.mark.parametrize("place", ["disk", "server"])
-def test_search_finds_the_words_of_the_field_and_chapters_first(html, chromium, served, place):
-    start = html.as_uri() + "/" if place == "disk" else served
+def test_search_finds_the_words_of_the_field_and_chapters_first(html, chromium, address, place):
+    start = html.as_uri() + "/" if place == "disk" else address
     context = chromium.new_context()
     page, complaints = opened(context, start + "search.html", start)
     for words, wanted in (("superpixel", "executed/05-theta"), ("confidence interval", "reading"),
