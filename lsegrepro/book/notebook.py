@@ -43,26 +43,6 @@ def between(interval: Interval, digits: int = 1) -> str:
     return f"{value:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
 
 
-def bounded(share: float) -> str:
-    """Format a small fraction as an upper bound.
-
-    >>> bounded(0.0), bounded(0.004), bounded(0.12)
-    ('none', 'less than 1 %', 'at most 12 %')
-    """
-    return "none" if share == 0 else "less than 1 %" if share < 0.01 else f"at most {percent(share, 0)}"
-
-
-def power(value: float, digits: int = 0) -> str:
-    """Format a number in scientific notation.
-
-    >>> power(3.2e-8), power(0.0), power(12.5, 1)
-    ('3·10⁻⁸', '0', '1.2·10¹')
-    """
-    mantissa, exponent = f"{value:.{digits}e}".split("e")
-    superscript = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa}·10{superscript}" if value else "0"
-
-
 def span(values: Sequence[float], format: Callable[[float], str] = percent) -> str:
     """Format the range of some numbers; a single text where both ends read alike.
 
