@@ -75,7 +75,7 @@ def count_regions(run: RunFolder, split: str) -> Path:
     regions = scoring.count_regions(data, split, run.profile.superpixels, superpixel_cache(run), progress=run.progress)
     for cls in run.profile.classes:
         if not regions.pixels(cls)[0].any():
-            raise LsegreproError(f"no mask of the {data.description} has a pixel of {cls}, index "
+            raise LsegreproError(f"in {data.description} no mask has a pixel of {cls}, index "
                                  f"{paper.VOC_INDEX[cls]}: are they masks of VOC's classes?")
     evidence.write_regions(path, regions)
     return path
