@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from conftest import refused
+from conftest import changed, refused
 
 from lsegrepro import cli, evaluation
 from lsegrepro.config import BUILT_IN, NO_JITTER, load_profile
@@ -33,6 +33,14 @@ def test_an_experiment_changes_what_it_names_and_nothing_else(tiny_run, name):
     for table in ("data", "scoring"):
         ours, theirs = (dataclasses.asdict(getattr(p, table)) for p in (varied, base))
         assert differing(ours, theirs) == set(experiment.changes.get(table, {}))
+
+
+def test_a_change_goes_before_what_one_network_has_of_its_own(tiny_run):
+    table = {"LSE1-cat": {"rate": 0.5, "samples": 30}, "cat": {"batch": 2}}
+    run = changed(tiny_run, network=table)
+    varied = Experiment("slow", "rate", ("LSE1",), 1, {"training": {"rate": 0.25}}).varied(run).profile
+    arguments = varied.arguments("LSE1", "cat")
+    assert (arguments.rate, arguments.samples, arguments.batch) == (0.25, 30, 2)
 
 
 def test_the_list_holds_what_it_should():
