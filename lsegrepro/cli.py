@@ -128,14 +128,18 @@ def prepare(name: str, source: Path | None, data: Path | None) -> None:
         from .data.fetch import fetch
 
         return print(*fetch(name, Path(root)), sep="\n")
+    from .data.images import describe_others
     from .data.imagenet import prepare_imagenet
 
     if source is None:
         raise LsegreproError("name the folder of an ImageNet, which has a folder a synset: prepare imagenet SOURCE")
     target = Path(root) / "imagenet"
     done = prepare_imagenet(source, target)
-    print(f"{done.written:,} photographs scaled, {done.skipped:,} there before, {len(done.unreadable):,} unreadable "
-          "(listed in unreadable.json)", target, sep="\n")
+    for name, reason in list(done.unreadable.items())[:10]:
+        print(printable(f"left out: {name}: {reason}"), file=sys.stderr)
+    print(f"{done.written:,} photographs scaled, {done.skipped:,} there before, {len(done.unreadable):,} unreadable"
+          f"{describe_others(done.left_out)}")
+    print(target)
 
 
 @lsegrepro.command()

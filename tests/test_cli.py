@@ -43,7 +43,7 @@ def refused(command):
     def run(*words) -> str:
         code, printed, said = command(*words)
         assert (code, printed) == (2, "") and said.endswith("\n")
-        lines = [line for line in said.split("\n")[:-1] if not re.search(r"image(/s)?\]$", line)]
+        lines = [line for line in said.split("\n")[:-1] if not re.search(r"image(/s)?\]$|^\d.*split|^\d.*VOC", line)]
         assert len(lines) == 1 and lines[0].startswith("lsegrepro: ")
         return lines[0]
 

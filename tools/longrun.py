@@ -245,7 +245,7 @@ def auc_inside(run: RunFolder, job: Job, heldout: WeakDataset, source: str) -> d
     inside = np.asarray(heldout.weak.sources) == source
     margins = {}
     for label, name in enumerate(LABELS):
-        images = np.flatnonzero(inside & (heldout.codes == label))[:512]
+        images = np.flatnonzero(inside & (heldout.labels == label))[:512]
         scores = weak_scores(net, heldout.images(images), arguments.aggregation_name, precision=arguments.precision)
         margins[name] = (scores[:, 0] - scores[:, 1]).double().numpy()
     other = "dog" if job.cls == "cat" else "cat"

@@ -7,12 +7,13 @@ it): the workflow decides in which order files are made. A file that is there al
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from .. import evidence
+from .. import evidence, paper
 from ..evidence import scoring
 from ..files import LsegreproError, digest
 from ..network.devices import parse_device
@@ -24,6 +25,7 @@ from .folder import SPLITS, RunFolder, require_file, require_same
 from .publish import adopt_weights
 
 if TYPE_CHECKING:
+    from ..data import SegmentationSet, WeakSet
     from ..training.batches import HardNegatives
 
 
@@ -68,8 +70,13 @@ def count_regions(run: RunFolder, split: str) -> Path:
     if path.is_file():
         run.regions(split)
         return path
-    regions = scoring.count_regions(run.segmentation(split), split, run.profile.superpixels, superpixel_cache(run),
-                                    progress=run.progress)
+    data = run.segmentation(split)
+    _print_description(run, data)
+    regions = scoring.count_regions(data, split, run.profile.superpixels, superpixel_cache(run), progress=run.progress)
+    for cls in run.profile.classes:
+        if not regions.pixels(cls)[0].any():
+            raise LsegreproError(f"no mask of the {data.description} has a pixel of {cls}, index "
+                                 f"{paper.VOC_INDEX[cls]}: are they masks of VOC's classes?")
     evidence.write_regions(path, regions)
     return path
 
@@ -130,7 +137,15 @@ def map_cache(run: RunFolder, weights: Weights) -> Path:
 
 
 def _dataset(run: RunFolder, split: str) -> WeakDataset:
-    return WeakDataset(run.weak(split), parse_device(run.device), run.progress)
+    weak, device = run.weak(split), parse_device(run.device)
+    _print_description(run, weak)
+    return WeakDataset(weak, device, run.progress)
+
+
+def _print_description(run: RunFolder, data: WeakSet | SegmentationSet) -> None:
+    """Say which images are used, and how many were left out."""
+    if run.progress:
+        print(data.description, file=sys.stderr)
 
 
 def _check_images(run: RunFolder, path: Path, card: dict) -> None:

@@ -70,7 +70,7 @@ def segment(
     from ..network import dense
 
     threshold(theta)
-    codes = dense.to_codes(dense.probability_map(weights.net, image))
+    codes = dense.to_prob_u16(dense.probability_map(weights.net, image))
     labels = cut(image, superpixels or load_profile(PROFILE).superpixels)
     return Segmentation(image, codes, labels, theta)
 

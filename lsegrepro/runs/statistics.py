@@ -79,6 +79,18 @@ def _inputs(run: RunFolder, names: Iterable[str]) -> dict[str, str]:
     return {name: digests[name] for name in names if name in digests}
 
 
+def other_class_share(run: RunFolder, cls: str) -> float:
+    """Share of the training samples without a class that show the other class, as the run draws its negatives.
+
+    `paper.plateau_loss` of it is the loss of a network that tells cats and dogs from the rest and not from each other.
+    """
+    negatives = run.profile.arguments(run.profile.models[0], cls).negatives
+    if negatives != "others":
+        return paper.other_class_share(cls) if negatives == "paper" else 0.0
+    labels = read_statistics(run, "weak-labels")["train"]["labels"]
+    return 1 - labels["background"] / sum(count for label, count in labels.items() if label != cls)
+
+
 # The statistics
 
 

@@ -4,9 +4,10 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from conftest import changed, refused
+from conftest import changed, refused, write_voc
 
 from lsegrepro import paper
 from lsegrepro.files import sha256
@@ -103,3 +104,22 @@ def test_weights_of_another_architecture_are_refused(own_run, with_card):
         shutil.copy(other.with_suffix(".json"), path.with_suffix(".json"))
     message = ("model = 'LSE2'", "says 'LSE1'") if with_card else ("disagree on the digest",)
     refused(lambda: make.load_network(own_run, "LSE1", "cat"), path.stem, *message)
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    for device, message in (("cuda", "no GPU 'cuda' here (0 found)"), ("tpu", "unknown device 'tpu'")):
+        run = open_run("quick", tmp_path / "run", device=device)
+        refused(lambda run=run: make.train_network(run, "LSE1", "cat"), message)
+    assert not (tmp_path / "run").exists()
+
+
+def test_masks_without_a_class_are_refused(tmp_path, capsys):
+    """Foreground masks of 0 and 1 or trimaps with VOC's palette are masks of aeroplanes, as far as one can see."""
+    masks = {name: np.indices((20, 30)).sum(0).astype(np.uint8) % 3 for name in ("a", "b")} | {"absent": None}
+    write_voc(tmp_path, masks, "train")
+    (tmp_path / "own.toml").write_text('[data]\nkind = "photographs"\n')
+    run = open_run(tmp_path / "own.toml", tmp_path / "run", data=tmp_path, device="cpu")
+    refused(lambda: make.count_regions(run, "train"), "2 of 3 images of VOC 2012 train", "pixel of cat, index 8")
+    assert capsys.readouterr().err.startswith("2 of 3 images of VOC 2012 train\n")
+    assert not run.regions_path("train").exists()

@@ -68,7 +68,7 @@ def test_what_is_written_is_what_the_library_says(photo, tmp_path, weights_file,
     theta = 0.55
     assert run([photo], tmp_path / "out", weights_file, theta=theta) == 0
     image, net = load_image(photo), load_weights(weights_file).net
-    codes = dense.to_codes(dense.probability_map(net, image))
+    codes = dense.to_prob_u16(dense.probability_map(net, image))
     superpixels = load_profile("local").superpixels  # those that the published theta was chosen with
     voted = smooth(codes, oversegment(image, superpixels)) > theta * 65535
     files = {kind: np.asarray(Image.open(tmp_path / "out" / f"photo-cat-{kind}.png")) for kind in KINDS}
@@ -240,7 +240,7 @@ def test_the_published_network_is_the_default(published, photo, tmp_path, capsys
     for model in (None, "LSE1"):
         assert segment.segment_files([photo], "cat", out=tmp_path / "out", model=model, device="cpu") == 0
     codes = np.asarray(Image.open(tmp_path / "out" / "photo-cat-probability.png"))
-    assert np.array_equal(codes, dense.to_codes(dense.probability_map(network.net, load_image(photo))))
+    assert np.array_equal(codes, dense.to_prob_u16(dense.probability_map(network.net, load_image(photo))))
 
 
 def test_its_theta_is_the_one_chosen_on_train(published, own_run, monkeypatch):
