@@ -135,11 +135,8 @@ def prepare(name: str, source: Path | None, data: Path | None) -> None:
         raise LsegreproError("name the folder of an ImageNet, which has a folder a synset: prepare imagenet SOURCE")
     target = Path(root) / "imagenet"
     done = prepare_imagenet(source, target)
-    for name, reason in list(done.unreadable.items())[:10]:
-        print(printable(f"left out: {name}: {reason}"), file=sys.stderr)
-    print(f"{done.written:,} photographs scaled, {done.skipped:,} there before, {len(done.unreadable):,} unreadable"
-          f"{describe_others(done.left_out)}")
-    print(target)
+    print(f"{done.written:,} photographs scaled, {done.skipped:,} there before, {len(done.unreadable):,} unreadable "
+          f"(listed in unreadable.json){describe_others(done.left_out)}", target, sep="\n")
 
 
 @lsegrepro.command()
