@@ -128,8 +128,8 @@ def prepare(name: str, source: Path | None, data: Path | None) -> None:
         from .data.fetch import fetch
 
         return print(*fetch(name, Path(root)), sep="\n")
-    from .data.images import describe_others
     from .data.imagenet import prepare_imagenet
+    from .data.images import describe_others
 
     if source is None:
         raise LsegreproError("name the folder of an ImageNet, which has a folder a synset: prepare imagenet SOURCE")
