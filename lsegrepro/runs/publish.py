@@ -69,9 +69,9 @@ def publish(run: RunFolder) -> None:
     if run.profile != load_profile(PROFILE):
         raise LsegreproError(f"the published run is of profile {PROFILE} as it is built in, with both rounds; this one "
                              f"is of {run.profile.spec}, with rounds {', '.join(map(str, run.profile.rounds))}")
+    _require_files(run)
     with locked(PUBLISHED / "results.json"):
         if run.folder.resolve() != PUBLISHED.resolve():
-            _require_files(run)
             _replace_folders(run.folder)
         write_results(dataclasses.replace(run, folder=PUBLISHED))
 

@@ -1,6 +1,8 @@
 """A run of one's own begins from published results; a finished run becomes the published one."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,11 @@ def test_a_run_of_another_profile_is_refused(own_run, tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "PUBLISHED", tmp_path / "published")
     refused(lambda: publish.publish(own_run), "the published run is of profile local", own_run.profile.path)
     assert not (tmp_path / "published").exists()
+
+
+def test_the_tool_refuses_in_one_line(tmp_path):
+    done = subprocess.run([sys.executable, ROOT / "tools" / "publish.py", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "is not there" in done.stderr
 
 
 def test_the_committed_run_can_be_read():
