@@ -85,6 +85,13 @@ def test_a_run_that_lacks_a_result_replaces_nothing(finished, folder, lacks):
     assert (folder / "evidence" / "of-before.npz").read_text() == "old" and not (folder / "weights").exists()
 
 
+def test_evidence_that_is_damaged_replaces_nothing(finished, folder):
+    path = finished.scores_path("LSE1", "cat", 1)
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(lambda: publish.publish(finished), path)
+    assert (folder / "evidence" / "of-before.npz").read_text() == "old" and not (folder / "weights").exists()
+
+
 def test_a_full_disk_leaves_what_was_published(finished, folder):
     with file_size_limit(5000), pytest.raises(OSError):
         publish.publish(finished)
