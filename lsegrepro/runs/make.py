@@ -21,12 +21,11 @@ from ..network.weights import Weights, load_weights
 from ..training import mining
 from ..training.batches import WeakDataset
 from ..training.loop import train
-from .folder import SPLITS, RunFolder, require_file, require_same
+from .folder import RunFolder, require_file, require_same
 from .publish import adopt_weights
 
 if TYPE_CHECKING:
     from ..data import SegmentationSet, WeakSet
-    from ..training.batches import HardNegatives
 
 
 def train_network(
@@ -46,10 +45,15 @@ def train_network(
     if path.is_file():
         _check_images(run, path, run.card(*network))
         return path
-    start = load_network(run, model, cls, 1, seed) if round == 2 else None
-    hard = hard_negatives(run, model, cls, seed) if round == 2 else None
-    return train(run.profile.arguments(*network), _dataset(run, "train"), path, heldout=_dataset(run, "heldout"),
-                 start=start, hard_negatives=hard, device=parse_device(run.device), progress=run.progress,
+    start = hard_negatives = None
+    if round == 2:
+        start = load_network(run, model, cls, 1, seed)
+        _check_negatives(run, model, cls, seed)
+    dataset, heldout = _dataset(run, "train"), _dataset(run, "heldout")
+    if round == 2:
+        hard_negatives = mining.read_negatives(run.negatives_path(model, cls, seed), heldout)
+    return train(run.profile.arguments(*network), dataset, path, heldout=heldout, start=start,
+                 hard_negatives=hard_negatives, device=parse_device(run.device), progress=run.progress,
                  stop_after=stop_after)
 
 
@@ -96,18 +100,6 @@ def score_network(
     return path
 
 
-def make_run(run: RunFolder) -> None:
-    """Every result of a run, one after the other: what the workflow does, in one process."""
-    for split in SPLITS:
-        count_regions(run, split)
-    for model, cls, round, seed in run.networks():
-        train_network(run, model, cls, round, seed)
-        if round == 1 and 2 in run.profile.rounds:
-            mine_negatives(run, model, cls, seed)
-        for split in SPLITS:
-            score_network(run, model, cls, round, seed, split)
-
-
 def load_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> Weights:
     """A trained network of a run, on the run's device."""
     path = run.weights_path(model, cls, round, seed)
@@ -116,13 +108,6 @@ def load_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int
     weights = load_weights(path, model=model, cls=cls)
     weights.net.to(parse_device(run.device), memory_format=torch.channels_last)
     return weights
-
-
-def hard_negatives(run: RunFolder, model: str, cls: str, seed: int = 0) -> HardNegatives:
-    """The hard negatives of a run with their pixels, for round 2."""
-    _check_negatives(run, model, cls, seed)
-    heldout = _dataset(run, "heldout")
-    return mining.read_negatives(run.negatives_path(model, cls, seed), heldout)
 
 
 def superpixel_cache(run: RunFolder) -> Path:
