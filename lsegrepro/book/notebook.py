@@ -43,26 +43,6 @@ def between(interval: Interval, digits: int = 1) -> str:
     return f"{value:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
 
 
-def bounded(share: float) -> str:
-    """Format a small fraction as an upper bound.
-
-    >>> bounded(0.0), bounded(0.004), bounded(0.12)
-    ('none', 'less than 1 %', 'at most 12 %')
-    """
-    return "none" if share == 0 else "less than 1 %" if share < 0.01 else f"at most {percent(share, 0)}"
-
-
-def power(value: float, digits: int = 0) -> str:
-    """Format a number in scientific notation.
-
-    >>> power(3.2e-8), power(0.0), power(12.5, 1)
-    ('3·10⁻⁸', '0', '1.2·10¹')
-    """
-    mantissa, exponent = f"{value:.{digits}e}".split("e")
-    superscript = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa}·10{superscript}" if value else "0"
-
-
 def span(values: Sequence[float], format: Callable[[float], str] = percent) -> str:
     """Format the range of some numbers; a single text where both ends read alike.
 
@@ -93,22 +73,6 @@ def label(run: RunFolder, network: Network) -> str:
 
 
 # Outputs of a cell
-
-
-def live() -> bool:
-    """Whether a person uses this notebook, so that a widget can react.
-
-    papermill and nbclient run a kernel that cannot be asked for input; there a static figure is shown instead.
-
-    >>> live()
-    False
-    """
-    try:
-        import ipywidgets  # noqa: F401
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
 
 
 def keep(key: str, text: str) -> None:
