@@ -1,4 +1,4 @@
-"""AP against theta (Figure 5, exact at every theta), and against the parameters of the superpixels."""
+"""Figure 5: AP against theta, exact at every theta."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .. import evaluation, paper
-from ..evaluation import Interval
 from ..files import LsegreproError
 from ..paper import CEILING
-from .style import INK, RULE, WIDTH, in_percent, model_style, styled
+from .style import INK, RULE, WIDTH, model_style, styled
 
 _DASHES = (0, (4, 2))
 
@@ -142,61 +141,3 @@ def _theta_legend(figure: Figure, lines: Sequence[ThetaLine], marks: Sequence[Th
     handles = [handle for pair in pairs for handle in pair] if kinds else models
     columns = max(len(models), len(kinds))
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.6)
-
-
-@dataclass(frozen=True, eq=False)
-class Sweep:
-    """AP as one parameter varies and the others stay fixed.
-
-    Attributes
-    ----------
-    parameter : str
-        Its name, for the axis.
-    values : sequence of float
-        (m,), ascending.
-    ap : mapping
-        Name of a network, beginning with its model, to m intervals, fractions.
-    """
-
-    parameter: str
-    values: Sequence[float]
-    ap: Mapping[str, Sequence[Interval]]
-
-
-@styled
-def sweeps(panels: Sequence[Sweep], levels: Mapping[str, float], split: str = "train") -> Figure:
-    """AP against each parameter, a panel each: points with intervals, and a dashed line across to compare with.
-
-    Parameters
-    ----------
-    panels : sequence of Sweep
-        Values stand at equal distances, whatever they are.
-    levels : mapping
-        Name of a network to the AP, a fraction, of its dashed line.
-    split : str
-        What the AP was measured on, for the axis.
-    """
-    if not panels:
-        raise LsegreproError("a chart of parameters needs at least one of them")
-    figure = Figure(figsize=(WIDTH, 3.2))
-    ratios = [len(panel.values) + 1 for panel in panels]
-    row = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=ratios)[0]
-    texts = []
-    for axis, panel in zip(row, panels, strict=True):
-        for i, (name, intervals) in enumerate(panel.ap.items()):
-            colour, marker = model_style(name.replace(",", " ").split(" ")[0])
-            value, low, high = in_percent(intervals)
-            places = np.arange(len(panel.values)) + 0.12 * (i - (len(panel.ap) - 1) / 2)  # bars side by side
-            axis.vlines(places, low, high, color=colour, linewidth=1.4)
-            axis.plot(places, value, color=colour, marker=marker, markersize=5, linewidth=1.2, label=name)
-            axis.axhline(100 * levels[name], color=colour, linewidth=0.9, linestyle=_DASHES)
-            points = ", ".join(f"{v:.2f} % [{a:.2f}, {b:.2f}] at {x:g}"
-                               for x, v, a, b in zip(panel.values, value, low, high, strict=True))
-            texts.append(f"{panel.parameter}, {name}: {points}")
-        axis.set(xlabel=panel.parameter, xticks=range(len(panel.values)), xlim=(-0.5, len(panel.values) - 0.5),
-                 xticklabels=[f"{x:g}" for x in panel.values])
-    row[0].set(ylabel=f"AP = IoU on {split} (%)")
-    handles, names = row[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=max(1, len(names)))
-    figure.alt = f"AP on {split} against the parameters of the superpixels. " + "; ".join(texts) + "."
-    return figure

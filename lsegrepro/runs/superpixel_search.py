@@ -159,17 +159,6 @@ def _setting(params: Superpixels, measured: dict[str, Any], chosen: dict[str, An
                    {name: float(evaluation.ap(c.sum(axis=0))) for name, c in counts.items()}, less)
 
 
-def settings_along(settings: list[Setting], parameter: str) -> list[Setting]:
-    """The settings that share the chosen one's other parameters, ascending in `parameter`.
-
-    sigma is then the default one, unless it is `parameter`, since scale and min_size were tried at no other.
-    """
-    others = {**asdict(choose_setting(settings).params), "sigma": Superpixels().sigma}
-    others.pop(parameter)
-    along = [s for s in settings if all(getattr(s.params, key) == value for key, value in others.items())]
-    return sorted(along, key=lambda s: getattr(s.params, parameter))
-
-
 def achievable(regions: Regions, cls: str) -> float:
     """IoU of a class, a fraction, when each superpixel takes the truth of most of its pixels (a tie: background).
 

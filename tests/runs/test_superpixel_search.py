@@ -12,7 +12,7 @@ from lsegrepro.files import LsegreproError, read_json, write_json
 from lsegrepro.runs import superpixel_search
 from lsegrepro.runs.results import choose_theta
 from lsegrepro.runs.statistics import statistics_path
-from lsegrepro.runs.superpixel_search import FLOOR, Setting, achievable, choose_setting, read_search, settings_along
+from lsegrepro.runs.superpixel_search import FLOOR, Setting, achievable, choose_setting, read_search
 
 
 def setting(params=(100, 0.8, 100), ap=0.1, reach=0.9, superpixels=10.0) -> Setting:
@@ -36,15 +36,6 @@ def test_superpixels_that_leave_too_little_achievable_are_not_chosen():
 def test_of_equal_settings_the_fewest_superpixels():
     settings = [setting(superpixels=n) for n in (30.0, 10.0, 20.0)]
     assert choose_setting(settings) is settings[1]
-
-
-def test_along_a_parameter_the_others_are_fixed():
-    params = [(100, 0.8, 50), (400, 0.8, 50), (50, 0.8, 50), (100, 0.8, 100), (100, 1.2, 50), (100, 0.5, 50),
-              (50, 0.8, 100)]
-    settings = [setting(p, ap=float(i == 4)) for i, p in enumerate(params)]  # chosen: the one with sigma 1.2
-    along = {key: [getattr(s.params, key) for s in settings_along(settings, key)]
-             for key in ("scale", "min_size", "sigma")}
-    assert along == {"scale": [50, 100, 400], "min_size": [50, 100], "sigma": [0.5, 0.8, 1.2]}
 
 
 def test_achievable_iou_follows_the_majorities(rng):
