@@ -10,17 +10,9 @@ A probability is stored in 16 bits, prob_u16 = floor(p * 65535), and "p > theta"
 stored whole: nothing is sampled.
 """
 
-from .baselines import ThreeWay, centred_box_counts, everything_foreground, gated_box, nothing_foreground, three_way
-from .choices import best_answers, resampled_counts
-from .classification import (
-    Classification,
-    auc,
-    classification_accuracy,
-    classification_counts,
-    image_auc,
-    image_margin,
-    trivial_classification,
-)  # fmt: skip
+from .baselines import centred_box_counts, everything_foreground, gated_box, nothing_foreground, three_way
+from .choices import best_answers, chosen_counts, resampled_counts
+from .classification import auc, classification_counts, image_auc, image_margin
 from .counts import (
     Counts,
     accuracy,
@@ -35,27 +27,25 @@ from .counts import (
     smoothed_grid_counts,
     threshold,
 )  # fmt: skip
-from .curves import Curve, curve, curve_given_presence, raw_curve, smoothed_curve
+from .curves import Curve, curve, raw_curve, smoothed_curve
 from .intervals import (
+    Difference,
     Interval,
     Statistic,
+    TableRow,
     bootstrap,
     bootstrap_difference,
     bootstrap_draws,
     bootstrap_p_value,
-    difference_p_value,
     holm,
 )  # fmt: skip
-from .records import Difference, TableRow
 from .trends import LAWS, Growth, growth
 
 __all__ = [
-    "Classification", "Counts", "Curve", "Difference", "Growth", "Interval", "LAWS", "Statistic", "TableRow",
-    "ThreeWay", "accuracy", "ap", "auc", "background_accuracy", "balanced_accuracy", "best_answers", "bootstrap",
-    "bootstrap_difference", "bootstrap_draws", "bootstrap_p_value", "centred_box_counts",
-    "classification_accuracy", "classification_counts", "curve", "difference_p_value", "everything_foreground",
-    "foreground_accuracy", "gated_box", "growth", "holm", "image_auc", "image_counts", "image_margin",
-    "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts", "resampled_counts",
-    "smoothed_curve", "smoothed_grid_counts", "three_way", "threshold", "curve_given_presence",
-    "trivial_classification",
+    "Counts", "Curve", "Difference", "Growth", "Interval", "LAWS", "Statistic", "TableRow", "accuracy", "ap", "auc",
+    "background_accuracy", "balanced_accuracy", "best_answers", "bootstrap", "bootstrap_difference",
+    "bootstrap_draws", "bootstrap_p_value", "centred_box_counts", "chosen_counts", "classification_counts", "curve",
+    "everything_foreground", "foreground_accuracy", "gated_box", "growth", "holm", "image_auc", "image_counts",
+    "image_margin", "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts",
+    "resampled_counts", "smoothed_curve", "smoothed_grid_counts", "three_way", "threshold",
 ]  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from .. import paper
 from ..evidence import COLUMNS, Regions, Scores
 from ..files import LsegreproError
 from .classification import image_margin
-from .counts import ap, class_totals, counts_from_positives, threshold
+from .counts import class_totals, counts_from_positives, threshold
 
 
 def everything_foreground(regions: Regions, cls: str) -> np.ndarray:
@@ -43,12 +42,9 @@ def centred_box_counts(regions: Regions, cls: str) -> np.ndarray:
 def gated_box(regions: Regions, scores: Scores, gates: Sequence[float]) -> np.ndarray:
     """Counts of each image when a centred box is predicted, but only where the network's image score passes a gate.
 
-    The control for the outlines of a network: it knows which images hold the class as well as the network does
-    (`image_margin`), and nothing of where. The box is predicted in images with
-
-        foreground image score - background image score > gate
-
-    and all other images are left background.
+    The control for the outlines of a network: it knows which images hold the class as well as the network does, and
+    nothing of where. The box is predicted in images whose `image_margin` is above the gate; the others are left all
+    background.
 
     Parameters
     ----------
@@ -58,62 +54,28 @@ def gated_box(regions: Regions, scores: Scores, gates: Sequence[float]) -> np.nd
     Returns
     -------
     ndarray
-        (g, 20, n, 4) int64: each gate with the box of each of `evidence.BOX_FRACTIONS`.
-
-    Examples
-    --------
-    Choose gate and side on train, where images count with their weights, and measure on val:
-
-    >>> def gated_box_ap(train, val, gates, weights):  # two pairs of Regions and Scores
-    ...     on_train, on_val = (gated_box(*pair, gates).reshape(-1, len(pair[0]), 4) for pair in (train, val))
-    ...     best = np.nanargmax(ap(np.einsum("n,tnk->tk", weights, on_train)))
-    ...     return ap(on_val[best].sum(axis=0))
-
-    For an interval, choose again in each resample with `resampled_counts` and `best_answers`.
+        (20 g, n, 4) int64: the first gate with the box of each of `evidence.BOX_FRACTIONS`, then the second, ...
+        Choose among them on train, and measure the choice on val (`chosen_counts`).
     """
     scores.check(regions)
     boxes, nothing = centred_box_counts(regions, scores.cls), nothing_foreground(regions, scores.cls)
     passes = image_margin(scores) > np.asarray(gates, np.float64)[:, None]  # (g, n)
-    return np.where(passes[:, None, :, None], boxes, nothing)
-
-
-@dataclass(frozen=True, eq=False)
-class ThreeWay:
-    """Background, cat and dog at once.
-
-    Attributes
-    ----------
-    confusion : ndarray
-        (n, 3, 3) int64, pixels of each image by ground truth (rows) and prediction (columns), in
-        the order `NAMES`. Other classes are background, void is left out.
-    """
-
-    NAMES = ("background", *paper.CLASSES)
-    confusion: np.ndarray
-
-    def counts(self, name: str) -> np.ndarray:
-        """Counts of each image for one of `NAMES`: (n, 4) int64, ready for `bootstrap`."""
-        i = self.NAMES.index(name)
-        tp = self.confusion[:, i, i]
-        fp, fn = (self.confusion.sum(axis=axis)[:, i] - tp for axis in (1, 2))
-        return np.stack([tp, fp, fn, self.confusion.sum(axis=(1, 2)) - tp - fp - fn], axis=1)
-
-    @property
-    def iou(self) -> dict[str, float]:
-        """IoU of each of `NAMES`, pixels pooled over images, and their ``"mean"``."""
-        values = {name: float(ap(self.counts(name).sum(axis=0))) for name in self.NAMES}
-        return {**values, "mean": float(np.mean(list(values.values())))}
+    return np.where(passes[:, None, :, None], boxes, nothing).reshape(-1, *nothing.shape)
 
 
 def three_way(
     regions: Regions, cat_scores: Scores, dog_scores: Scores, theta_cat: float, theta_dog: float
-) -> ThreeWay:
-    """Combine the cat and the dog network into one labelling of the superpixels.
+) -> dict[str, np.ndarray]:
+    """Combine the cat and the dog network into one labelling of the superpixels: background, cat or dog.
 
-    A superpixel takes the class whose order statistic stands furthest above its threshold,
-    the argmax of (0, p_cat - theta_cat, p_dog - theta_dog); background when neither exceeds
-    it, cat when the two are equal. The mean IoU of later papers, with three classes for their
-    twenty-one.
+    A superpixel takes the class whose order statistic stands furthest above its threshold, the argmax of
+    (0, p_cat - theta_cat, p_dog - theta_dog); background when neither exceeds it, cat when the two are equal. The
+    mean IoU of later papers, with three classes for their twenty-one.
+
+    Returns
+    -------
+    dict
+        ``"background"``, ``"cat"``, ``"dog"`` to counts of each image (n, 4) int64. Other classes are background.
     """
     for scores, cls in ((cat_scores, "cat"), (dog_scores, "dog")):
         if scores.cls != cls:
@@ -127,5 +89,9 @@ def three_way(
     ])
     prediction = margins.argmax(axis=0)  # the first of equals
     truth = regions.counts.astype(np.int64)[:, [2, 0, 1]]  # other, cat, dog
-    cells = truth[:, :, None] * (prediction[:, None, None] == np.arange(3))  # (T, 3, 3)
-    return ThreeWay(np.add.reduceat(cells, regions.offsets[:-1], axis=0))
+    pixels, counts = truth.sum(axis=1), {}
+    for i, name in enumerate(("background", *paper.CLASSES)):
+        of_class = np.stack([truth[:, i], pixels - truth[:, i]], axis=1)
+        both = np.stack([of_class * (prediction == i)[:, None], of_class])
+        counts[name] = counts_from_positives(*np.add.reduceat(both, regions.offsets[:-1], axis=1))
+    return counts

@@ -50,3 +50,26 @@ def best_answers(pooled: np.ndarray) -> np.ndarray:
     """
     values = ap(pooled)
     return np.argmax(np.where(np.isnan(values), -1, values), axis=0)
+
+
+def chosen_counts(train: np.ndarray, val: np.ndarray, *, resamples: int = 2000) -> np.ndarray:
+    """Pooled counts on val of the answer that is best on train; in each resample the choice is made again.
+
+    Parameters
+    ----------
+    train, val : ndarray
+        (t, n, 4) and (t, m, 4), counts of the same t answers on the images of each split, those of train times the
+        weight of the image. The splits are drawn independently.
+
+    Returns
+    -------
+    ndarray
+        (1 + resamples, 4) float32: the value, then its resamples.
+
+    >>> train = val = np.array([[[1, 9, 0, 0]] * 3, [[9, 1, 0, 0]] * 3])
+    >>> chosen_counts(train, val, resamples=1).tolist()
+    [[27.0, 3.0, 0.0, 0.0], [27.0, 3.0, 0.0, 0.0]]
+    """
+    best = best_answers(resampled_counts(train, resamples=resamples, seed=(0, 2)))
+    used, place = np.unique(best, return_inverse=True)  # of a thousand answers only some are ever the best
+    return resampled_counts(val[used], resamples=resamples)[place, np.arange(len(best))]

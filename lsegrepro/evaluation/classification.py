@@ -1,28 +1,26 @@
-"""Image classification with the scores of the N test patches (Section 4): accuracy and AUC."""
+"""Image classification with the scores of the N test patches (Section 4): counts for accuracy, and AUC."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from .. import paper
 from ..evidence import Regions, Scores
 from ..files import LsegreproError
-from .counts import accuracy, balanced_accuracy, present
-
-
-@dataclass(frozen=True)
-class Classification:
-    """Accuracy of image classification, that of always predicting the majority label, and balanced accuracy."""
-
-    accuracy: float
-    trivial: float
-    balanced: float
+from .counts import present
+from .intervals import Interval, image_draws, percentile_interval
 
 
 def classification_counts(image_scores: np.ndarray, holds: np.ndarray) -> np.ndarray:
     """Classification of each image as counts (n, 4), for `bootstrap` with `accuracy` or `balanced_accuracy`.
+
+    Parameters
+    ----------
+    image_scores : ndarray
+        (n, 2), largest foreground and background score of the N patches. Foreground if the first is larger; a tie is
+        background.
+    holds : ndarray
+        (n,) bool, whether the image holds the class (`present`).
 
     >>> classification_counts([[0.9, 0.1], [0.5, 0.5]], [True, True]).tolist()
     [[1, 0, 0, 0], [0, 0, 1, 0]]
@@ -33,35 +31,6 @@ def classification_counts(image_scores: np.ndarray, holds: np.ndarray) -> np.nda
     predicted = scores[:, 0] > scores[:, 1]
     cases = (predicted & holds, predicted & ~holds, ~predicted & holds, ~predicted & ~holds)
     return np.stack(cases, axis=1).astype(np.int64)
-
-
-def classification_accuracy(image_scores: np.ndarray, holds: np.ndarray) -> Classification:
-    """Accuracy of image classification (Section 4), and that of always predicting the majority label.
-
-    Parameters
-    ----------
-    image_scores : ndarray
-        (n, 2), largest foreground and background score of the N patches. Foreground if the
-        first is larger; a tie is background.
-    holds : ndarray
-        (n,) bool, whether the image holds the class (`present`).
-
-    >>> classification_accuracy([[1, 0], [0, 1], [1, 0], [1, 0]], np.array([True, False, False, False]))
-    Classification(accuracy=0.5, trivial=0.75, balanced=0.6666666666666666)
-    """
-    counts = classification_counts(image_scores, holds).sum(axis=0)
-    trivial = trivial_classification(holds).sum(axis=0)
-    return Classification(*map(float, (accuracy(counts), accuracy(trivial), balanced_accuracy(counts))))
-
-
-def trivial_classification(holds: np.ndarray) -> np.ndarray:
-    """Classification of each image as counts (n, 4) when all are given the majority label; for paired differences.
-
-    >>> trivial_classification(np.array([True, False, False])).tolist()
-    [[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]]
-    """
-    scores = [1.0, 0.0] if np.mean(holds) > 0.5 else [0.0, 1.0]
-    return classification_counts(np.tile(scores, (len(holds), 1)), holds)
 
 
 def auc(positives: np.ndarray, negatives: np.ndarray) -> float:
@@ -84,21 +53,31 @@ def image_margin(scores: Scores) -> np.ndarray:
     return scores.image_scores[:, 0].astype(np.float64) - scores.image_scores[:, 1]
 
 
-def image_auc(regions: Regions, scores: Scores) -> dict[str, float]:
-    """AUC of the images of the class, by `image_margin`, against three kinds of others.
+def image_auc(regions: Regions, scores: Scores, *, resamples: int = 2000) -> dict[str, Interval]:
+    """AUC of the images of the class, by `image_margin`, against three kinds of others, with 95 % intervals.
+
+    A network that tells animals from the rest, and cats from dogs not at all, has an AUC of 0.5 under the name of
+    the other class and a large one under ``"neither"``.
 
     Returns
     -------
     dict
         ``"all"``: against every image without the class; the name of the other class (``"dog"``): against images
-        that hold it and not the class; ``"neither"``: against images with neither class.
-
-    Example: a network that tells animals from the rest and cats from dogs not at all has an AUC of 0.5
-    under ``"dog"`` and a large one under ``"neither"``.
+        that hold it and not the class; ``"neither"``: against images with neither class. Each resample draws from
+        all images.
     """
     scores.check(regions)
     margin = image_margin(scores)
     (other,) = (cls for cls in paper.CLASSES if cls != scores.cls)
     with_class, with_other = present(regions, scores.cls), present(regions, other)
     negatives = {"all": ~with_class, other: with_other & ~with_class, "neither": ~with_class & ~with_other}
-    return {name: auc(margin[with_class], margin[images]) for name, images in negatives.items()}
+    draws = image_draws(len(margin), resamples, 0)
+    aucs = {}
+    for name, without in negatives.items():
+        p, q = margin[with_class, None], margin[None, without]
+        wins = ((p > q) + (p == q) / 2).astype(np.float32)  # of each pair
+        m, n = draws[:, with_class], draws[:, without]  # how often each image of a pair is drawn
+        with np.errstate(invalid="ignore"):
+            drawn = ((m @ wins) * n).sum(axis=1) / (m.sum(axis=1) * n.sum(axis=1))
+        aucs[name] = percentile_interval(auc(margin[with_class], margin[without]), drawn, 0.95)
+    return aucs

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..evidence import Regions, Scores
 from ..files import LsegreproError
-from .counts import Counts, ap, foreground_accuracy, present, threshold
+from .counts import Counts, ap, foreground_accuracy, threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,20 +154,6 @@ def smoothed_curve(
         of_image = np.repeat(weights, np.diff(regions.offsets))
         fg, bg = np.rint(fg * of_image), np.rint(bg * of_image)
     return curve(scores.statistics, fg, bg)
-
-
-def curve_given_presence(regions: Regions, scores: Scores) -> Curve:
-    """Curve of the images that hold the class alone, as if it were known which these are: outlines without recognition.
-
-    No other image adds a false positive, so the AP is TP / (TP + FP' + FN) with FP' those of images with the class.
-    Choose theta for it on train, and measure on val::
-
-        theta, _ = curve_given_presence(train_regions, train_scores).best(step=0.005)
-        curve_given_presence(val_regions, val_scores).at(theta).ap
-
-    The counts of each image, for intervals, are `mistakes.without_false_alarms` of `per_image_counts` at that theta.
-    """
-    return smoothed_curve(regions, scores, weights=present(regions, scores.cls))
 
 
 def raw_curve(scores: Scores) -> Curve:

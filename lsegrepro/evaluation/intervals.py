@@ -24,26 +24,48 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True)
+class TableRow:
+    """One class of one row of our Table 2: pixel accuracies and AP, fractions, None where there is no such number.
+
+    `model` is one of the paper's table, or any other name (a baseline); `theta` is what was measured at, if one.
+    """
+
+    model: str
+    cls: str
+    foreground: Interval | None
+    background: Interval | None
+    ap: Interval | None
+    theta: float | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """AP of one network minus AP of another on the same images, a fraction, and the same in the paper's Table 2.
+
+    `name` is such as ``"LSE1 − max1"``; the interval is None where it was not measured.
+    """
+
+    name: str
+    cls: str
+    interval: Interval | None
+    paper: float | None = None
+
+
 def bootstrap(
-    per_image: np.ndarray,
-    statistic: Statistic = ap,
-    *,
-    resamples: int = 10_000,
-    seed: int = 0,
-    level: float = 0.95,
+    per_image: np.ndarray, statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0, level: float = 0.95
 ) -> Interval:
     """Percentile interval of a statistic of pooled counts, images drawn with replacement.
 
     Parameters
     ----------
     per_image : ndarray
-        (n, 4) counts of each image; or (s, n, 4), s runs that differ in seed, on the same images.
-        With runs the value is the mean of the runs' statistics, and each resample draws
-        runs with replacement as well as images (the same images for every run). With few runs the
-        variance between seeds is underestimated, by a factor of (s - 1)/s.
+        (n, 4) counts of each image; or (s, n, 4), s runs that differ in seed, on the same images. With runs the value
+        is the mean of their statistics, and each resample draws runs with replacement as well as images (the same
+        images for every run). With few runs the variance between seeds is underestimated, by a factor of (s - 1)/s.
     statistic : callable
-        Pooled counts (..., 4) to values (...). Resamples where it is nan (no image of the
-        class was drawn) are left out.
+        Pooled counts (..., 4) to values (...). Resamples where it is nan (no image of the class was drawn) are left
+        out.
     resamples, seed, level
         Number of resamples, seed of their generator, and confidence level.
 
@@ -52,8 +74,6 @@ def bootstrap(
     LsegreproError
         If the counts have another shape, or no image.
 
-    Examples
-    --------
     >>> interval = bootstrap(np.array([[4, 1, 0, 9], [1, 2, 0, 9], [0, 3, 4, 5]] * 9), resamples=200)
     >>> round(interval.value, 3), interval.low < interval.value < interval.high
     (0.333, True)
@@ -63,18 +83,13 @@ def bootstrap(
 
 
 def bootstrap_difference(
-    a: np.ndarray,
-    b: np.ndarray,
-    statistic: Statistic = ap,
-    *,
-    resamples: int = 10_000,
-    seed: int = 0,
+    a: np.ndarray, b: np.ndarray, statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
     """Interval of statistic(a) - statistic(b), paired: each resample gives both the same images.
 
-    Parameters as in `bootstrap`; `a` and `b` have the same images in the same order. Where
-    they hold several runs, the runs of each are drawn on their own, since seeds do not pair.
+    Parameters as in `bootstrap`; `a` and `b` have the same images in the same order. Where they hold several runs,
+    the runs of each are drawn on their own, since seeds do not pair.
 
     >>> both = np.array([[4, 1, 0, 9], [1, 2, 0, 9], [0, 3, 4, 5]])
     >>> bootstrap_difference(both, both, resamples=100)
@@ -87,17 +102,10 @@ def bootstrap_difference(
 def bootstrap_draws(
     groups: Sequence[np.ndarray], statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A statistic of several groups, and its resamples, each drawn with the same images for all groups.
+    """A statistic of several groups, (g,), and its resamples, (g, resamples), each with the same images for all groups.
 
     For what depends on more than two of them, such as a line through them. Groups as `a` and `b` of
     `bootstrap_difference`.
-
-    Returns
-    -------
-    values : ndarray
-        (g,).
-    draws : ndarray
-        (g, resamples).
 
     >>> values, draws = bootstrap_draws([np.array([[4, 1, 0, 9], [1, 2, 0, 9]])] * 2, resamples=50)
     >>> values.round(3).tolist(), draws.shape, bool((draws[0] == draws[1]).all())
@@ -105,24 +113,16 @@ def bootstrap_draws(
     """
     if resamples < 1:
         raise LsegreproError(f"resamples must be at least 1, got {resamples}")
-    groups = _as_runs(*groups)
+    groups = [np.asarray(array, np.float64) for array in groups]  # for BLAS; exact up to 2^53 pixels
+    groups = [array[None] if array.ndim == 2 else array for array in groups]
+    if any(array.ndim != 3 or array.shape[2] != 4 or 0 in array.shape for array in groups):
+        raise LsegreproError(f"counts must be (n, 4) or (s, n, 4), got {[np.shape(a) for a in groups]}")
+    if len({array.shape[1] for array in groups}) > 1:
+        raise LsegreproError(f"a paired bootstrap needs the same images, got {[a.shape[1] for a in groups]}")
     values = np.array([np.mean(statistic(runs.sum(axis=1))) for runs in groups])
     weights = image_draws(groups[0].shape[1], resamples, seed)
     rng = np.random.default_rng([seed, 1])  # for the runs; the images of a seed are the same with one run and several
     return values, np.stack([mean_of_drawn_runs(statistic(weights @ runs), rng) for runs in groups])
-
-
-def difference_p_value(
-    a: np.ndarray, b: np.ndarray, statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0
-) -> float:
-    """Two-sided p-value of statistic(a) - statistic(b) against no difference; parameters as `bootstrap_difference`.
-
-    >>> better, worse = np.array([[9, 1, 0, 90]] * 8), np.array([[5, 5, 0, 90]] * 8)
-    >>> difference_p_value(better, worse, resamples=999), difference_p_value(better, better, resamples=999)
-    (0.002, 1.0)
-    """
-    _, (first, second) = bootstrap_draws([a, b], statistic, resamples=resamples, seed=seed)
-    return bootstrap_p_value(first - second)
 
 
 def bootstrap_p_value(draws: np.ndarray) -> float:
@@ -161,16 +161,6 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def _as_runs(*arrays: np.ndarray) -> list[np.ndarray]:
-    runs = [np.asarray(array, np.float64) for array in arrays]  # for BLAS; exact up to 2^53 pixels
-    runs = [array[None] if array.ndim == 2 else array for array in runs]
-    if any(array.ndim != 3 or array.shape[2] != 4 or 0 in array.shape for array in runs):
-        raise LsegreproError(f"counts must be (n, 4) or (s, n, 4), got {[np.shape(a) for a in arrays]}")
-    if len({array.shape[1] for array in runs}) > 1:
-        raise LsegreproError(f"a paired bootstrap needs the same images, got {[a.shape[1] for a in runs]}")
-    return runs
-
-
 def mean_of_drawn_runs(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Mean over the runs of each resample (s, resamples), the runs drawn with replacement: (resamples,)."""
     if len(values) > 1:
@@ -195,7 +185,7 @@ def image_draws(n: int, resamples: int, seed: int | tuple[int, ...]) -> np.ndarr
     return weights
 
 
-def percentile_interval(value: float, draws: np.ndarray, level: float) -> Interval:
+def percentile_interval(value: float, draws: np.ndarray, level: float = 0.95) -> Interval:
     """The interval that holds that part of the draws; those that are nan are left out."""
     if not 0 < level < 1:
         raise LsegreproError(f"level must lie in (0, 1), got {level}")

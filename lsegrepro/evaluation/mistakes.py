@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import paper
-from ..evidence import COLUMNS, Regions, Scores
 from ..files import LsegreproError
-from .counts import ap, threshold
+from .counts import ap
 
 PARTS = {
     "hit": "hit",
@@ -23,14 +21,7 @@ PARTS = {
 def without_false_alarms(counts: np.ndarray, holds: np.ndarray) -> np.ndarray:
     """Counts as if every image without the class were left all background: (..., n, 4).
 
-    What a prediction would reach if it were told which images hold the class: an upper bound, not a result.
-
-    Parameters
-    ----------
-    counts : ndarray
-        (..., n, 4).
-    holds : ndarray
-        (n,) bool, `evaluation.present`.
+    What a prediction reaches that is told which images hold the class; `holds` is (n,) bool, `evaluation.present`.
 
     >>> without_false_alarms(np.array([[1, 2, 3, 4], [0, 5, 0, 6]]), np.array([True, False])).tolist()
     [[1, 2, 3, 4], [0, 0, 0, 11]]
@@ -43,10 +34,7 @@ def without_false_alarms(counts: np.ndarray, holds: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class UnionShares:
-    """The union of ground truth and prediction, divided into four shares that add up to 1.
-
-    `hit` is the AP, the others are where it is lost.
-    """
+    """Four shares of the union of ground truth and prediction: `hit` is the AP, the others are where it is lost."""
 
     hit: float
     missed: float
@@ -55,19 +43,9 @@ class UnionShares:
 
 
 def union_shares(counts: np.ndarray, holds: np.ndarray) -> UnionShares:
-    """Shares of the union of ground truth and prediction, pixels pooled over images.
+    """Shares of the union of ground truth and prediction, pixels pooled over images: counts (n, 4), holds (n,) bool.
 
-    Parameters
-    ----------
-    counts : ndarray
-        (n, 4).
-    holds : ndarray
-        (n,) bool, whether the image holds the class.
-
-    Raises
-    ------
-    LsegreproError
-        If nothing is foreground, neither in ground truth nor in prediction.
+    Raises `LsegreproError` if nothing is foreground, neither in ground truth nor in prediction.
 
     >>> union_shares(np.array([[2, 1, 1, 6], [0, 4, 0, 6]]), np.array([True, False]))
     UnionShares(hit=0.25, missed=0.125, spilled=0.125, false_alarms=0.5)
@@ -117,21 +95,3 @@ def exemplars(counts: np.ndarray, holds: np.ndarray) -> list[Exemplar]:
         picked[worst] = "most false alarms"
         order.append(worst)
     return [Exemplar(i, picked[i], float(ious[i]), int(counts[i, 1])) for i in order]
-
-
-def false_alarm_rates(regions: Regions, scores: Scores, theta: float) -> dict[str, float]:
-    """False-positive rate on pixels of the other class, and on all other pixels that are not the class.
-
-    Returns
-    -------
-    dict
-        ``"dog"`` (or ``"cat"``) and ``"all else"`` to a fraction, nan where there is no such pixel.
-    """
-    scores.check(regions)
-    predicted = scores.statistics > threshold(theta)
-    (other,) = (cls for cls in paper.CLASSES if cls != scores.cls)
-    rates = {}
-    for name, column in ((other, COLUMNS.index(other)), ("all else", 2)):
-        pixels = regions.counts[:, column].astype(np.int64)
-        rates[name] = float(pixels[predicted].sum() / pixels.sum()) if pixels.any() else float("nan")
-    return rates

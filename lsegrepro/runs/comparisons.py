@@ -1,21 +1,24 @@
-"""Table 2 as comparisons: each network over its seeds, its baselines, and paired differences.
+"""What Table 2 measures on val: every network beside its controls, with intervals.
 
-Neither torch nor photographs are needed: the evidence is enough.
+What an answer chose on train (theta, the side of a box, a gate) is chosen again in each resample. Neither torch nor
+photographs are needed: the evidence is enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from .. import evaluation, paper
-from ..evaluation import Difference, TableRow
+from ..evaluation import Interval, Statistic, TableRow
+from ..evaluation.intervals import mean_of_drawn_runs, percentile_interval
 from ..evaluation.mistakes import without_false_alarms
-from ..evidence import BOX_FRACTIONS
-from ..files import LsegreproError
-from .folder import RunFolder
+from ..evidence import GRID, Regions, Scores
+from .folder import Network, RunFolder
 from .results import GRID_STEP, choose_theta, present_weights
 
 LSE_OR_MAX = (("LSE1", "max1"), ("LSE2", "max2"))
@@ -27,53 +30,222 @@ SMALL_OR_LARGE = (("LSE1", "LSE2"), ("max1", "max2"))
 THETAS = {"train": "θ chosen on train", "paper": "the paper's θ", "oracle": "best θ on val (an oracle)"}
 """Where a theta comes from. The first is the headline; nobody may choose the last."""
 
+BASELINES: dict[str, Callable[[Regions, str], np.ndarray]] = {
+    "nothing foreground": lambda regions, cls: evaluation.nothing_foreground(regions, cls)[None],
+    "everything foreground": lambda regions, cls: evaluation.everything_foreground(regions, cls)[None],
+    "centred box": evaluation.centred_box_counts,
+}
+"""Answers that look at no picture: name to counts (t, n, 4), of each of the t among which one is chosen on train."""
 
-def seed_thetas(
-    run: RunFolder, model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True
-) -> list[float]:
-    """The theta of each seed, from one of `THETAS`; the oracle's is on the grid of the choice on train."""
-    if at not in THETAS:
-        raise LsegreproError(f"theta comes from one of {', '.join(THETAS)}, not from {at!r}")
+GATES = 50
+"""Gates of the gated box: so many quantiles of the image scores of train."""
+
+RESAMPLES = 2000
+
+
+# Effects as arrays: the value, then its resamples, all with the same images, so that two can be subtracted.
+
+
+def measure(
+    run: RunFolder, model: str, cls: str, answer: str = "network", round: int = 2, *, at: str = "train",
+    told: bool = False, statistic: Statistic = evaluation.ap,
+) -> np.ndarray:
+    """AP on val, or another statistic, of a network or of a control of it, and its bootstrap resamples.
+
+    Parameters
+    ----------
+    answer : str
+        ``"network"``, smoothed by superpixels; ``"pixels"``, the network without them; ``"gated box"``, a centred
+        box in the images that the network's own image score picks; or one of `BASELINES`, whatever the model.
+    at : str
+        One of `THETAS`; whatever is chosen is chosen in each resample again, on train or, for the oracle, on val.
+    told : bool
+        Whether the answer is told which images hold the class, on train and val: all others are left background.
+    statistic : callable
+        Of pooled counts (..., 4).
+
+    Returns
+    -------
+    ndarray
+        (1 + `RESAMPLES`,): the value, a mean over seeds, and its resamples over images, and over seeds where there
+        are several. Those of two calls are paired.
+
+    Raises
+    ------
+    LsegreproError
+        If scores are missing.
+
+    Example: what a network adds to the knowledge of which images hold a cat::
+
+        gain = measure(run, "LSE1", "cat") - measure(run, "LSE1", "cat", "gated box")
+        interval(gain)
+    """
+    networks = [("", cls, 0, 0)] if answer in BASELINES else [(model, cls, round, s)
+                                                              for s in run.seeds(model, cls, round)]
+    values = statistic(np.stack([_pooled(run, answer, network, at, told) for network in networks]))  # (s, 1 + r)
+    rng = np.random.default_rng(zlib.crc32(f"{model} {cls} {round}".encode()))  # seeds of two networks do not pair
+    return np.append(values[:, 0].mean(), mean_of_drawn_runs(values[:, 1:], rng))
+
+
+def interval(draws: np.ndarray) -> Interval:
+    """The 95 % interval of what `measure` gives, or of a difference of two."""
+    return percentile_interval(float(draws[0]), draws[1:], 0.95)
+
+
+_scores: Callable[..., Scores] = lru_cache(maxsize=64)(RunFolder.scores)
+_regions: Callable[..., Regions] = lru_cache(maxsize=4)(RunFolder.regions)
+
+
+def _answers(run: RunFolder, answer: str, network: Network, split: str) -> np.ndarray:
+    """Counts (t, n, 4) of each of the answers among which one is chosen on train."""
+    regions = _regions(run, split)
+    if answer in BASELINES:
+        return BASELINES[answer](regions, network[1])
+    scores = _scores(run, *network, split)
+    if answer == "gated box":
+        margins = evaluation.image_margin(_scores(run, *network, "train"))
+        gates = np.quantile(margins, np.arange(GATES) / GATES)
+        gates[0] = -np.inf  # a box in every image is among the choices
+        return evaluation.gated_box(regions, scores, gates)
+    return (evaluation.raw_grid_counts if answer == "pixels" else evaluation.smoothed_grid_counts)(regions, scores)
+
+
+@lru_cache(maxsize=1024)
+def _pooled(run: RunFolder, answer: str, network: Network, at: str, told: bool) -> np.ndarray:
+    """Pooled counts on val (1 + r, 4) of the answer chosen, for the whole set and for each resample."""
+    train, val = (_answers(run, answer, network, split) for split in ("train", "val"))
+    if told:
+        train, val = (without_false_alarms(counts, evaluation.present(_regions(run, split), network[1]))
+                      for counts, split in ((train, "train"), (val, "val")))
+    if at == "train":
+        return evaluation.chosen_counts(train * present_weights(_regions(run, "train"))[:, None], val,
+                                        resamples=RESAMPLES)
+    if at == "paper":
+        val = val[[round(paper.THETA[network[1]] * GRID)]]
+    pooled = evaluation.resampled_counts(val, resamples=RESAMPLES)
+    return pooled[evaluation.best_answers(pooled), np.arange(1 + RESAMPLES)]
+
+
+def false_positives_at_equal_recall(run: RunFolder, model: str, cls: str) -> tuple[np.ndarray, np.ndarray]:
+    """False-positive rates of rounds 1 and 2 on val, where both find as much true foreground on train.
+
+    Theta of round 1 is the best on train, that of round 2 the one with the nearest number of true positives there.
+
+    Returns
+    -------
+    tuple of ndarray
+        (1 + `RESAMPLES`,) each, as from `measure`.
+    """
+    rates, resamples = [], np.arange(1 + RESAMPLES)
+    for seed in run.seeds(model, cls, 2):
+        train = [_answers(run, "network", (model, cls, round, seed), "train") for round in (1, 2)]
+        weights = present_weights(_regions(run, "train"))[:, None]
+        first, second = (evaluation.resampled_counts(counts * weights, resamples=RESAMPLES, seed=(0, 2))
+                         for counts in train)  # (200, 1 + r, 4)
+        theta = evaluation.best_answers(first)
+        matched = np.abs(second[..., 0] - first[theta, resamples, 0]).argmin(axis=0)
+        for round, places in ((1, theta), (2, matched)):
+            val = _answers(run, "network", (model, cls, round, seed), "val")
+            counts = evaluation.resampled_counts(val, resamples=RESAMPLES)[places, resamples]
+            rates.append(1 - evaluation.background_accuracy(counts))
+    return np.mean(rates[::2], axis=0), np.mean(rates[1::2], axis=0)
+
+
+# Table 2
+
+
+def row(run: RunFolder, model: str, cls: str, round: int = 2, answer: str = "network") -> TableRow:
+    """One class of one row of our Table 2, with 95 % intervals over images and seeds; `answer` as in `measure`."""
+    statistics = (evaluation.foreground_accuracy, evaluation.background_accuracy, evaluation.ap)
+    return TableRow(model if answer == "network" else answer, cls, *(
+        interval(measure(run, model, cls, answer, round, statistic=s)) for s in statistics))
+
+
+def network_rows(run: RunFolder, round: int = 2) -> list[TableRow]:
+    """Our rows of Table 2: every network that the run has scored, the mean over its seeds."""
+    return [row(run, model, cls, round) for cls in run.profile.classes for model in run.profile.models
+            if run.has_network(model, cls, round)]
+
+
+def control_rows(run: RunFolder, model: str) -> list[TableRow]:
+    """Rows to stand below Table 2: the `BASELINES`, and the box gated by the image scores of a model."""
+    rows = [row(run, model, cls, answer=answer) for cls in run.profile.classes for answer in (*BASELINES, "gated box")
+            if answer in BASELINES or run.has_network(model, cls, 2)]
+    return rows
+
+
+def seed_thetas(run: RunFolder, model: str, cls: str, round: int = 2, at: str = "train") -> list[float]:
+    """The theta of each seed of a network, from one of `THETAS`; the oracle's is on the grid of the choice on train."""
     seeds = run.seeds(model, cls, round)
     if at == "paper":
         return [paper.THETA[cls] for _ in seeds]
     if at == "train":
-        return [choose_theta(run, model, cls, round, seed, smoothed=smoothed) for seed in seeds]
+        return [choose_theta(run, model, cls, round, seed) for seed in seeds]
     return [run.smoothed(model, cls, round, seed).best(step=GRID_STEP)[0] for seed in seeds]
 
 
-def seed_counts(
-    run: RunFolder, model: str, cls: str, round: int = 2, at: str = "train", smoothed: bool = True
-) -> np.ndarray:
-    """Counts of each val image for each seed of `Run.seeds`, at the seed's own theta: (s, n, 4) int64.
+def baselines(run: RunFolder, cls: str) -> dict[str, np.ndarray]:
+    """Answers that look at no picture, by name, chosen on train with its weights: counts (n, 4) of each val image."""
+    weights, counts = present_weights(_regions(run, "train")), {}
+    for name, answers in BASELINES.items():
+        on_train = np.einsum("n,tnk->tk", weights, answers(_regions(run, "train"), cls))
+        counts[name] = answers(_regions(run, "val"), cls)[int(np.argmax(evaluation.ap(on_train)))]
+    return counts
 
-    Parameters
+
+# Beside Table 2
+
+
+def whole_list(run: RunFolder, model: str, cls: str) -> float:
+    """AP of a network on all of the val list, a mean over seeds, if absent images draw false alarms as others do."""
+    weights, seeds = present_weights(run.regions("val"))[:, None], run.seeds(model, cls, 2)
+    counts = [evaluation.per_image_counts(run.regions("val"), run.scores(model, cls, 2, seed), theta=theta) * weights
+              for seed, theta in zip(seeds, seed_thetas(run, model, cls), strict=True)]
+    return float(np.mean([evaluation.ap(c.sum(axis=0)) for c in counts]))
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A network beside one accuracy of the paper's Table 2: the other one, here and there, as fractions.
+
+    Attributes
     ----------
-    at : str
-        One of `THETAS`.
-    smoothed : bool
-        After the vote of the superpixels, or the pixels themselves, at the theta chosen for them.
+    false_positive_rate, printed_false_positive_rate : float
+        At the paper's recall (its foreground accuracy).
+    recall, printed_recall : float
+        At the paper's false-positive rate (1 less its background accuracy).
     """
-    regions, thetas = run.regions("val"), seed_thetas(run, model, cls, round, at, smoothed)
-    return np.stack([
-        evaluation.per_image_counts(regions, run.scores(model, cls, round, seed), theta=theta, smoothed=smoothed)
-        for seed, theta in zip(run.seeds(model, cls, round), thetas, strict=True)
-    ])  # fmt: skip
+
+    false_positive_rate: float
+    printed_false_positive_rate: float
+    recall: float
+    printed_recall: float
+
+
+def at_the_papers_accuracies(run: RunFolder, model: str, cls: str) -> OperatingPoint:
+    """Where the curve of a network passes the accuracies that the paper prints for it.
+
+    After smoothing by superpixels, at any theta; images stand for the absent ones of the list too
+    (`results.present_weights`), since the paper's rates are those of the whole list.
+    """
+    val, seeds = run.regions("val"), run.seeds(model, cls, 2)
+    curves = [evaluation.smoothed_curve(val, run.scores(model, cls, 2, s), weights=present_weights(val)) for s in seeds]
+    recall, rate = paper.TABLE_2[model][cls].foreground / 100, 1 - paper.TABLE_2[model][cls].background / 100
+    return OperatingPoint(float(np.mean([c.false_positive_rate_at(recall) for c in curves])), rate,
+                          float(np.mean([c.recall_at(rate) for c in curves])), recall)
 
 
 def three_way_counts(run: RunFolder, model: str, round: int = 2) -> dict[str, np.ndarray]:
     """Counts (s, n, 4) of background, cat and dog when the cat and the dog network of a model label together.
 
-    Each at the theta chosen on train. To be set beside `seed_counts`, where each class stands alone.
+    Each at the theta chosen on train, for the seeds that both have.
     """
-    names, counts = evaluation.ThreeWay.NAMES, []
-    seeds = {cls: run.seeds(model, cls, round) for cls in paper.CLASSES}
+    seeds, labelled = {cls: run.seeds(model, cls, round) for cls in paper.CLASSES}, []
     thetas = {cls: dict(zip(seeds[cls], seed_thetas(run, model, cls, round), strict=True)) for cls in paper.CLASSES}
     for seed in [s for s in run.profile.seeds if all(s in seeds[cls] for cls in paper.CLASSES)]:
         scores = (run.scores(model, cls, round, seed) for cls in paper.CLASSES)
-        labelling = evaluation.three_way(run.regions("val"), *scores, *(thetas[cls][seed] for cls in paper.CLASSES))
-        counts.append([labelling.counts(name) for name in names])
-    return dict(zip(names, np.swapaxes(counts, 0, 1), strict=True))
+        labelled.append(evaluation.three_way(run.regions("val"), *scores, *(thetas[c][seed] for c in paper.CLASSES)))
+    return {name: np.stack([counts[name] for counts in labelled]) for name in labelled[0]}
 
 
 def classification_counts(run: RunFolder, model: str, cls: str, round: int = 2) -> np.ndarray:
@@ -81,94 +253,3 @@ def classification_counts(run: RunFolder, model: str, cls: str, round: int = 2) 
     present = evaluation.present(run.regions("val"), cls)
     return np.stack([evaluation.classification_counts(run.scores(model, cls, round, s).image_scores, present)
                      for s in run.seeds(model, cls, round)])
-
-
-def row(run: RunFolder, model: str, cls: str, round: int = 2) -> TableRow:
-    """One class of one row of our Table 2: the mean over seeds, with 95 % intervals over images and seeds."""
-    return constant_row(model, cls, seed_counts(run, model, cls, round))
-
-
-def constant_row(name: str, cls: str, counts: np.ndarray) -> TableRow:
-    """A row of Table 2 from counts (n, 4) or (s, n, 4), such as those of an answer that no training made."""
-    statistics = (evaluation.foreground_accuracy, evaluation.background_accuracy, evaluation.ap)
-    return TableRow(name, cls, *(evaluation.bootstrap(counts, s) for s in statistics))
-
-
-def model_differences(run: RunFolder, pairs: Sequence[tuple[str, str]], round: int = 2) -> list[Difference]:
-    """Paired differences of AP for every pair of models that the profile trains, class by class."""
-    differences = []
-    for cls in run.profile.classes:
-        for first, second in pairs:
-            if first in run.profile.models and second in run.profile.models:
-                interval = evaluation.bootstrap_difference(
-                    seed_counts(run, first, cls, round), seed_counts(run, second, cls, round)
-                )
-                printed = (paper.TABLE_2[first][cls].ap - paper.TABLE_2[second][cls].ap) / 100
-                differences.append(Difference(f"{first} − {second}", cls, interval, printed))
-    return differences
-
-
-def round_differences(run: RunFolder) -> list[Difference]:
-    """AP after round 2 minus AP after round 1, for every model and class that the run has both of."""
-    return [
-        Difference(f"{model}, round 2 − round 1", cls, evaluation.bootstrap_difference(
-            seed_counts(run, model, cls, 2), seed_counts(run, model, cls, 1)))
-        for cls in run.profile.classes for model in run.profile.models
-        if all(run.has_network(model, cls, round) for round in (1, 2))
-    ]  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Box:
-    """A centred box, the same in every image.
-
-    Attributes
-    ----------
-    fraction, told_fraction : float
-        Part of each side, chosen on train; the second for when it is known which images hold the class.
-    counts, told : ndarray
-        (n, 4) int64 on val; for `told` the images without the class are left all background.
-    """
-
-    fraction: float
-    counts: np.ndarray
-    told_fraction: float
-    told: np.ndarray
-
-
-def centred_box(run: RunFolder, cls: str) -> Box:
-    """The best fixed box of a class, its size chosen on train among `evidence.BOX_FRACTIONS`.
-
-    On train each image counts `results.present_weights` times, as it does for the choice of theta.
-    """
-    train, val = run.regions("train"), run.regions("val")
-    weights = present_weights(train)
-    on_val, present = evaluation.centred_box_counts(val, cls), evaluation.present(val, cls)
-
-    def best(counts: np.ndarray) -> int:
-        return int(np.argmax(evaluation.ap(weights @ counts)))  # (f, n, 4) to (f, 4): the AP of each box
-
-    counts = evaluation.centred_box_counts(train, cls)
-    blind = best(counts)
-    told = best(without_false_alarms(counts, evaluation.present(train, cls)))
-    return Box(BOX_FRACTIONS[blind], on_val[blind], BOX_FRACTIONS[told], without_false_alarms(on_val[told], present))
-
-
-def baselines(run: RunFolder, cls: str) -> dict[str, np.ndarray]:
-    """Answers that see nothing, by name: counts (n, 4) of each val image."""
-    val = run.regions("val")
-    return {
-        "nothing foreground": evaluation.nothing_foreground(val, cls),
-        "everything foreground": evaluation.everything_foreground(val, cls),
-        "centred box": centred_box(run, cls).counts,
-    }
-
-
-def baseline_differences(run: RunFolder, round: int = 2) -> list[Difference]:
-    """AP of every network minus that of every baseline, paired: a sign of 1 beats it."""
-    return [
-        Difference(f"{model} − {name}", cls, evaluation.bootstrap_difference(
-            seed_counts(run, model, cls, round), counts))
-        for cls in run.profile.classes for model in run.profile.models
-        for name, counts in baselines(run, cls).items()
-    ]  # fmt: skip

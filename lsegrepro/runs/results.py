@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import evaluation, evidence, paper
-from ..evaluation import Classification, Curve, Interval
+from ..evaluation import Curve, Interval
 from ..evidence import Regions, Scores
 from ..files import LsegreproError
 from .folder import RunFolder
@@ -45,7 +45,6 @@ class Result:
         At the best theta on val itself, which nobody may choose; it bounds the choice.
     raw : Cell
         Without superpixels, at the theta chosen for raw scores on the train split.
-    classification : Classification
     samples : int
         Training images seen, with repetition.
     """
@@ -58,7 +57,6 @@ class Result:
     papers: Cell
     oracle: Cell
     raw: Cell
-    classification: Classification
     samples: int
 
 
@@ -84,9 +82,7 @@ def present_weights(regions: Regions) -> np.ndarray:
 
 def train_curve(regions: Regions, scores: Scores) -> Curve:
     """The smoothed curve that theta is chosen on, each image counted `present_weights` times."""
-    per_pixel = np.repeat(present_weights(regions), np.diff(regions.offsets))
-    fg, bg = regions.pixels(scores.cls)
-    return evaluation.curve(scores.statistics, np.rint(fg * per_pixel), np.rint(bg * per_pixel))
+    return evaluation.smoothed_curve(regions, scores, weights=present_weights(regions))
 
 
 def choose_theta(
@@ -139,9 +135,6 @@ def result(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) 
         papers=cell(regions, scores, paper.THETA[cls]),
         oracle=cell(regions, scores, smoothed.best(step=GRID_STEP)[0]),
         raw=cell(regions, scores, choose_theta(run, model, cls, round, seed, smoothed=False), smoothed=False),
-        classification=evaluation.classification_accuracy(
-            scores.image_scores, evaluation.present(regions, cls)
-        ),
         samples=run.images_seen(model, cls, round, seed),
     )
 
@@ -159,9 +152,3 @@ def coverage(regions: Regions) -> str:
     if not regions.absent:
         return f"all {regions.listed:,} {regions.split} images"
     return f"{len(regions):,} of {regions.listed:,} {regions.split} images"
-
-
-def estimate_all(regions: Regions, scores: Scores, theta: float) -> float:
-    """AP on the whole list, if the absent images drew false positives as the present ones without a class do."""
-    counts = evaluation.per_image_counts(regions, scores, theta=theta)
-    return float(evaluation.ap((counts * present_weights(regions)[:, None]).sum(axis=0)))

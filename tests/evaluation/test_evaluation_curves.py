@@ -15,13 +15,9 @@ from lsegrepro.evaluation import (
     Counts,
     ap,
     curve,
-    curve_given_presence,
-    per_image_counts,
-    present,
     raw_curve,
     smoothed_curve,
 )
-from lsegrepro.evaluation.mistakes import without_false_alarms
 from lsegrepro.evidence.superpixels import oversegment
 
 codes_and_weights = st.integers(1, 30).flatmap(lambda n: st.tuples(
@@ -140,21 +136,6 @@ def test_weights_count_an_image_several_times():
     answers = [voted(p.prob_u16["cat"], p.labels, 0.6) for p in items]
     one = [counted([a], [p.mask], 8) for a, p in zip(answers, items, strict=True)]
     assert np.array(weighted.at(0.6)).tolist() == (2 * np.array(one[0]) + one[1]).tolist()
-
-
-@settings(max_examples=20)
-@given(st.integers(0, 2**32 - 1))
-def test_told_the_presence_only_images_with_the_class_count(seed):
-    items = pictures(seed, 4)
-    items[1].mask[items[1].mask == 8] = 0
-    regions, scores = evidence_of(items)
-    holding = [p for p in items if (p.mask == 8).any()]
-    told = curve_given_presence(regions, scores)
-    for theta in (0.0, 0.2, 0.6, 0.9):
-        answers = [voted(p.prob_u16["cat"], p.labels, theta) for p in holding]
-        assert np.array(told.at(theta)).tolist() == counted(answers, [p.mask for p in holding], 8)
-        left = without_false_alarms(per_image_counts(regions, scores, theta=theta), present(regions, "cat"))
-        assert told.at(theta).ap == pytest.approx(float(ap(left.sum(axis=0))), nan_ok=True)
 
 
 def test_scores_of_other_regions_are_refused():
