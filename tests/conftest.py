@@ -403,7 +403,7 @@ shell = InteractiveShell.instance()
 for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
     if cell["cell_type"] == "code":
         shell.run_cell("".join(cell["source"])).raise_error()
-        if "parameters" in cell["metadata"]["tags"]:
+        if "parameters" in cell["metadata"].get("tags", []):
             shell.user_ns.update(profile="tiny.toml", run_folder="run")
 spaces = shell.user_ns
 print(json.dumps(eval(sys.argv[2])))
