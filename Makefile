@@ -62,4 +62,4 @@ clean-runs:
 # Publish a run of profile local: its results and numbers, and its pages with no photograph in them.
 RUN ?= runs/local
 publish: env
-	$(BIN)/lsegrepro publish --profile local --run $(RUN)
+	$(BIN)/python tools/publish.py $(RUN)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import reprlib
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from . import paper
@@ -34,7 +35,6 @@ AGGREGATIONS = ["lse", "max", "mean"]
 Precision = Literal["float32", "bfloat16"]
 ModelName = Literal[*paper.MODELS]
 ClassName = Literal[*paper.CLASSES]
-Output = Literal[*OUTPUTS]
 Count = Annotated[int, Field(ge=1, lt=2**63)]
 CountOrZero = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -51,20 +51,16 @@ def checked(cls: type) -> type:
     def init(self, /, *args, **values) -> None:
         try:
             validate(self, *args, **values)
-        except ValidationError as error:
-            raise LsegreproError(_first_error(error, cls.__name__.lower())) from None
+        except ValidationError as error:  # the first thing that is wrong
+            first = error.errors(include_url=False)[0]
+            cause = first.get("ctx", {}).get("error")
+            if isinstance(cause, LsegreproError):  # of a table inside this one, which names itself
+                raise cause from None
+            field = ".".join(map(str, (cls.__name__.lower(), *first["loc"])))
+            raise LsegreproError(f"{field}: {cause or first['msg']}, got {reprlib.repr(first['input'])}") from None
 
     cls.__init__ = init
     return cls
-
-
-def _first_error(error: ValidationError, owner: str) -> str:
-    """The first thing that is wrong, as ``training.rate: Input should be greater than 0, got -1``."""
-    first = error.errors(include_url=False)[0]
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, LsegreproError):  # of a table inside this one, which names itself
-        return str(cause)
-    return f"{'.'.join(map(str, (owner, *first['loc'])))}: {cause or first['msg']}, got {reprlib.repr(first['input'])}"
 
 
 def _table(cls: type) -> BeforeValidator:
@@ -73,9 +69,9 @@ def _table(cls: type) -> BeforeValidator:
 
 
 def parse_aggregation(name: str) -> tuple[str, float]:
-    """An aggregation's kind and temperature parameter r: ``"tempered:4"`` is ``("tempered", 4.0)``.
+    """An aggregation's kind and temperature parameter r; r is nan where it has none (`AGGREGATIONS`).
 
-    `AGGREGATIONS` have none (NaN). Raises `LsegreproError` if the name is no aggregation.
+    Raises `LsegreproError` if the name is no aggregation.
 
     >>> parse_aggregation("tempered:4")
     ('tempered', 4.0)
@@ -90,6 +86,17 @@ def parse_aggregation(name: str) -> tuple[str, float]:
     if kind == "tempered" and 0 < r < math.inf:
         return kind, r
     raise LsegreproError(f"unknown aggregation {name!r}: choose {', '.join(AGGREGATIONS)} or tempered:R with R > 0")
+
+
+def _known_aggregation(name: str) -> str:
+    parse_aggregation(name)
+    return name
+
+
+def _known_architecture(name: str) -> str:
+    if name not in paper.ARCHITECTURES:
+        raise ValueError(f"choose one of {', '.join(paper.ARCHITECTURES)}")
+    return name
 
 
 @checked
@@ -114,49 +121,28 @@ class Training:
     cls: ClassName = "cat"  # the class of interest
     samples: Count = 100_000  # images seen, with repetition
     batch: int = Field(16, ge=1, le=65_536)  # images a step
-    # The paper's lambda, the step taken for one image. A step on the mean loss of a batch uses rate * batch (linear
-    # scaling rule).
-    rate: float = Field(paper.LEARNING_RATE, gt=0, lt=100)
+    rate: float = Field(paper.LEARNING_RATE, gt=0, lt=100)  # lambda, for one image; a step uses rate * batch
     decay_after: CountOrZero = 0  # from so many images on the rate falls as 1/sqrt(images seen); 0: never (the paper)
-    # Over so many images at the end the rate falls linearly to 0; none in the paper. Until it begins, a training is the
-    # same whatever its length, so that several can branch off one checkpoint.
-    cooldown: CountOrZero = 0
-    # The network is the mean of the weights over about this share of the images seen so far (averaging with polynomial
-    # decay, Shamir and Zhang, 2013), which leaves SGD itself as it is. 0: the last weights (the paper).
+    cooldown: CountOrZero = 0  # over so many images at the end the rate falls linearly to 0; none in the paper
+    # The network is the mean of the weights over about this share of the images seen (polynomial-decay averaging,
+    # Shamir and Zhang, 2013). 0: the last weights (the paper).
     average: float = Field(0.0, ge=0, lt=1)
     momentum: float = Field(0.0, ge=0, lt=1)  # 0 in the paper; anything else is a departure
     seed: CountOrZero = 0  # of the initial weights and every draw
-    aggregation: str | None = None  # lse, max, mean or tempered:R; None: the model's own
-    architecture: str | None = None  # a name of `paper.ARCHITECTURES`; None: the model's own
+    # lse, max, mean or tempered:R; None: the model's own
+    aggregation: Annotated[str, AfterValidator(_known_aggregation)] | None = None
+    # a name of `paper.ARCHITECTURES`; None: the model's own
+    architecture: Annotated[str, AfterValidator(_known_architecture)] | None = None
     initialisation: Literal["torch7", "literal"] = "torch7"
-    output: Output = "tanh"  # whether a tanh bounds the scores of the last layer, as in equation (2)
-    # Which images have the label y = 2. paper: the other class as often as in the paper's pool
-    # (`paper.other_class_share`), else backgrounds. others: uniform over every image without the class, however many of
-    # each kind there are. background: images with neither class (Section 3.1).
+    output: Literal[*OUTPUTS] = "tanh"  # whether a tanh bounds the scores of the last layer, as in equation (2)
+    # Which images have the label y = 2. paper: the other class as often as in the paper's pool, else backgrounds.
+    # others: uniform over every image without the class. background: images with neither class (Section 3.1).
     negatives: Literal["paper", "others", "background"] = "paper"
-    # Inside a label, every photograph has the same chance, or every source (of index.csv) as nearly as no photograph
-    # comes more than twice as often as with the same chance for all.
-    sources: Literal["uniform", "balanced"] = "uniform"
-    # Arithmetic of the forward and backward passes; float32 on a device that has no bfloat16, and the card says so.
-    # Weights are always float32.
-    precision: Precision = "float32"
+    sources: Literal["uniform", "balanced"] = "uniform"  # inside a label: each photograph, or each source, as often
+    precision: Precision = "float32"  # of both passes; float32 too on a device without bfloat16. Weights are float32
     round: Literal[1, 2] = 1  # 2 starts from the weights of round 1 and draws hard negatives
     hard: Fraction = 0.5  # in round 2, chance that a negative sample is N hard-negative patches (Section 3.2: 0.5)
     jitter: Annotated[Jitter, _table(Jitter)] = Jitter()
-
-    @field_validator("aggregation")
-    @classmethod
-    def _known_aggregation(cls, name: str | None) -> str | None:
-        if name is not None:
-            parse_aggregation(name)
-        return name
-
-    @field_validator("architecture")
-    @classmethod
-    def _known_architecture(cls, name: str | None) -> str | None:
-        if name is not None and name not in paper.ARCHITECTURES:
-            raise ValueError(f"choose one of {', '.join(paper.ARCHITECTURES)}")
-        return name
 
     def __post_init__(self) -> None:
         if self.cooldown > self.samples:
@@ -215,9 +201,7 @@ class Mining:
     """Mining of hard negatives; the paper is silent on all of it."""
 
     theta: float = Field(0.5, ge=0, lt=1)  # a pixel is a false positive where p > theta
-    # At most so many of one image, drawn uniformly; otherwise the few images that the model gets wholly wrong would be
-    # nearly all of the set.
-    per_image: Count = 256
+    per_image: Count = 256  # at most so many of one image, or a few images that are all wrong would be most of the set
     images: Count = 100_000  # at most so many background images are looked at
     keep: CountOrZero = 0  # at most so many in all, drawn uniformly over what the images gave; 0: all
 
@@ -236,14 +220,11 @@ class Scoring:
 
 @checked
 class Superpixels:
-    """Felzenszwalb's over-segmentation; the paper names its reference [23] and no value.
-
-    The defaults are a usual choice for a 375x500 photograph; a run's values are chosen on VOC train.
-    """
+    """Felzenszwalb's over-segmentation; the paper names its reference [23] and no value. Chosen on VOC train."""
 
     scale: float = Field(100.0, ge=1e-6, le=1e9)  # Felzenszwalb's k, in 8-bit grey levels: larger, larger superpixels
-    # Standard deviation in pixels of the Gaussian blur before it. Keep it above 0: unblurred 8-bit images are full of
-    # edges of equal weight, whose order, and so the superpixels, depends on the instruction set of the processor.
+    # Standard deviation in pixels of the blur before it. Keep it above 0: unblurred images have many edges of equal
+    # weight, whose order, and so the superpixels, depends on the processor.
     sigma: float = Field(0.8, ge=0, le=100)
     min_size: int = Field(100, ge=1, le=10**9)  # in pixels; smaller superpixels are merged into a neighbour
 
@@ -301,10 +282,8 @@ class Profile:
         for table in (self.training, self.round2, *self.network.values()):
             if fixed := table.keys() & {"model", "cls", "round", "seed"}:
                 raise LsegreproError(f"training: {min(fixed)!r} is not set here, it is the network's own")
-        for model in self.models:
-            for cls in self.classes:
-                for round in self.rounds:
-                    self.arguments(model, cls, round)
+        for model, cls, round in itertools.product(self.models, self.classes, self.rounds):
+            self.arguments(model, cls, round)  # refuses a wrong value
 
     @property
     def spec(self) -> str:
@@ -331,16 +310,15 @@ def load_profile(name: str | Path) -> Profile:
     path = Path(__file__).parent / "profiles" / f"{name}.toml" if name in BUILT_IN else Path(name)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise LsegreproError(f"{path} is not valid TOML: {one_line(error)}") from error
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise LsegreproError(f"no profile {name}: choose {', '.join(BUILT_IN)} or the path of a .toml file") from error
-    try:
         if given := values.keys() & {"name", "path", "rounds"}:
             raise LsegreproError(f"profile.{min(given)} cannot be set in a file")
         return Profile(**values, name=path.stem, path=None if name in BUILT_IN else path)
     except LsegreproError as error:
         raise LsegreproError(f"{path.name}: {error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise LsegreproError(f"{path} is not valid TOML: {one_line(error)}") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise LsegreproError(f"no profile {name}: choose {', '.join(BUILT_IN)} or the path of a .toml file") from error
 
 
 def vary(
@@ -358,30 +336,22 @@ def vary(
     if unknown := changes.keys() - {"data", "training", "round2", "scoring"}:
         raise LsegreproError(f"an experiment cannot change {min(unknown)!r}")
     training = changes.get("training", {})
+    network = {key: {k: v for k, v in table.items() if k not in training} for key, table in profile.network.items()
+               if key.split("-")[0] in (*models, *profile.classes)}
     return dataclasses.replace(
         profile, name=f"{profile.name}, {name}", models=models, rounds=rounds, seeds=seeds or profile.seeds,
-        training=profile.training | training, round2=profile.round2 | changes.get("round2", {}),
-        network={key: {k: v for k, v in table.items() if k not in training} for key, table in profile.network.items()
-                 if key.split("-")[0] in (*models, *profile.classes)},
-        data=dataclasses.replace(profile.data, **changes.get("data", {})),
-        scoring=dataclasses.replace(profile.scoring, **changes.get("scoring", {})),
-    )
-
-
-CARD_TYPES = {"sha256": str, "samples": int, "hours": (int, float), "device": str, "data_digest": str, "final": dict}
-"""What a card says of its network besides the training's configuration, and the type of each."""
+        training=profile.training | training, network=network, round2=profile.round2 | changes.get("round2", {}),
+        **{key: dataclasses.replace(getattr(profile, key), **changes.get(key, {})) for key in ("data", "scoring")})
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
-    """The card of a network, a JSON file which lies beside the weights.
-
-    Raises `LsegreproError` if the file is absent or no card: it lacks model and class, or a value has another type.
-    """
+    """The card of a network, a JSON file beside the weights. Raises `LsegreproError` if it is absent or no card."""
     card = read_json(path)
-    arguments = card.get("arguments")
-    if not isinstance(arguments, dict) or not all(isinstance(arguments.get(key), str) for key in ("model", "cls")):
+    kinds = {"arguments": dict, "sha256": str, "samples": int, "hours": (int, float), "device": str,
+             "data_digest": str, "final": dict}
+    wrong = [key for key, kind in kinds.items() if key in card and not isinstance(card[key], kind)]
+    if wrong:
+        raise LsegreproError(f"{path} is no card of a network, for its {wrong[0]} is {card[wrong[0]]!r}: get it again")
+    if not all(isinstance(card.get("arguments", {}).get(key), str) for key in ("model", "cls")):
         raise LsegreproError(f"{path} does not say of which model and class they are: fetch both again")
-    for key, kind in CARD_TYPES.items():
-        if key in card and not isinstance(card[key], kind):
-            raise LsegreproError(f"{path} is no card of a network, for its {key} is {card[key]!r}: fetch it again")
     return card

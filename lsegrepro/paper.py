@@ -154,7 +154,6 @@ TRAINING_IMAGES = {"cat": 37_345, "dog": 187_775, "background": 1_200_000}
 """ImageNet photographs (Section 3.1); the background count is "around 1.2M"."""
 
 
-
 def other_class_share(cls: str) -> float:
     """Share of the images without a class that show the other class, in the paper's pool used whole.
 
@@ -205,3 +204,22 @@ LOSS_FLOOR = -math.log(CEILING)
 
 LOSS_START = math.log(2)
 """Loss of a network that cannot tell the classes apart, in nats."""
+
+
+def plateau_loss(other_share: float) -> float:
+    """Loss of a network that tells animals from backgrounds perfectly and the two classes not at all, in nats.
+
+    Half of the samples hold the class. The network gives all animals one probability, the share of the class among
+    them, and backgrounds the lowest.
+
+    Parameters
+    ----------
+    other_share : float
+        Share of the samples without the class that show the other class; see `other_class_share`.
+
+    >>> round(plateau_loss(0.5), 3), plateau_loss(0.0) == LOSS_FLOOR
+    (0.509, True)
+    """
+    animals = (1 + other_share) / 2
+    p = min(0.5 / animals, CEILING)
+    return -0.5 * math.log(p) - (animals - 0.5) * math.log(1 - p) + (1 - animals) * LOSS_FLOOR

@@ -1,4 +1,42 @@
-"""Pieces of a page in a real browser with no network: what the explorers' tests share."""
+"""Pages in a real browser with no network: what the tests of the explorers and of the book share."""
+
+import contextlib
+import functools
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+
+@contextlib.contextmanager
+def served(folder):
+    """The address of a folder on a port of this machine."""
+    handler = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *given: None})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+def opened(context, url: str, allowed: str):
+    """An opened page, and its complaints: requests to elsewhere, failed ones, and what the console says."""
+    complaints = []
+    page = context.new_page()
+
+    def only_own(route):
+        if route.request.url.startswith((allowed, "data:", "blob:")):
+            route.continue_()
+        else:
+            complaints.append(f"asked for {route.request.url}")
+            route.abort()
+
+    page.route("**/*", only_own)
+    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}")
+            if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
+    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    page.goto(url, wait_until="load")
+    page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
+    return page, complaints
+
 
 class Opened:
     """A page of pieces, opened from a file: ``page``, what it complained of, and what it asked for."""

@@ -183,6 +183,22 @@ def one_line(error: pytest.ExceptionInfo, *parts: object) -> str:
     return message
 
 
+def refused(call, *parts: object) -> None:
+    """Check that a call is refused with one line for users that holds `parts`."""
+    from lsegrepro.files import LsegreproError
+
+    with pytest.raises(LsegreproError) as error:
+        call()
+    one_line(error, *parts)
+
+
+def changed(run, **changes):
+    """The same run folder opened with some sections of its profile changed."""
+    from dataclasses import replace
+
+    return replace(run, profile=replace(run.profile, **changes))
+
+
 TINY = """
 models = ["max1", "LSE1"]
 classes = ["cat"]
@@ -313,7 +329,7 @@ def executed(tiny_folder, tmp_path_factory):
     write_statistics(open_run(folder / "tiny.toml", folder / "run", device="cpu", progress=False))
 
     def run(name: str, *options: str):
-        command = [sys.executable, "-m", "lsegrepro.cli", "notebook", name, "--profile", "tiny.toml", "--run", "run",
+        command = [sys.executable, "-m", "lsegrepro.cli", "book", name, "--profile", "tiny.toml", "--run", "run",
                    "--device", "cpu", *options]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
@@ -345,7 +361,7 @@ def live(tmp_path_factory):
     environment = {key: value for key, value in os.environ.items() if key != "LSEGREPRO_DATA"}
 
     def run(name: str):
-        command = [sys.executable, "-m", "lsegrepro.cli", "notebook", name, "--profile", "local", "--run", "published",
+        command = [sys.executable, "-m", "lsegrepro.cli", "book", name, "--profile", "local", "--run", "published",
                    "--depth", "evidence", "--stand-in"]
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 

@@ -1,16 +1,16 @@
-"""Sphinx extension of the book: numbered figures, links of glued numbers, and the pages of the library.
+"""Sphinx extension of the book: numbered figures, links of glued numbers, and the list of the library's functions.
 
 The notebooks' figures and tables are HTML outputs, which Sphinx's ``numfig`` does not see, so they are numbered here.
 """
 
 from __future__ import annotations
 
+import ast
 import json
-import pkgutil
 import re
+import shutil
 from functools import cache
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,48 +22,38 @@ import lsegrepro
 
 from . import site
 
-_OUTPUT = re.compile(r'<(figure|table)\b[^>]*\bclass="(?:lsegrepro|table-2)"[^>]*>')
-_CAPTION = {"figure": "<figcaption", "table": "<caption"}
-_MODULES = re.compile(r"^```\{modules\} (.+)\n```$", re.M)
-_MODULE = """\
-## `{0}`
-
-```{{eval-rst}}
-.. automodule:: lsegrepro.{0}
-   :members:
-   :ignore-module-all:
-   :no-value:
-```
-"""
+_OUTPUT = re.compile(
+    r'(<(figure|table)\b[^>]*\bclass="(?:lsegrepro|table-2)"[^>]*)>(.*?)(<(?:fig)?caption[^>]*>|</\2>)', re.DOTALL)
 _VERSIONS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "papermill", "matplotlib", "numpy")
+ROOMS = ("data", "network", "training", "evidence", "evaluation", "figures", "explorer", "runs", "book")
+"""Folders of the library, in the order of the data."""
+UNUSED = ("**/*.map", "**/*.ttf", "locales", "tfjs/*.js", "tfjs/*.wasm")
+"""In ``_static``: source maps, fonts that the browsers of today have in woff2, translations, and TensorFlow.js in
+parts, of which `browser` makes one script."""
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the event handlers; Sphinx calls this."""
-    app.connect("config-inited", _configure)
-    app.connect("source-read", _expand_modules)
+    app.connect("config-inited", _state_versions)
+    app.connect("source-read", _list_library)
     app.connect("doctree-read", _number_outputs, priority=400)
     app.connect("doctree-read", _link_glued_numbers, priority=401)
     app.connect("html-page-context", _repair_html)
-    app.connect("autodoc-process-docstring", _before_napoleon, priority=400)  # napoleon's is 500
-    app.connect("autodoc-process-docstring", _after_napoleon, priority=600)
     app.connect("build-finished", _remove_unused)
     return {"version": lsegrepro.__version__, "parallel_read_safe": False, "parallel_write_safe": True}
 
 
-def _configure(app: Sphinx, config: Any) -> None:
-    """Build without torch where it is not installed, and let pages state the versions of this build."""
-    if find_spec("torch") is None:
-        config.autodoc_mock_imports = ["torch"]
+def _state_versions(app: Sphinx, config: Any) -> None:
+    """Let pages state the versions of this build."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _VERSIONS)
     config.myst_substitutions = {**config.myst_substitutions, "versions": versions}
 
 
 def _remove_unused(app: Sphinx, error: Exception | None) -> None:
-    """Remove what no page loads: source maps, and TensorFlow.js in parts, of which `browser` makes one script."""
-    for pattern in ("**/*.map", "tfjs/*.js", "tfjs/*.wasm"):
+    """Remove what no page loads."""
+    for pattern in UNUSED:
         for path in Path(app.outdir, "_static").glob(pattern):
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 # Figures and tables
@@ -95,22 +85,18 @@ def number_outputs(piece: str, chapter: str, counts: dict[str, int]) -> tuple[st
     {'a': 'Table 5.1'}
     """
     titles: dict[str, str] = {}
-    parts, end = [], 0
-    for match in _OUTPUT.finditer(piece):
-        kind, opening = match[1], match[0]
+
+    def number(match: re.Match) -> str:
+        opening, kind, content, tag = match.groups()
         counts[kind] = counts.get(kind, 0) + 1
         title = f"{kind.capitalize()} {chapter}.{counts[kind]}"
         given = re.search(r'\bid="([^"]+)"', opening)
         anchor = given[1] if given else title.lower().replace(" ", "-").replace(".", "-")
         titles[anchor] = title
-        parts += [piece[end : match.start()], opening if given else f'{opening[:-1]} id="{anchor}">']
-        end = match.end()
-        caption = piece.find(_CAPTION[kind], end)
-        if 0 <= caption < piece.index(f"</{kind}>", end):
-            start = piece.index(">", caption) + 1
-            parts += [piece[end:start], f'<b class="number">{title}.</b> ']
-            end = start
-    return "".join([*parts, piece[end:]]), titles
+        label = "" if tag.startswith("</") else f'<b class="number">{title}.</b> '
+        return opening + ("" if given else f' id="{anchor}"') + f">{content}{tag}{label}"
+
+    return _OUTPUT.sub(number, piece), titles
 
 
 def _number_outputs(app: Sphinx, doctree: nodes.document) -> None:
@@ -147,7 +133,7 @@ def _link_glued_numbers(app: Sphinx, doctree: nodes.document) -> None:
     docname = app.env.docname
     for node in list(doctree.findall(PendingGlueReference)):
         cell = _glued_cells(Path(app.env.doc2path(node.refdoc))).get(node.key)
-        if cell and node.refdoc != docname:
+        if cell and node.refdoc != docname and isinstance(node.parent, nodes.TextElement):  # not a whole figure
             target = f"{app.builder.get_relative_uri(docname, node.refdoc)}#cell-{cell}"
             title = f"computed in notebook {node.refdoc.rsplit('/', 1)[-1]}, cell {cell}"
             link = nodes.reference("", "", internal=True, refuri=target, reftitle=title, classes=["quoted"])
@@ -180,47 +166,41 @@ def _repair_html(app: Sphinx, pagename: str, template: str, context: dict, doctr
         context["body"] = body.replace('<div class="math ', '<div tabindex="0" class="math ')
 
 
-# The pages of the library
+# The library
 
 
-def _expand_modules(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Replace ```` ```{modules} data paper ```` by headings and ``automodule`` directives."""
-    source[0] = _MODULES.sub(lambda match: "\n".join(map(_MODULE.format, modules(match[1]))), source[0])
+def _list_library(app: Sphinx, docname: str, source: list[str]) -> None:
+    source[0] = source[0].replace("% The list of the library\n", library_list())
 
 
-def modules(names: str) -> list[str]:
-    """Public modules of the library below some names, in order.
+def library_list() -> str:
+    """List the public functions and classes of the library in Markdown, by module, each with its first line.
 
-    >>> modules("paper book.notebook")
-    ['paper', 'book.notebook']
+    >>> "- `threshold(theta)`: " in library_list()
+    True
     """
-    root = Path(lsegrepro.__file__).parent
-    public = sorted(info.name.removeprefix("lsegrepro.") for info in pkgutil.walk_packages([str(root)], "lsegrepro.")
-                    if "._" not in info.name)
-    return [name for word in names.split() for name in public if name == word or name.startswith(f"{word}.")]
+    package, parts = Path(lsegrepro.__file__).parent, []
+    public = "__init__.py", "[a-z]*.py"
+    for path in [path for room in ROOMS for names in public for path in sorted((package / room).glob(names))]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        members = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
+                   and not node.name.startswith("_")]
+        if members:
+            name = f"{path.parent.name}.{path.stem}".removesuffix(".__init__")
+            parts.append(f"\n## {name}\n\n{_first_line(tree)}\n")
+        for node in members:
+            arguments = f"({ast.unparse(_plain(node.args))})" if isinstance(node, ast.FunctionDef) else ""
+            parts.append(f"- `{node.name}{arguments}`: {_first_line(node)}")
+    return "\n".join(parts)
 
 
-def _before_napoleon(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Keep a constant's text, of which napoleon would take what stands before a colon for its type; head examples."""
-    if what in ("data", "attribute"):
-        app.env.temp_data[f"docstring of {name}"] = list(lines)
-    lines[:] = head_example(lines)
+def _first_line(node: ast.Module | ast.FunctionDef | ast.ClassDef) -> str:
+    return (ast.get_docstring(node) or "").partition("\n\n")[0].replace("\n", " ")
 
 
-def _after_napoleon(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    lines[:] = app.env.temp_data.pop(f"docstring of {name}", lines)
-
-
-def head_example(lines: list[str]) -> list[str]:
-    """Put a heading above an example that follows a section, or napoleon takes it for a part of that section.
-
-    >>> head_example(["Raises", "------", "KeyError", "    If not.", "", ">>> 1"])[4:]
-    ['', 'Examples', '--------', '>>> 1']
-    >>> head_example(["Add.", "", ">>> 1"])
-    ['Add.', '', '>>> 1']
-    """
-    rules = [i for i, line in enumerate(lines) if line and not line.strip("-")]
-    first = next((i for i, line in enumerate(lines) if line.startswith(">>>")), 0)
-    if not rules or first < rules[0] or "Examples" in lines:
-        return lines
-    return [*lines[:first], "Examples", "--------", *lines[first:]]
+def _plain(arguments: ast.arguments) -> ast.arguments:
+    """Arguments without their types and defaults, which `help` shows."""
+    for argument in ast.walk(arguments):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    return arguments

@@ -16,7 +16,7 @@ from ..evaluation import Interval
 from ..evidence import Regions
 from ..figures.style import BLUE, GREEN, INK, MODEL_STYLE, MUTED, PURPLE, VERMILLION, WIDTH, Html, picture, styled
 from ..files import LsegreproError
-from ..runs.folder import RunFolder, has_images
+from ..runs.folder import Network, RunFolder, has_images
 from ..runs.results import coverage
 
 # Numbers as text
@@ -43,26 +43,6 @@ def between(interval: Interval, digits: int = 1) -> str:
     return f"{value:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
 
 
-def bounded(share: float) -> str:
-    """Format a small fraction as an upper bound.
-
-    >>> bounded(0.0), bounded(0.004), bounded(0.12)
-    ('none', 'less than 1 %', 'at most 12 %')
-    """
-    return "none" if share == 0 else "less than 1 %" if share < 0.01 else f"at most {percent(share, 0)}"
-
-
-def power(value: float, digits: int = 0) -> str:
-    """Format a number in scientific notation.
-
-    >>> power(3.2e-8), power(0.0), power(12.5, 1)
-    ('3·10⁻⁸', '0', '1.2·10¹')
-    """
-    mantissa, exponent = f"{value:.{digits}e}".split("e")
-    superscript = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa}·10{superscript}" if value else "0"
-
-
 def span(values: Sequence[float], format: Callable[[float], str] = percent) -> str:
     """Format the range of some numbers; a single text where both ends read alike.
 
@@ -81,23 +61,18 @@ def class_spans(values: Mapping[str, Sequence[float]], format: Callable[[float],
     return " and ".join(f"{span(numbers, format)} for {cls}" for cls, numbers in values.items() if len(numbers))
 
 
-# Outputs of a cell
+def label(run: RunFolder, network: Network) -> str:
+    """Name a network for a table or a legend, by model and class; by seed too where the run has several.
 
-
-def live() -> bool:
-    """Whether a person uses this notebook, so that a widget can react.
-
-    papermill and nbclient run a kernel that cannot be asked for input; there a static figure is shown instead.
-
-    >>> live()
-    False
+    >>> from lsegrepro.runs.folder import open_run
+    >>> label(open_run("quick"), ("LSE1", "cat", 2, 0))
+    'LSE1 cat'
     """
-    try:
-        import ipywidgets  # noqa: F401
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
+    model, cls, _, seed = network
+    return f"{model} {cls}" + (f", seed {seed}" if len(run.profile.seeds) > 1 else "")
+
+
+# Outputs of a cell
 
 
 def keep(key: str, text: str) -> None:

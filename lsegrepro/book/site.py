@@ -141,9 +141,10 @@ def build(run: RunFolder) -> Path:
         if code:
             sys.stderr.write(log.read_text(encoding="utf-8")[-8000:])
             raise LsegreproError(f"Jupyter Book stopped; the log above is {log}")
-        if site.exists():
-            shutil.rmtree(site)
-        staged.rename(site)  # pages that lack something never have this name
+        shutil.rmtree(site, ignore_errors=True)
+        (site / "_build").mkdir(parents=True)
+        (staged / "_build/html").rename(site / "_build/html")  # pages that lack something never have this name
+        shutil.rmtree(staged)
     return site / "_build/html/index.html"
 
 
@@ -254,14 +255,20 @@ def publish_pages(run: RunFolder) -> list[Path]:
 
 
 def _clean(notebook: dict) -> dict:
-    """Drop what differs between two runs of the same notebook, or tells of the machine."""
+    """Drop what differs between two runs of the same notebook, or tells of the machine.
+
+    The parameters are shown where a reader opens the setup, whose cell follows.
+    """
     notebook["metadata"] = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
-    for cell in notebook["cells"]:
+    for cell, following in zip(notebook["cells"], [*notebook["cells"][1:], {"metadata": {}}], strict=True):
         tags = cell["metadata"].get("tags", [])
         if "injected-parameters" in tags:
-            tags = [*tags, "hide-input"]
+            tags = [*tags, "remove-input"]
             cell["id"] = "injected-parameters"  # papermill draws one
-        cell["metadata"] = {"tags": tags} if tags else {}
+            if "hide-input" in following["metadata"].get("tags", []):
+                following["source"] = [*cell["source"], "\n\n", *following["source"]]
+        shown = {"mystnb": cell["metadata"]["mystnb"]} if "mystnb" in cell["metadata"] else {}
+        cell["metadata"] = shown | ({"tags": tags} if tags else {})
     return notebook
 
 

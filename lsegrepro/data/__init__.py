@@ -70,12 +70,3 @@ def label_codes(weak: WeakSet) -> np.ndarray:
         return np.fromiter((code[label] for label in weak.labels), np.uint8, len(weak.labels))
     except KeyError as error:
         raise LsegreproError(f"unknown label {error.args[0]!r}: weak labels are {', '.join(LABELS)}") from error
-
-
-def count_labels(labels: list[str]) -> str:
-    """How many images there are of each label, for a set's description.
-
-    >>> count_labels(["cat", "background", "cat"])
-    '2 cat, 0 dog, 1 background'
-    """
-    return ", ".join(f"{labels.count(label):,} {label}" for label in LABELS)

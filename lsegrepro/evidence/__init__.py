@@ -4,7 +4,7 @@ Two kinds of file. *Regions*: once per data split and superpixel parameters, how
 pixels of cat, of dog and of anything else each superpixel holds. *Scores*: per model,
 class, round, seed and split, the order statistic of each superpixel (so the majority vote
 at every theta), histograms of the raw pixel probabilities, and the image scores of the N patches.
-`records` says what they hold, `builders` makes them image by image, `archive` is the file
+`records` defines them, `builders` makes them image by image, `archive` is the file
 format, `scoring` computes them (with torch). NumPy alone is needed to read them.
 """
 

@@ -34,8 +34,8 @@ def score_image(
     image : ndarray
         (H, W, 3) uint8.
     cache : path, optional
-        A file to store the result in, or to read it from if it is of this image and these arguments.
-        Its name or folder must identify the network.
+        A file to store the result in, or to read it from if it is of this image and these arguments; its path must
+        identify the network.
 
     Returns
     -------
@@ -51,16 +51,16 @@ def score_image(
     p = dense.probability_map(weights.net, image, scale_to=args.scale_to or None, precision=args.precision)
     device = next(weights.net.parameters()).device
     prepared = torch.from_numpy(np.array(prepare(image)))[None].to(device)
-    prob_u16, image_scores = dense.to_codes(p), patch_scores(weights.net, prepared)[0].amax(0).cpu().numpy()
+    prob_u16, image_scores = dense.to_prob_u16(p), patch_scores(weights.net, prepared)[0].amax(0).cpu().numpy()
     if cache is not None:
         with atomic(cache) as temporary:
-            np.savez(temporary, identity=np.array(identity), codes=prob_u16, image_scores=image_scores)
+            np.savez(temporary, identity=np.array(identity), prob_u16=prob_u16, image_scores=image_scores)
     return prob_u16, image_scores
 
 
 def _read_cache(cache: Path, identity: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
     try:
-        stored, prob_u16, image_scores = read_npz(cache, ("identity", "codes", "image_scores")).values()
+        stored, prob_u16, image_scores = read_npz(cache, ("identity", "prob_u16", "image_scores")).values()
     except LsegreproError:  # absent or damaged: it is only a cache
         return None
     same = str(stored) == identity and prob_u16.shape == shape and image_scores.shape == (2,)
@@ -84,16 +84,12 @@ def score_set(
     weights: Weights, data: SegmentationSet, regions: Regions, args: Scoring, *, maps: Path | None = None,
     superpixels: Path | None = None, progress: bool = True,
 ) -> Scores:
-    """Score every image of a set.
+    """Score every image of a set, whose regions are those of `count_regions`.
 
     Parameters
     ----------
-    regions : Regions
-        Those of the set (`count_regions`).
-    maps : path, optional
-        Folder that caches the scores of each image; an interrupted scoring goes on from it.
-    superpixels : path, optional
-        The cache of `superpixels.oversegment_all`.
+    maps, superpixels : path, optional
+        Folders that cache the scores and the superpixels of each image; an interrupted scoring resumes from them.
 
     Raises
     ------

@@ -14,13 +14,14 @@ from ..files import LsegreproError
 from . import packing
 from .fragment import THETA_SCRIPTS, css, fragment, script, script_json
 from .scene import Network, Picture, Scene
+from .slider import theta_slider
 
 
 class ThetaExplorer:
     """Interactive threshold: masks, their AP and the point on Figure 5 at any theta, for a network and a picture.
 
     Displayed in a live session it is a widget, whose `theta`, `network` and `picture` can be read back and
-    set. In a page without a kernel it is `static`, HTML that needs nothing but a browser. Both are drawn
+    set. In an executed page it is `static`, HTML that needs nothing but a browser. Both are drawn
     by one script, and exact at each of the slider's positions, 0 to 0.881 by 0.001.
 
     Parameters
@@ -139,6 +140,12 @@ class ThetaExplorer:
         data = start[:-1] + "," + self._payload[1:]
         return fragment("theta", "Theta explorer", data, THETA_SCRIPTS, f"theta explorer: {html.escape(self.text)}")
 
+    @property
+    def slider(self) -> Html:
+        """The smaller `theta_slider` of the network, picture and theta that it shows."""
+        network, picture = self._shown
+        return theta_slider(picture.image, *picture.maps[network.name], self.theta, network.cls)
+
     @cached_property
     def _payload(self) -> str:
         return packing.payload(self.scene)
@@ -173,14 +180,23 @@ class ThetaExplorer:
         return widget
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        """Both forms: a live notebook draws the widget, a page of HTML the other."""
+        """The HTML of a page; where a person can answer, the widget too, which a notebook prefers."""
         bundle = {"text/plain": self.text, "text/html": self.static._repr_html_()}
-        try:
-            live = self.widget._repr_mimebundle_(**options)
-        except LsegreproError:  # no anywidget: the page will do
+        if not _is_live():
             return bundle
+        live = self.widget._repr_mimebundle_(**options)
         live = live[0] if isinstance(live, tuple) else live
         return {**(live or {}), **bundle}
+
+
+def _is_live() -> bool:
+    """Whether a person uses this notebook: the kernel of papermill or nbclient cannot be asked for input."""
+    try:
+        import anywidget  # noqa: F401
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
 
 
 def _defined(value: float) -> float | None:

@@ -36,7 +36,7 @@ def script_json(data: Any) -> str:
     return json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
 
 
-def fragment(kind: str, label: str, data: str, names: tuple[str, ...], text: str) -> Html:
+def fragment(kind: str, label: str, data: str, names: tuple[str, ...], text: str, body: str = "") -> Html:
     """An interactive figure as HTML; its script starts every figure of its kind that has not been started.
 
     Parameters
@@ -51,12 +51,14 @@ def fragment(kind: str, label: str, data: str, names: tuple[str, ...], text: str
         The scripts.
     text : str
         Replaces the figure where there is no page.
+    body : str
+        HTML that the page shows before the script starts.
     """
     trouble = "This figure is interactive and needs JavaScript. The rest of the page does without."
     return Html(
         f'<section class="lse-piece lse-{kind}" aria-label="{html.escape(label)}">'
         f"<style>{css(kind)}</style>"
-        f'<noscript><p class="lse-trouble">{trouble}</p></noscript>'
+        f'{body}<noscript><p class="lse-trouble">{trouble}</p></noscript>'
         f'<script type="application/json">{data}</script>'
         f'<script type="module">{script(*names, f"{kind}-static")}</script></section>',
         text,

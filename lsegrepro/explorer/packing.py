@@ -48,6 +48,13 @@ def levels(prob_u16: np.ndarray) -> np.ndarray:
     return np.searchsorted(threshold(np.arange(STEPS) / 1000), prob_u16)
 
 
+def webp(image: np.ndarray) -> str:
+    """An image (H, W, 3) uint8 as a data URI, slightly lossy."""
+    with io.BytesIO() as file:
+        Image.fromarray(image).save(file, "WEBP", quality=82, method=4)
+        return data_uri("image/webp", file.getvalue())
+
+
 def position(theta: float) -> int:
     """The slider's position nearest to a theta.
 
@@ -86,16 +93,14 @@ def _line(curve: Curve | None) -> list[float | None] | None:
 
 
 def _picture(picture: Picture, networks) -> dict:
-    with io.BytesIO() as file:
-        Image.fromarray(picture.image).save(file, "WEBP", quality=82, method=4)
-        image = data_uri("image/webp", file.getvalue())
     truth = None
     if picture.truth is not None:  # 0 neither, 1 the first class, and so on; the last is void
         kinds = [picture.truth == paper.VOC_INDEX[cls] for cls in paper.CLASSES] + [picture.truth == VOID]
         truth = pack(sum((i * kind for i, kind in enumerate(kinds, start=1)), np.zeros(picture.truth.shape, int)))
     maps = [picture.maps[network.name] for network in networks]
     return {
-        "name": picture.name, "width": picture.image.shape[1], "height": picture.image.shape[0], "image": image,
+        "name": picture.name, "width": picture.image.shape[1], "height": picture.image.shape[0],
+        "image": webp(picture.image),
         "truth": truth, "void": 1 + len(paper.CLASSES),
         "maps": [{"raw": pack(levels(raw)), "voted": pack(levels(voted))} for raw, voted in maps],
     }  # fmt: skip

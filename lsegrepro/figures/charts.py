@@ -20,7 +20,6 @@ from .style import (
     BLUE,
     GREEN,
     INK,
-    MODEL_STYLE,
     MUTED,
     ORANGE,
     PURPLE,
@@ -30,6 +29,7 @@ from .style import (
     in_percent,
     interval_text,
     label_rows,
+    level_line,
     model_style,
     picture,
     styled,
@@ -76,62 +76,44 @@ def gradient_weights(
 
 
 @styled
-def tempered_family(
-    r: np.ndarray, values: Mapping[str, np.ndarray], weights: np.ndarray, mean: float, maximum: float
-) -> Figure:
-    """The tempered log-sum-exp against r: the aggregated score, and the weight of each patch.
+def tempered_family(scores: np.ndarray) -> Figure:
+    """The tempered log-sum-exp of N scores (1/r log 1/N sum exp(r F)) against r: its value, and each patch's gradient.
 
-    Parameters
-    ----------
-    r : ndarray
-        (K,) positive, ascending.
-    values : mapping
-        Name of a convention, such as "with 1/N", to (K,), the aggregated score.
-    weights : ndarray
-        (K, N), the derivative by each patch's score; the same under both conventions.
-    mean, maximum : float
-        The limits r -> 0 and r -> infinity.
+    >>> tempered_family(np.array([0.5, -0.5])).alt
+    'As r grows from 0.01 to 100, the aggregated score goes from the mean, 0.00, to the maximum, 0.50.'
     """
+    scores = np.sort(np.asarray(scores, float))
+    r = np.geomspace(0.01, 100, 161)
+    powers = np.exp(r[:, None] * (scores - scores[-1]))  # (161, N), about the maximum
+    values = scores[-1] + np.log(powers.mean(axis=1)) / r
+    weights = powers / powers.sum(axis=1, keepdims=True)
     figure = Figure(figsize=(WIDTH, 3.1))
     left, right = figure.subplots(1, 2)
-
-    def level(axes, value, name):
-        axes.axhline(value, color=INK, linewidth=1, dashes=(4, 2))
-        axes.annotate(name, (0, value), (3, 3), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
-                      fontsize=8.5)
-
-    for (name, line), colour in zip(values.items(), (BLUE, VERMILLION, GREEN, PURPLE), strict=False):
-        left.plot(r, line, label=name, color=colour)
-    level(left, mean, "mean")
-    level(left, maximum, "max")
-    margin = 0.3 * max(maximum - mean, 1e-3)
-    at_1 = [np.interp(1, r, line) for line in values.values()]
-    left.set(title="Aggregated score", ylim=(mean - margin, max(maximum, *at_1) + margin))
-    left.legend(loc="upper right")
-    best = int(np.argmax(weights[-1]))
-    is_best = np.isclose(weights[-1], weights[-1, best])  # several, if their scores are equal
-    right.plot(r, weights[:, ~is_best], color=MUTED, linewidth=1, alpha=0.7)
-    right.plot(r, weights[:, is_best], color=VERMILLION, linewidth=2.2)
-    half = int(np.argmax(weights[:, best] >= (weights[0, best] + weights[-1, best]) / 2))
-    right.annotate("best patch" if is_best.sum() == 1 else f"each of {is_best.sum()} best patches",
-                   (r[half], weights[half, best]), (-6, 0), ha="right", va="center", textcoords="offset points",
-                   color=VERMILLION, fontsize=8.5)
-    level(right, 1 / weights.shape[1], "1/N")
-    right.set(title="Weight of each patch", ylim=(0, 1.04))
+    left.plot(r, values, color=BLUE)
+    best = np.isclose(scores, scores[-1])  # several, if their scores are equal
+    right.plot(r, weights[:, ~best], color=MUTED, linewidth=1, alpha=0.7)
+    right.plot(r, weights[:, best], color=VERMILLION)
+    for axes, level, name in ((left, scores.mean(), "mean"), (left, scores[-1], "max"), (right, 1 / len(scores), "1/N")):
+        level_line(axes, level, name, left=True)
+    right.annotate("best patch" if best.sum() == 1 else f"each of {best.sum()} best patches", (r[-1], weights[-1, -1]),
+                   (-4, 5), textcoords="offset points", ha="right", color=VERMILLION, fontsize=8.5)
+    margin = 0.3 * max(np.ptp(values), 1e-3)
+    left.set(title="Aggregated score", ylim=(values[0] - margin, scores[-1] + margin))
+    right.set(title="Share of the gradient of each patch", ylim=(0, 1.04))
     for axes in (left, right):
         axes.set(xscale="log", xlim=(r[0], r[-1]), xlabel="r")
         axes.axvline(1, color=MUTED, linewidth=1, dashes=(1, 2))
         axes.annotate("r = 1", (1, 1), (-3, -2), xycoords=axes.get_xaxis_transform(), va="top", ha="right",
                       textcoords="offset points", fontsize=8.5, color=MUTED)
         axes.xaxis.set_major_formatter("{x:g}")
-    figure.alt = (f"As r grows from {r[0]:g} to {r[-1]:g}, the score with 1/N goes from the mean, {mean:.2f}, to the "
-                  f"maximum, {maximum:.2f}, and the weight of the best patch from {weights[0, best]:.2f} to "
-                  f"{weights[-1, best]:.2f}.")
+    figure.alt = (f"As r grows from {r[0]:g} to {r[-1]:g}, the aggregated score goes from the mean, {scores.mean():.2f}, "
+                  f"to the maximum, {scores[-1]:.2f}.")
     return figure
 
 
 @styled
-def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
+def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], levels: Mapping[str, float] | None = None
+                    ) -> Figure:
     """Loss and held-out accuracy against the number of images seen.
 
     Parameters
@@ -139,36 +121,39 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure
     runs : mapping
         Label, such as "LSE1", to the rows of a training's curve file: ``samples``, ``loss`` in
         nats, and in some rows ``heldout_loss`` and ``heldout_accuracy`` (balanced, a fraction).
+    levels : mapping, optional
+        Name to a loss, in nats, to compare with: a dashed line, beside those of chance and of the floor.
     """
     figure = Figure(figsize=(WIDTH, 2.9 + 0.2 * (1 + len(runs) // 4)))  # a line of the legend holds four names
     left, right = figure.subplots(1, 2, sharex=True)
     dashed = {"linewidth": 1, "dashes": (4, 2)}
     texts, used, others = [], set(), iter((ORANGE, SKY, INK, MUTED))
     for label, rows in runs.items():
-        colour, marker = MODEL_STYLE.get(label.split(" ")[0], (None, "o"))
-        if colour is None or colour in used:
+        colour, marker = model_style(label.split(" ")[0])
+        if colour == INK or colour in used:
             colour = next(others, INK)
         used.add(colour)
         left.plot(*_columns(rows, "loss"), color=colour, label=label)
         left.plot(*_columns(rows, "heldout_loss"), color=colour, marker=marker, markersize=3, **dashed)
         samples, accuracy = _columns(rows, "heldout_accuracy")
         right.plot(samples, 100 * accuracy, color=colour, marker=marker, markersize=4)
-        texts.append(f"{label} reaches a loss of {rows[-1]['loss']:.3f} after {rows[-1]['samples']:,.0f} samples"
+        texts.append(f"{label} reaches a loss of {rows[-1]['loss']:.3f} after {rows[-1]['samples']:,.0f} images"
                      + (f" and a held-out accuracy of {100 * accuracy[-1]:.1f} %" if len(accuracy) else ""))
     left.plot([], [], color=INK, label="held out", **dashed)
-    for axes, level, name in ((left, LOSS_START, "chance, ln 2"), (left, LOSS_FLOOR, f"floor, {LOSS_FLOOR:.4f}"),
-                              (right, 50, "chance")):
-        axes.axhline(level, color=INK, linewidth=1, dashes=(1.5, 2))
-        axes.annotate(name, (1, level), (0, 3), xycoords=axes.get_yaxis_transform(), ha="right",
-                      textcoords="offset points", fontsize=8)
-    left.set(title="Loss (nats)", ylim=(0, max(0.78, left.get_ylim()[1])))
+    lowest = min([left.dataLim.ymin, *(levels or {}).values()])
+    left.set(title="Loss (nats)", ylim=(max(0, lowest - 0.06), max(0.75, left.dataLim.ymax + 0.03)))
+    levels = {"chance": LOSS_START, **(levels or {}), "floor": LOSS_FLOOR}
+    for name, level in levels.items():
+        level_line(left, level, f"{name}, {level:.3f}", left=name not in ("chance", "floor"))
+    level_line(right, 50, "chance")
     right.set(title="Held-out accuracy, balanced (%)", ylim=(min(45, right.get_ylim()[0]), 100))
     for axes in (left, right):
         axes.set(xlabel="images seen")
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=4)
-    figure.alt = (f"Training curves. {'; '.join(texts)}. Chance is {LOSS_START:.3f}, the floor {LOSS_FLOOR:.4f}.")
+    compared = ", ".join(f"{name} {level:.3f}" for name, level in levels.items())
+    figure.alt = f"Training curves. {'; '.join(texts)}. Losses to compare with: {compared}."
     return figure
 
 

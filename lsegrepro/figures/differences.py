@@ -13,18 +13,21 @@ from .style import BLUE, GREEN, INK, MUTED, VERMILLION, WIDTH, interval_text, la
 
 
 @styled
-def effects(rows: Sequence[tuple[str, str, Interval]], chance: Mapping[str, float]) -> Figure:
-    """Effect of each change on AP with its interval, a row each; a panel for each class.
+def effects(rows: Sequence[tuple[str, str, Interval]], chance: Mapping[str, float],
+            measure: str = "change of AP (points)") -> Figure:
+    """Effect of each change with its interval, a row each; a panel for each class.
 
     Parameters
     ----------
     rows : sequence of (change, class, effect)
-        Effects are fractions: AP with the change minus AP without it.
+        Effects are fractions, such as AP with the change minus AP without it; percent is drawn.
     chance : mapping
         Class to the difference, a fraction, that another seed alone makes: a band of both signs.
+    measure : str
+        What an effect is, for the titles.
 
     >>> effects([("no jitter", "cat", Interval(-0.01, -0.02, 0.0))], {"cat": 0.005}).alt
-    'AP with one thing changed, minus AP without. cat: no jitter -1.0 [-2.0, 0.0]; another seed makes 0.5.'
+    'Effects, change of AP (points). cat: no jitter -1.0 [-2.0, 0.0]; another seed makes 0.5.'
     """
     classes = list(dict.fromkeys(cls for _, cls, _ in rows))
     if not classes:
@@ -44,9 +47,9 @@ def effects(rows: Sequence[tuple[str, str, Interval]], chance: Mapping[str, floa
         for change, effect in effect_of.items():
             plot_interval(axes, effect, changes.index(change), BLUE)
         texts.append(f"{cls}: {'; '.join(parts)}")
-        axes.set(title=f"{cls.capitalize()}, change of AP (points)")
+        axes.set(title=f"{cls.capitalize()}, {measure}")
         label_rows(axes, changes)
-    figure.alt = f"AP with one thing changed, minus AP without. {'. '.join(texts)}."
+    figure.alt = f"Effects, {measure}. {'. '.join(texts)}."
     return figure
 
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
-import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import evaluation, evidence, paper
+from .. import evaluation, evidence
 from ..config import DEPTHS, LATER, Profile, load_profile, read_card
 from ..evaluation import Curve
 from ..evidence import Regions, Scores
@@ -35,29 +35,16 @@ Network = tuple[str, str, int, int]
 
 @dataclass(frozen=True, eq=False)  # a run is itself: what is computed of it is cached by it
 class RunPaths:
-    """What a run is of, and the path of each of its results.
-
-    Attributes
-    ----------
-    profile : Profile
-    folder : Path
-    data : Path or None
-        Root of the photographs; None takes the environment variable LSEGREPRO_DATA.
-    device : str
-        For the commands that compute; ``"auto"`` is a GPU where there is one.
-    depth : {"scratch", "weights", "evidence"}
-        Where reproduction begins: at the photographs; at the published weights, which are taken instead of made; or
-        at the evidence, and then no photograph is looked at.
-    progress : bool
-        Whether the commands that compute show a progress bar.
-    """
+    """What a run is of, and the path of each of its results."""
 
     profile: Profile
     folder: Path
-    data: Path | None = None
-    device: str = "auto"
+    data: Path | None = None  # root of the photographs; None takes the environment variable LSEGREPRO_DATA
+    device: str = "auto"  # for the commands that compute; auto is a GPU where there is one
+    # Where reproduction begins: scratch, at the photographs; weights, at the published ones, which are taken instead of
+    # made; evidence, and then no photograph is looked at.
     depth: str = "scratch"
-    progress: bool = True
+    progress: bool = True  # whether the commands that compute show a progress bar
 
     def name(self, model: str, cls: str, round: int = 1, seed: int = 0) -> str:
         """Name of a network's files. Raises `LsegreproError` if there is no such model, class, round or seed.
@@ -65,10 +52,7 @@ class RunPaths:
         >>> open_run("quick").name("LSE1", "cat", 2)
         'LSE1-cat-round2-seed0'
         """
-        for what, value, choices in (("model", model, paper.MODELS), ("class", cls, paper.CLASSES)):
-            if value not in choices:
-                raise LsegreproError(f"unknown {what} {value!r}: choose one of {', '.join(choices)}")
-        self.profile.arguments(model, cls, round, seed)  # refuses a round or seed out of range
+        self.profile.arguments(model, cls, round, seed)
         return f"{model}-{cls}-round{round}-seed{seed}"
 
     def networks(self) -> list[Network]:
@@ -80,10 +64,6 @@ class RunPaths:
         """Those of `networks` of the last round: what training was for, and the weights that are published."""
         return [network for network in self.networks() if network[2] == self.profile.rounds[-1]]
 
-    def path(self, kind: str, *parts: str, suffix: str) -> Path:
-        """Path of a result by its folder (`kind`), and the parts of its name."""
-        return self.folder / kind / ("-".join(parts) + suffix)
-
     def weights_path(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
         """Path of a trained network."""
         return self.folder / "weights" / (self.name(model, cls, round, seed) + ".safetensors")
@@ -94,24 +74,23 @@ class RunPaths:
 
     def negatives_path(self, model: str, cls: str, seed: int = 0) -> Path:
         """Path of the hard negatives that a network of round 1 gave."""
-        return self.path("negatives", f"{model}-{cls}-seed{seed}", suffix=".npz")
+        return self.folder / "negatives" / f"{model}-{cls}-seed{seed}.npz"
 
     def regions_path(self, split: str) -> Path:
         """Path of the regions of a split."""
-        if split not in SPLITS:
-            raise LsegreproError(f"unknown split {split!r}: choose train or val")
+        require_choice("split", split, SPLITS)
         return self.folder / "evidence" / f"regions-{split}.npz"
 
     def scores_path(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Path:
         """Path of the scores of a network on a split."""
-        return self.path("evidence", self.name(model, cls, round, seed), split, suffix=".npz")
+        return self.folder / "evidence" / f"{self.name(model, cls, round, seed)}-{split}.npz"
 
 
 class RunFolder(RunPaths):
     """A run: the data sets of its profile, and readers of its results.
 
-    A reader raises `LsegreproError` if the file is not there (the message has the command that makes it), is damaged,
-    or is of another configuration than the profile's.
+    A reader raises `LsegreproError` if the file is not there (with the command that makes it), is damaged, or is of
+    another configuration than the profile's.
     """
 
     @property
@@ -121,10 +100,8 @@ class RunFolder(RunPaths):
             raise LsegreproError("at depth evidence no photograph is looked at: take depth weights or scratch")
         given = self.data or os.environ.get(DATA_VARIABLE)
         if not given:
-            raise LsegreproError(
-                f"profile {self.profile.name} needs photographs: set {DATA_VARIABLE} (or --data) to their folder, "
-                "or take profile quick, which draws its own"
-            )
+            raise LsegreproError(f"profile {self.profile.name} needs photographs: set {DATA_VARIABLE} (or --data) to "
+                                 "their folder, or take profile quick, which draws its own")
         root = Path(given)
         if not root.is_dir():
             raise LsegreproError(f"the data folder {root} does not exist: set {DATA_VARIABLE} (or --data) to it")
@@ -132,52 +109,44 @@ class RunFolder(RunPaths):
 
     def weak(self, split: str) -> WeakSet:
         """Images with labels; `split` is train or heldout. Another image stands in for one that cannot be read."""
-        data = self.profile.data
-        if data.kind == "drawn":
-            from ..data.drawn import DrawnWeak
-
-            count = max(1, round(data.weak_train * data.fraction)) if split == "train" else data.weak_heldout
-            return DrawnWeak(split, count, data.seed)
+        from ..data.drawn import DrawnWeak
         from ..data.sources import open_weak
 
+        data = self.profile.data
         fraction = data.fraction if split == "train" else 1.0
+        if data.kind == "drawn":
+            count = data.weak_train if split == "train" else data.weak_heldout
+            return DrawnWeak(split, max(1, round(count * fraction)), data.seed)
         return open_weak(self.data_root, data.weak, split, heldout=data.heldout, fraction=fraction)
 
     def segmentation(self, split: str) -> SegmentationSet:
         """Images with masks; `split` is train (for choosing theta) or val."""
-        data = self.profile.data
-        if data.kind == "drawn":
-            from ..data.drawn import DrawnSegmentation
-
-            count = data.segmentation_train if split == "train" else data.segmentation_val
-            return DrawnSegmentation(split, count, data.seed)
+        from ..data.drawn import DrawnSegmentation
         from ..data.voc import VocSegmentation
 
+        data = self.profile.data
+        if data.kind == "drawn":
+            count = data.segmentation_train if split == "train" else data.segmentation_val
+            return DrawnSegmentation(split, count, data.seed)
         return VocSegmentation(self.data_root / data.segmentation, split)
 
     def card(self, model: str, cls: str, round: int = 1, seed: int = 0) -> dict:
         """The card of a trained network: configuration, digests, device and hours."""
         network = (model, cls, round, seed)
-        path = self.card_path(*network)
-        if not path.is_file():
-            if self.weights_path(*network).is_file():
-                raise LsegreproError(f"{self.weights_path(*network)} has no card {path.name} beside it: keep the two "
-                                     "files together")
-            raise missing(self, path, "train", network)
+        path, weights = self.card_path(*network), self.weights_path(*network)
+        if weights.is_file() and not path.is_file():
+            raise LsegreproError(f"{weights} has no card {path.name} beside it: keep the two files together")
+        require_file(self, path, "train", network)
         card = read_card(path)
-        found = LATER | card["arguments"]
-        wanted = dataclasses.asdict(self.profile.arguments(*network))
+        require_same(self, path, dataclasses.asdict(self.profile.arguments(*network)), LATER | card["arguments"])
         if round == 2 and self.card_path(model, cls, 1, seed).is_file():
-            found["start_sha256"] = card.get("start_sha256")
-            wanted["start_sha256"] = self.card(model, cls, 1, seed).get("sha256")
-        require_same(self, path, wanted, found)
+            require_same(self, path, {"start_sha256": self.card(model, cls, 1, seed).get("sha256")}, card)
         return card
 
     def curve(self, model: str, cls: str, round: int = 1, seed: int = 0) -> list[dict]:
         """Rows of a training curve, as far as it goes: step, samples, loss, held-out accuracy."""
         path = self.weights_path(model, cls, round, seed).with_suffix(".jsonl")
-        if not path.is_file():
-            raise missing(self, path, "train", (model, cls, round, seed))
+        require_file(self, path, "train", (model, cls, round, seed))
         return read_jsonl(path)
 
     def images_seen(self, model: str, cls: str, round: int = 1, seed: int = 0) -> int:
@@ -188,8 +157,7 @@ class RunFolder(RunPaths):
     def regions(self, split: str) -> Regions:
         """Superpixels of a split and the truth in each."""
         path = self.regions_path(split)
-        if not path.is_file():
-            raise missing(self, path, f"score --split {split}")
+        require_file(self, path, f"score --split {split}")
         regions = evidence.read_regions(path)
         wanted = {"split": split, "superpixels": self.profile.superpixels}
         if self.profile.data.kind == "drawn":  # photographs may be absent, or others than those scored
@@ -201,15 +169,13 @@ class RunFolder(RunPaths):
         """Scores of a network on a split, in each superpixel."""
         network = (model, cls, round, seed)
         path, regions = self.scores_path(*network, split), self.regions(split)
-        if not path.is_file():
-            raise missing(self, path, f"score --split {split}", network)
+        require_file(self, path, f"score --split {split}", network)
         scores = evidence.read_scores(path, regions)
-        require_same(self, path, {"model": model, "class": cls, "round": round, "seed": seed, "split": split,
-                                  "arguments": dataclasses.asdict(self.profile.scoring)}, scores.meta)
-        if self.card_path(*network).is_file() and (
-                scores.meta["weights_sha256"] != (own := self.card(*network)).get("sha256")):
-            raise LsegreproError(f"{path} was scored with other weights than those in {self.folder} "
-                                 f"({own.get('sha256')}): delete it and score again")
+        wanted = {"model": model, "class": cls, "round": round, "seed": seed, "split": split,
+                  "arguments": dataclasses.asdict(self.profile.scoring)}
+        if self.card_path(*network).is_file():  # weights may be elsewhere
+            wanted["weights_sha256"] = self.card(*network).get("sha256")
+        require_same(self, path, wanted, scores.meta)
         return scores
 
     def has_scores(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> bool:
@@ -225,15 +191,15 @@ class RunFolder(RunPaths):
 
         All of them if it is with none, so that whoever asks further is told which file is missing.
         """
-        scored = tuple(s for s in self.profile.seeds
-                       if all(self.has_scores(model, cls, round, s, split) for split in SPLITS))
-        return scored or self.profile.seeds
+        scored = (seed for seed in self.profile.seeds
+                  if all(self.has_scores(model, cls, round, seed, split) for split in SPLITS))
+        return tuple(scored) or self.profile.seeds
 
     def has_network(self, model: str, cls: str, round: int = 1) -> bool:
         """Whether a network is scored on both splits, with one seed of the profile at least."""
         p = self.profile
-        return model in p.models and cls in p.classes and round in p.rounds and any(
-            all(self.has_scores(model, cls, round, s, split) for split in SPLITS) for s in p.seeds)
+        return model in p.models and cls in p.classes and round in p.rounds and all(
+            self.has_scores(model, cls, round, self.seeds(model, cls, round)[0], split) for split in SPLITS)
 
 
 def has_images(run: RunFolder) -> bool:
@@ -247,13 +213,20 @@ def has_images(run: RunFolder) -> bool:
     return True
 
 
-def missing(run: RunPaths, path: Path, command: str, network: Network | None = None) -> LsegreproError:
-    """The error that a file is not there, with the command that makes it."""
+def require_choice(what: str, value: str, choices: Iterable[str]) -> None:
+    """Raise `LsegreproError` with the choices if `value` is none of them."""
+    if value not in choices:
+        raise LsegreproError(f"unknown {what} {value!r}: choose one of {', '.join(choices)}")
+
+
+def require_file(run: RunPaths, path: Path, command: str, network: Network | None = None) -> None:
+    """Raise `LsegreproError` with the command that makes a file if it is not there."""
+    if path.is_file():
+        return
     words = ["lsegrepro", *command.split(), "--profile", run.profile.spec, "--run", run.folder.as_posix()]
-    if network:
-        words += [str(word) for pair in zip(("--model", "--class", "--round", "--seed"), network, strict=True)
-                  for word in pair]
-    return LsegreproError(f"{path} is not there; this makes it: {shlex.join(words)}")
+    for option, value in zip(("--model", "--class", "--round", "--seed"), network or (), strict=False):
+        words += [option, str(value)]
+    raise LsegreproError(f"{path} is not there; this makes it: {shlex.join(words)}")
 
 
 def require_same(run: RunPaths, path: Path, wanted: dict, found: dict) -> None:
@@ -266,19 +239,15 @@ def require_same(run: RunPaths, path: Path, wanted: dict, found: dict) -> None:
 
 def repository() -> Path | None:
     """The checkout that holds this package, or else the working folder; None if neither is in one."""
-    for start in (Path(__file__).resolve(), Path.cwd()):
-        for folder in (start, *start.parents):
-            project = folder / "pyproject.toml"
-            if project.is_file():
-                if tomllib.loads(project.read_text(encoding="utf-8")).get("project", {}).get("name") == "lsegrepro":
-                    return folder
+    for folder in (*Path(__file__).resolve().parents, Path.cwd(), *Path.cwd().parents):
+        project = folder / "pyproject.toml"
+        if project.is_file() and 'name = "lsegrepro"' in project.read_text(encoding="utf-8"):
+            return folder
     return None
 
 
 def in_repository(path: str | Path) -> Path:
     """A path below the checkout as seen from the working folder, so that a notebook in ``notebooks/`` finds it too.
-
-    Relative where the working folder is in the checkout; unchanged where there is no checkout.
 
     >>> open_run("quick").folder == in_repository("runs/quick")
     True
@@ -294,7 +263,7 @@ def open_run(
     profile: str | Path = "quick", folder: str | Path | None = None, *, data: str | Path | None = None,
     device: str = "auto", depth: str = "scratch", progress: bool = True,
 ) -> RunFolder:
-    """Open a run; nothing is computed or written.
+    """Open a run; nothing is computed or written. Arguments as in `RunPaths`, and:
 
     Parameters
     ----------
@@ -302,19 +271,12 @@ def open_run(
         quick, local, long, full, paper or the path of a TOML file.
     folder : path, optional
         Of the results. A relative one that is not in the working folder is looked for in the repository. Default the
-        repository's ``runs/{profile}``, or ``runs/{profile}-weights`` at depth weights.
-    data : path, optional
-        Root of the photographs; default the environment variable LSEGREPRO_DATA.
-    device : str
-        auto, cpu, cuda or cuda:N.
-    depth : str
-        One of `config.DEPTHS`, as in `RunPaths`; a run of depth weights has the last round alone.
+        repository's ``runs/{profile}``, or ``runs/{profile}-weights`` at depth weights, which has the last round alone.
 
     >>> open_run("quick").folder.name
     'quick'
     """
-    if depth not in DEPTHS:
-        raise LsegreproError(f"unknown depth {depth!r}: choose one of {', '.join(DEPTHS)}")
+    require_choice("depth", depth, DEPTHS)
     loaded = load_profile(profile)
     if depth == "weights":
         loaded = dataclasses.replace(loaded, rounds=loaded.rounds[-1:])  # no other weights are published

@@ -7,12 +7,13 @@ it): the workflow decides in which order files are made. A file that is there al
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from .. import evidence
+from .. import evidence, paper
 from ..evidence import scoring
 from ..files import LsegreproError, digest
 from ..network.devices import parse_device
@@ -20,10 +21,11 @@ from ..network.weights import Weights, load_weights
 from ..training import mining
 from ..training.batches import WeakDataset
 from ..training.loop import train
-from .folder import SPLITS, RunFolder, missing, require_same
+from .folder import SPLITS, RunFolder, require_file, require_same
 from .publish import adopt_weights
 
 if TYPE_CHECKING:
+    from ..data import SegmentationSet, WeakSet
     from ..training.batches import HardNegatives
 
 
@@ -68,8 +70,13 @@ def count_regions(run: RunFolder, split: str) -> Path:
     if path.is_file():
         run.regions(split)
         return path
-    regions = scoring.count_regions(run.segmentation(split), split, run.profile.superpixels, superpixel_cache(run),
-                                    progress=run.progress)
+    data = run.segmentation(split)
+    _print_description(run, data)
+    regions = scoring.count_regions(data, split, run.profile.superpixels, superpixel_cache(run), progress=run.progress)
+    for cls in run.profile.classes:
+        if not regions.pixels(cls)[0].any():
+            raise LsegreproError(f"no mask of the {data.description} has a pixel of {cls}, index "
+                                 f"{paper.VOC_INDEX[cls]}: are they masks of VOC's classes?")
     evidence.write_regions(path, regions)
     return path
 
@@ -104,8 +111,7 @@ def make_run(run: RunFolder) -> None:
 def load_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> Weights:
     """A trained network of a run, on the run's device."""
     path = run.weights_path(model, cls, round, seed)
-    if not path.is_file():
-        raise missing(run, path, "train", (model, cls, round, seed))
+    require_file(run, path, "train", (model, cls, round, seed))
     run.card(model, cls, round, seed)  # refuses a network of another configuration
     weights = load_weights(path, model=model, cls=cls)
     weights.net.to(parse_device(run.device), memory_format=torch.channels_last)
@@ -131,7 +137,15 @@ def map_cache(run: RunFolder, weights: Weights) -> Path:
 
 
 def _dataset(run: RunFolder, split: str) -> WeakDataset:
-    return WeakDataset(run.weak(split), parse_device(run.device), run.progress)
+    weak, device = run.weak(split), parse_device(run.device)
+    _print_description(run, weak)
+    return WeakDataset(weak, device, run.progress)
+
+
+def _print_description(run: RunFolder, data: WeakSet | SegmentationSet) -> None:
+    """Say which images are used, and how many were left out."""
+    if run.progress:
+        print(data.description, file=sys.stderr)
 
 
 def _check_images(run: RunFolder, path: Path, card: dict) -> None:
@@ -148,8 +162,7 @@ def _check_images(run: RunFolder, path: Path, card: dict) -> None:
 def _check_negatives(run: RunFolder, model: str, cls: str, seed: int) -> None:
     """Refuse hard negatives that are not there, or were mined otherwise or with other weights."""
     path = run.negatives_path(model, cls, seed)
-    if not path.is_file():
-        raise missing(run, path, f"mine --model {model} --class {cls} --seed {seed}")
+    require_file(run, path, f"mine --model {model} --class {cls} --seed {seed}")
     wanted = {"mining": dataclasses.asdict(run.profile.mining)}
     if run.card_path(model, cls, 1, seed).is_file():
         wanted["weights_sha256"] = run.card(model, cls, 1, seed).get("sha256")

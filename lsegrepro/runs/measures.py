@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,17 +17,7 @@ if TYPE_CHECKING:
 
 
 def prepare_mask(mask: np.ndarray, side: int = paper.IMAGE_SIDE) -> np.ndarray:
-    """Scale and crop a mask as `data.images.prepare` does its image, with nearest neighbours.
-
-    Parameters
-    ----------
-    mask : ndarray
-        (H, W) uint8 of VOC indices.
-
-    Returns
-    -------
-    ndarray
-        (side, side) uint8.
+    """Scale and crop a mask (H, W) uint8 as `data.images.prepare` does its image, with nearest neighbours.
 
     >>> prepare_mask(np.eye(8, 12, dtype=np.uint8), 4).shape
     (4, 4)
@@ -42,16 +31,9 @@ def prepare_mask(mask: np.ndarray, side: int = paper.IMAGE_SIDE) -> np.ndarray:
 
 
 def class_shares(mask: np.ndarray, index: int, corners: np.ndarray, size: int) -> np.ndarray:
-    """Share of each patch that the class fills, void left out: (N,) float64.
+    """Share of each patch that the class `index` fills, void left out: (N,) float64.
 
-    Parameters
-    ----------
-    mask : ndarray
-        (S, S) uint8, prepared.
-    index : int
-        Mask value of the class.
-    corners : ndarray
-        (N, 2) int, top and left of each patch.
+    The mask is prepared, `corners` are top and left of each patch, (N, 2).
 
     >>> class_shares(np.array([[8, 8], [0, 255]], np.uint8), 8, np.array([[0, 0]]), 2).round(2).tolist()
     [0.67]
@@ -99,94 +81,18 @@ def within_sources(
 def saturation(net: PatchNet, patches: Tensor, level: float = 0.99) -> dict[str, float]:
     """Share of each layer's outputs beyond `level` in magnitude, where tanh hardly has a gradient.
 
-    Parameters
-    ----------
-    patches : Tensor
-        (M, 3, sz, sz) float in [-1, 1].
-
-    Returns
-    -------
-    dict
-        ``"layer 1"`` .. ``"layer 5"`` to a fraction.
+    `patches` are (M, 3, sz, sz) float in [-1, 1]; the result is ``"layer 1"`` .. ``"layer 5"`` to a fraction.
     """
     import torch
 
     outputs: list[Tensor] = []
     following = (net.conv2, net.conv3, net.full4, net.full5)
     hooks = [layer.register_forward_pre_hook(lambda _, x: outputs.append(x[0])) for layer in following]
-    try:
-        with torch.no_grad():
-            outputs.append(net(patches))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad():
+        outputs.append(net(patches))
+    for hook in hooks:
+        hook.remove()
     return {f"layer {i}": float((x.abs() > level).float().mean()) for i, x in enumerate(outputs, start=1)}
-
-
-def distance_moved(
-    start: PatchNet, bags: Tensor, labels: Tensor, rate: float, batch: int, aggregation: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """By how much plain gradient descent over the bags, in their order, moves each parameter: (P,) float32.
-
-    Parameters
-    ----------
-    bags : Tensor
-        (B, N, 3, sz, sz) float in [-1, 1].
-    labels : Tensor
-        (B,) int64, 0 for foreground and 1 for background.
-    rate : float
-        For one image: a step on the mean loss of `batch` images uses ``rate * batch``.
-    batch : int
-        Images a step.
-    aggregation : callable
-        Of `model`: (b, N, 2) to (b, 2).
-    """
-    import torch
-
-    from ..network import model
-
-    net = copy.deepcopy(start)
-    optimiser = torch.optim.SGD(net.parameters(), lr=rate * batch)
-    for i in range(0, len(bags), batch):
-        x = bags[i : i + batch]  # (b, N, 3, sz, sz)
-        optimiser.zero_grad()
-        model.loss(aggregation(net(x.flatten(0, 1)).view(len(x), -1, 2)), labels[i : i + batch]).backward()
-        optimiser.step()
-    pairs = zip(net.parameters(), start.parameters(), strict=True)
-    return torch.cat([(p - q).flatten() for p, q in pairs]).detach()
-
-
-def initial_losses(net: PatchNet, bags: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
-    """Loss of each bag under LSE, and the norm of the first layer's gradient as a share of its weights' norm.
-
-    One bag at a time, as the paper trains. `bags` and `labels` as in `distance_moved`; two lists of B.
-    """
-    from ..network import model
-
-    losses, gradients = [], []
-    for x, y in zip(bags, labels, strict=True):
-        net.zero_grad()
-        value = model.loss(model.lse(net(x)[None]), y[None])
-        value.backward()
-        losses.append(value.item())
-        gradients.append(float(net.conv1.weight.grad.norm() / net.conv1.weight.detach().norm()))
-    return losses, gradients
-
-
-def training_operations(architecture: paper.Architecture) -> int:
-    """Floating-point operations of one training image: N patches forward, and twice that for their gradients.
-
-    A multiplication and an addition count as two; only convolutions and full layers are counted.
-
-    >>> training_operations(paper.ARCHITECTURES["LSE1"])
-    3853751040
-    """
-    a = architecture
-    outputs = (*a.hidden, 2)
-    inputs, sides = (3, *a.hidden), (*a.filters, 1, 1)
-    places = [(size - side + 1) ** 2 for size, side in zip(a.input_sizes, sides, strict=True)]
-    forward = sum(2 * i * o * side**2 * n for i, o, side, n in zip(inputs, outputs, sides, places, strict=True))
-    return 3 * a.patches * forward
 
 
 def lorenz_curve(counts: np.ndarray) -> np.ndarray:

@@ -6,10 +6,8 @@ Reading a `Segmentation` needs numpy alone; making one needs torch.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
 import sys
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,13 +22,15 @@ from tqdm import tqdm
 
 from .. import paper
 from ..config import Superpixels, load_profile
-from ..data.images import EXTENSIONS, load_image, resize
+from ..data import images
+from ..data.images import load_image, resize
 from ..evaluation import image_counts, threshold
 from ..evidence.superpixels import oversegment, smooth
 from ..figures.overlays import overlay
 from ..files import LsegreproError, atomic, one_line, printable
-from .folder import Network, RunFolder, open_run
+from .folder import Network, RunFolder, open_run, require_choice
 from .publish import PROFILE, PUBLISHED
+from .results import last_network
 
 if TYPE_CHECKING:
     from ..network.weights import Weights
@@ -38,22 +38,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """A segmented image.
+    """A segmented image."""
 
-    Attributes
-    ----------
-    image : ndarray
-        (H, W, 3) uint8.
-    codes : ndarray
-        (H, W) uint16, floor(p * 65535), p the probability of the class.
-    labels : ndarray
-        (H, W) int32, superpixels.
-    theta : float
-    """
-
-    image: np.ndarray
-    codes: np.ndarray
-    labels: np.ndarray
+    image: np.ndarray  # (H, W, 3) uint8
+    codes: np.ndarray  # (H, W) uint16, floor(p * 65535), p the probability of the class
+    labels: np.ndarray  # (H, W) int32, superpixels
     theta: float
 
     @cached_property
@@ -74,23 +63,14 @@ class Segmentation:
 def segment(
     weights: Weights, image: np.ndarray, theta: float, superpixels: Superpixels | None = None
 ) -> Segmentation:
-    """Segment a photograph (H, W, 3) uint8 (Section 3.3).
+    """Segment a photograph (H, W, 3) uint8 (Section 3.3); `LsegreproError` if theta is outside [0, 1).
 
-    Parameters
-    ----------
-    superpixels : Superpixels, optional
-        Default those of the published run, which its theta was chosen with; beyond a megapixel
-        they are those of a reduced copy (`cut`).
-
-    Raises
-    ------
-    LsegreproError
-        If theta is outside [0, 1).
+    The superpixels are by default those of the published run, which its theta was chosen with.
     """
     from ..network import dense
 
     threshold(theta)
-    codes = dense.to_codes(dense.probability_map(weights.net, image))
+    codes = dense.to_prob_u16(dense.probability_map(weights.net, image))
     labels = cut(image, superpixels or load_profile(PROFILE).superpixels)
     return Segmentation(image, codes, labels, theta)
 
@@ -98,18 +78,13 @@ def segment(
 def segment_with(
     run: RunFolder, network: Network, image: np.ndarray, theta: float, val_id: str | None = None
 ) -> Segmentation:
-    """Segment an image (H, W, 3) uint8 with a network of a run.
+    """Segment an image (H, W, 3) uint8 with a network of a run; `LsegreproError` if its weights are not there.
 
     Parameters
     ----------
     val_id : str, optional
         The image's id in the val set: it is then scored as the run's evidence was, and its score map taken from the
         run's cache, or kept there. Any other image is scored in float32.
-
-    Raises
-    ------
-    LsegreproError
-        If the weights are not there.
     """
     from ..evidence.scoring import score_image
     from .make import load_network, map_cache
@@ -134,23 +109,10 @@ def why_not(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0)
 def cut(image: np.ndarray, params: Superpixels, pixels: int = 1_000_000) -> np.ndarray:
     """Superpixels of a photograph of any size, in bounded memory.
 
-    Felzenszwalb's method takes about 1 GB for 3 megapixels, and its parameters are made for
-    photographs of a fraction of one. A larger photograph is cut on a copy of about `pixels`
-    pixels; each of its own pixels takes the label of the nearest of the copy.
+    Felzenszwalb's method takes about 1 GB for 3 megapixels, and its parameters are made for photographs of a fraction
+    of one. A larger photograph (H, W, 3) uint8 is cut on a copy of about `pixels` pixels; each of its own pixels takes
+    the label of the nearest of the copy: (H, W) int32, every label of 0 .. S-1 used.
 
-    Parameters
-    ----------
-    image : ndarray
-        (H, W, 3) uint8.
-    params : Superpixels
-
-    Returns
-    -------
-    ndarray
-        (H, W) int32, every label of 0 .. S-1 used.
-
-    Examples
-    --------
     >>> halves = np.zeros((40, 60, 3), np.uint8)
     >>> halves[:, 30:] = 255
     >>> labels = cut(halves, Superpixels(), pixels=600)
@@ -175,63 +137,49 @@ def published_run(device: str = "auto") -> RunFolder:
 
 
 def published_network(model: str, cls: str, device: str = "auto") -> tuple[Weights, float]:
-    """The published network of a class, of its last round, and the theta chosen for it on VOC train.
-
-    Raises
-    ------
-    LsegreproError
-        If none was published.
-    """
+    """The published network of a class, of its last round, and the theta chosen for it on VOC train."""
     from .make import load_network
-    from .results import last_network
 
     run = published_run(device)
-    run.name(model, cls)  # refuses an unknown model or class
     if last := last_network(run, model, cls):
         round, theta = last
         return load_network(run, model, cls, round), theta
-    raise LsegreproError(
-        f"no network of {model} for {cls} is published with this version: train one (lsegrepro train) and name its "
-        "file with --weights"
-    )
+    raise LsegreproError(f"no network of {model} for {cls} is published with this version: train one (lsegrepro train) "
+                         "and name its file with --weights")
 
 
 def list_photographs(paths: Iterable[str | Path]) -> list[Path]:
-    """Files as they are; of a folder, the photographs in it. Raises `LsegreproError` if a folder has none."""
+    """Files as they are; of a folder, the photographs in it, and what else it holds is counted on stderr.
+
+    Raises `LsegreproError` if a folder has no photograph.
+    """
     files: list[Path] = []
     for path in map(Path, paths):
         if not path.is_dir():
             files.append(path)
             continue
-        try:
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS)
-        except OSError as error:
-            raise LsegreproError(f"cannot read the folder {path}: {error.strerror or error}") from error
-        if not inside:
-            raise LsegreproError(f"no photograph in the folder {path} ({', '.join(EXTENSIONS)})")
-        files += inside
+        names, others = images.list_photographs(path)
+        if not names:
+            raise LsegreproError(f"no photograph in the folder {path} ({', '.join(images.EXTENSIONS)})"
+                                 f"{images.describe_others(others)}")
+        if others:
+            print(printable(f"lsegrepro: {path}: {len(names):,} photographs{images.describe_others(others)}"),
+                  file=sys.stderr)
+        files += [path / name for name in names]
     return files
 
 
 def output_names(files: Sequence[Path]) -> list[str]:
     """Names for the results of photographs: their own without the extension, or with it where two share one.
 
-    Names that differ in case alone, or in how an accent is written, are one name on some file systems.
-
-    Raises
-    ------
-    LsegreproError
-        If two photographs have one name nevertheless.
+    Raises `LsegreproError` if two photographs have one name nevertheless; case makes no difference.
 
     >>> output_names([Path("a/cat.jpg"), Path("a/Cat.png"), Path("a/dog.jpg")])
     ['cat.jpg', 'Cat.png', 'dog']
     """
-    def key(name: str) -> str:
-        return unicodedata.normalize("NFC", name).casefold()
-
-    stems = Counter(key(path.stem) for path in files)
-    names = [path.stem if stems[key(path.stem)] == 1 else path.name for path in files]
-    name, count = Counter(map(key, names)).most_common(1)[0]
+    stems = Counter(path.stem.casefold() for path in files)
+    names = [path.stem if stems[path.stem.casefold()] == 1 else path.name for path in files]
+    name, count = Counter(map(str.casefold, names)).most_common(1)[0]
     if count > 1:
         raise LsegreproError(f"{count} photographs are called {name}, and their results would overwrite each other: "
                              "segment each folder by itself, into its own folder with --out")
@@ -242,11 +190,10 @@ def segment_files(
     paths: Sequence[str | Path], cls: str, *, out: str | Path, theta: float | None = None,
     model: str | None = None, weights: str | Path | None = None, device: str = "auto",
 ) -> int:
-    """Segment files into `out`: ``NAME-CLASS-{probability,mask,overlay}.png`` each.
+    """Segment files into `out`: ``NAME-CLASS-{probability,mask,overlay}.png`` each, and count those that failed.
 
-    The probability map is 16-bit grey, 65535 for p = 1; the mask is 255 where p > theta
-    after smoothing. NAME is that of `output_names`. Of several photographs, one that cannot be segmented is
-    named on stderr, in one line, and passed over.
+    The probability map is 16-bit grey, 65535 for p = 1; the mask is 255 where p > theta after smoothing. NAME is that
+    of `output_names`. Of several photographs, one that cannot be segmented is named on stderr and passed over.
 
     Parameters
     ----------
@@ -255,30 +202,22 @@ def segment_files(
     model : str, optional
         Default LSE1; with `weights`, theirs.
 
-    Returns
-    -------
-    int
-        How many could not be segmented.
-
     Raises
     ------
     LsegreproError
-        For an unknown class or model, theta outside [0, 1), unusable weights, a folder that cannot be
-        written to or is one of those that are segmented, two photographs of one name, or a single one
-        that cannot be segmented.
+        For an unknown class or model, theta outside [0, 1), unusable weights, a folder `out` that is one of those
+        that are segmented, two photographs of one name, or a single one that cannot be segmented.
     """
-    if cls not in paper.CLASSES:
-        raise LsegreproError(f"unknown class {cls!r}: choose one of {', '.join(paper.CLASSES)}")
-    if theta is not None:
-        threshold(theta)
+    require_choice("class", cls, paper.CLASSES)
+    threshold(0.0 if theta is None else theta)
     files = list_photographs(paths)
     names = output_names(files)
-    if any(path.is_dir() and os.path.realpath(path) == os.path.realpath(out) for path in map(Path, paths)):
+    if any(os.path.realpath(path) == os.path.realpath(out) for path in paths):
         raise LsegreproError(f"{out} is a folder of photographs: the next call would take the results for some of "
                              "them; choose another --out")
     if len(files) == 1:
-        load_image(files[0])  # says what is wrong with it, in one line, before a network is loaded
-    network, default_theta = _network(cls, model, weights, device)
+        load_image(files[0])  # says what is wrong with it before a network is loaded
+    network, default_theta = _load_network(cls, model, weights, device)
     theta = default_theta if theta is None else theta
     failures = 0
     for path, name in tqdm(zip(files, names, strict=True), total=len(files), unit="photograph",
@@ -286,8 +225,6 @@ def segment_files(
         try:
             result = segment(network, load_image(path), theta)
             _write_pictures(Path(out) / f"{name}-{cls}", result)
-        except _Unwritable:
-            raise
         except (LsegreproError, MemoryError) as error:
             message, named = one_line(error), printable(str(path))
             message = message if named in message else f"{named}: {message}"
@@ -301,7 +238,7 @@ def segment_files(
     return failures
 
 
-def _network(cls: str, model: str | None, weights: str | Path | None, device: str) -> tuple[Weights, float]:
+def _load_network(cls: str, model: str | None, weights: str | Path | None, device: str) -> tuple[Weights, float]:
     """The network to segment with, on the device, and the theta that goes with it."""
     if weights is None:
         return published_network(model or "LSE1", cls, device)
@@ -315,18 +252,9 @@ def _network(cls: str, model: str | None, weights: str | Path | None, device: st
     return network, paper.THETA[cls]
 
 
-class _Unwritable(LsegreproError):
-    """A result cannot be written, and no other could."""
-
-
 def _write_pictures(stem: Path, result: Segmentation) -> None:
     pictures = {"probability": result.codes, "mask": result.mask.astype(np.uint8) * 255,
                 "overlay": overlay(result.image, result.mask)}
     for kind, pixels in pictures.items():
-        try:
-            with atomic(f"{stem}-{kind}.png") as temporary:
-                Image.fromarray(pixels).save(temporary)
-        except LsegreproError as error:
-            if getattr(error.__cause__, "errno", None) == errno.ENAMETOOLONG:  # of this photograph alone
-                raise
-            raise _Unwritable(str(error)) from error
+        with atomic(f"{stem}-{kind}.png") as temporary:
+            Image.fromarray(pixels).save(temporary)

@@ -7,7 +7,7 @@ evaluation data; nothing of it reaches a training.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +16,8 @@ import numpy as np
 from .. import evaluation, paper
 from ..data import LABELS, label_codes
 from ..files import LsegreproError, read_json, read_npz, write_json
-from .folder import RunFolder, missing
-from .measures import (
-    class_shares,
-    distance_moved,
-    initial_losses,
-    prepare_mask,
-    saturation,
-    source_shortcut,
-    within_sources,
-)
+from .folder import RunFolder, require_file, require_same
+from .measures import class_shares, prepare_mask, saturation, source_shortcut, within_sources
 from .publish import adopt
 
 if TYPE_CHECKING:
@@ -37,8 +29,6 @@ BAGS = 4
 PER_SOURCE = 100
 """Most held-out images of one label and source that `accuracy_within_sources` classifies."""
 
-EACH = 4
-"""Held-out images with the class, and as many without it, that `first_steps` looks at."""
 
 
 def statistics_path(run: RunFolder, name: str) -> Path:
@@ -49,25 +39,15 @@ def statistics_path(run: RunFolder, name: str) -> Path:
 def read_statistics(run: RunFolder, name: str) -> dict[str, Any]:
     """Read one of `STATISTICS` of a run, as the function of that name returned it.
 
-    Raises
-    ------
-    LsegreproError
-        If the file is absent, or was computed on other images or weights than the run's.
+    Raises `LsegreproError` if the file is absent, or was computed on other images or weights than the run's.
     """
     path = statistics_path(run, name)
-    if not path.is_file():
-        raise missing(run, path, "statistics")
+    require_file(run, path, "statistics")
     content = read_json(path)
-    try:
-        values, inputs = content["values"], dict(content["inputs"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise LsegreproError(f"{path} is no file of statistics: delete it and compute it again") from error
-    known = _inputs(run)
-    for key, value in inputs.items():
-        if known.get(key, value) != value:
-            raise LsegreproError(f"{path} was computed on {key} {value}, this run has {known[key]}: delete it and "
-                                 "compute it again")
-    return values
+    if not isinstance(content.get("values"), dict) or not isinstance(content.get("inputs"), dict):
+        raise LsegreproError(f"{path} is no file of statistics: delete it and compute it again")
+    require_same(run, path, content["inputs"] | _inputs(run, content["inputs"]), content["inputs"])
+    return content["values"]
 
 
 def write_statistics(run: RunFolder) -> list[Path]:
@@ -75,84 +55,67 @@ def write_statistics(run: RunFolder) -> list[Path]:
     paths = []
     for name, compute in STATISTICS.items():
         path = statistics_path(run, name)
-        if not path.is_file() and run.depth == "weights" and name in OF_TRAINING:
-            adopt(path)
-        elif not path.is_file():
-            values, inputs = compute(run), _inputs(run)
-            of = ("train", *map(lambda n: run.name(*n), run.last_networks())) if name in OF_TRAINING else ("val",)
-            write_json(path, {"command": f"lsegrepro statistics --profile {run.profile.spec}",
-                              "inputs": {key: inputs[key] for key in of if key in inputs}, "values": values})
         paths.append(path)
+        if path.is_file():
+            continue
+        if run.depth == "weights" and name in OF_TRAINING:
+            adopt(path)
+            continue
+        of = ("train", *(run.name(*n) for n in run.last_networks())) if name in OF_TRAINING else ("val",)
+        write_json(path, {"command": f"lsegrepro statistics --profile {run.profile.spec}", "inputs": _inputs(run, of),
+                          "values": compute(run)})
     return paths
 
 
-def _inputs(run: RunFolder) -> dict[str, str]:
-    """What the statistics of a run are of: digests of its images, and of its networks of the last round."""
+def _inputs(run: RunFolder, names: Iterable[str]) -> dict[str, str]:
+    """Digests, as far as they are known, of what statistics are of: networks of the last round, train and val."""
     cards = {run.name(*network): run.card(*network) for network in run.last_networks()
              if run.card_path(*network).is_file()}
-    inputs = {name: card["sha256"] for name, card in cards.items()}
-    if len(digests := {card["data_digest"] for card in cards.values()}) == 1:
-        inputs["train"] = digests.pop()
+    digests = {name: card["sha256"] for name, card in cards.items()}
+    if len(of_train := {card["data_digest"] for card in cards.values()}) == 1:
+        digests["train"] = of_train.pop()
     if run.regions_path("val").is_file():
-        inputs["val"] = run.regions("val").data_digest
-    return inputs
+        digests["val"] = run.regions("val").data_digest
+    return {name: digests[name] for name in names if name in digests}
+
+
+def other_class_share(run: RunFolder, cls: str) -> float:
+    """Share of the training samples without a class that show the other class, as the run draws its negatives.
+
+    `paper.plateau_loss` of it is the loss of a network that tells cats and dogs from the rest and not from each other.
+    """
+    negatives = run.profile.arguments(run.profile.models[0], cls).negatives
+    if negatives != "others":
+        return paper.other_class_share(cls) if negatives == "paper" else 0.0
+    labels = read_statistics(run, "weak-labels")["train"]["labels"]
+    return 1 - labels["background"] / sum(count for label, count in labels.items() if label != cls)
 
 
 # The statistics
 
 
 def weak_labels(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """Numbers of images with weak labels, by split, label and source.
+    """Numbers of images with weak labels: split (train, heldout) to a dict.
 
-    Returns
-    -------
-    dict
-        Split (train, heldout) to ``images``, ``description``, ``digest``, ``labels`` (label to images), ``sources``
-        (source to label to images) and ``shortcut`` (class to `source_shortcut`); the last two are empty where all
-        images come from one source.
+    It has ``images``, ``labels`` (label to images), ``sources`` (source to label to images) and ``shortcut`` (class to
+    `source_shortcut`); the last two are empty where all images come from one source.
     """
     splits = {}
     for split in ("train", "heldout"):
         weak = run.weak(split)
         labels, source = _labels(weak), np.array(getattr(weak, "sources", []))
-        splits[split] = {"digest": weak.digest, "images": len(weak), "description": weak.description,
-                         "labels": _count_labels(labels), "sources": {}, "shortcut": {}}
+        splits[split] = {"images": len(weak), "labels": _count_labels(labels), "sources": {}, "shortcut": {}}
         if len(set(source)) > 1:
             splits[split]["sources"] = {str(name): _count_labels(labels[source == name]) for name in np.unique(source)}
             splits[split]["shortcut"] = {cls: source_shortcut(labels, source, cls) for cls in paper.CLASSES}
     return splits
 
 
-def crop_loss(run: RunFolder) -> dict[str, dict[str, float]]:
-    """How much of each class the central crop cuts away from the val images.
-
-    Returns
-    -------
-    dict
-        Class to ``images`` that hold it, ``lost``, the mean share of its pixels outside the crop, and ``half`` and
-        ``all``, the images that lose more than half of them and all of them.
-    """
-    losses = {}
-    for cls, masks in _masks(run).items():
-        shares = []
-        for mask in masks:
-            pixels = np.count_nonzero(mask == paper.VOC_INDEX[cls]) * (paper.IMAGE_SIDE / min(mask.shape)) ** 2
-            shares.append(np.count_nonzero(prepare_mask(mask) == paper.VOC_INDEX[cls]) / pixels)
-        inside = np.minimum(shares, 1)
-        losses[cls] = {"images": len(masks), "lost": float(1 - inside.mean()) if masks else 0.0,
-                       "half": int((inside < 0.5).sum()), "all": int((inside == 0).sum())}
-    return losses
-
-
 def patch_coverage(run: RunFolder) -> dict[str, dict[str, dict[str, float]]]:
-    """How much of the class a bag of patches covers, in val images that hold it.
+    """How much of the class a bag of patches covers, in val images that hold it: architecture to class to means.
 
-    Returns
-    -------
-    dict
-        Architecture to class to means over `BAGS` bags of each image: ``touched``, patches that touch the class;
-        ``filled``, patches mostly of it; and shares of the bags: ``none`` misses it, ``several`` have more than one
-        patch mostly of it, ``majority`` more than N / 2. A class that no image holds is left out.
+    Means over `BAGS` bags of each image: ``filled``, patches mostly of the class, and shares of the bags: ``none``
+    misses it, ``several`` have more than one patch mostly of it. A class that no image holds is left out.
     """
     from ..network import patches  # torch
 
@@ -165,11 +128,8 @@ def patch_coverage(run: RunFolder) -> dict[str, dict[str, dict[str, float]]]:
                       for corners in patches.random_corners(rng, BAGS, paper.IMAGE_SIDE, arch.patches, arch.patch)]
             if shares:
                 touched, filled = ((np.array(shares) > least).sum(axis=1) for least in (0, 0.5))
-                table.setdefault(name, {})[cls] = {
-                    "touched": float(touched.mean()), "filled": float(filled.mean()),
-                    "none": float((touched == 0).mean()), "several": float((filled > 1).mean()),
-                    "majority": float((filled > arch.patches / 2).mean()),
-                }
+                bags = {"filled": filled, "none": touched == 0, "several": filled > 1}
+                table.setdefault(name, {})[cls] = {key: float(values.mean()) for key, values in bags.items()}
     return table
 
 
@@ -217,48 +177,23 @@ def accuracy_within_sources(run: RunFolder) -> dict[str, Any]:
 
 
 def first_steps(run: RunFolder) -> dict[str, Any]:
-    """First steps of the run's first network on `2 * EACH` held-out images: batches of steps, and initial weights.
-
-    Returns
-    -------
-    dict
-        ``images`` and ``patches``, how many in all and of each; ``steps``: rate to ``length`` and ``cosine`` of one
-        step of all images against as many single steps (`distance_moved`); ``initial``: initialisation to
-        ``saturated``, share of each layer's outputs beyond 0.99 (`saturation`), and ``losses`` and ``gradients`` of
-        each image (`initial_losses`).
-    """
+    """Before any training: initialisation to ``saturated``, the share of each layer's outputs beyond 0.99."""
     import torch
 
     from ..network import model, patches
 
-    a = run.profile.arguments(*run.networks()[0])
-    weak = run.weak("heldout")
-    present = _labels(weak) == a.cls
-    kinds = (np.flatnonzero(present == same)[:EACH].tolist() for same in (True, False))
-    index = [i for pair in zip(*kinds, strict=False) for i in pair]  # with and without the class, in turn
-    images = patches.to_float(torch.from_numpy(np.stack([weak.image(i) for i in index])))
-    corners = patches.random_corners(
-        np.random.default_rng(0), len(images), images.shape[-1], a.net.patches, a.net.patch)
-    bags = patches.cut(images, corners, a.net.patch).unflatten(0, (len(images), a.net.patches))
-    labels = torch.tensor([0, 1] * (len(index) // 2))
-    nets = {name: model.PatchNet(a.net, initialisation=name, generator=torch.Generator().manual_seed(0))
+    arguments, weak = run.profile.arguments(*run.networks()[0]), run.weak("heldout")
+    images = patches.to_float(torch.from_numpy(np.stack([weak.image(i) for i in range(min(8, len(weak)))])))
+    corners = patches.random_corners(np.random.default_rng(0), len(images), paper.IMAGE_SIDE, arguments.net.patches,
+                                     arguments.net.patch)
+    x = patches.cut(images, corners, arguments.net.patch)
+    nets = {name: model.PatchNet(arguments.net, initialisation=name, generator=torch.Generator().manual_seed(0))
             for name in ("torch7", "literal")}
-    steps, initial = {}, {}
-    for rate in sorted({paper.LEARNING_RATE, a.rate}):
-        single, together = (
-            distance_moved(nets["torch7"], bags, labels, rate, size, model.aggregation(a.aggregation_name))
-            for size in (1, len(bags))
-        )
-        cosine = torch.nn.functional.cosine_similarity(single, together, dim=0)
-        steps[f"{rate:g}"] = {"length": float(together.norm() / single.norm()), "cosine": float(cosine)}
-    for name, net in nets.items():
-        losses, gradients = initial_losses(net, bags, labels)
-        initial[name] = {"saturated": saturation(net, bags.flatten(0, 1)), "losses": losses, "gradients": gradients}
-    return {"images": len(bags), "patches": a.net.patches, "steps": steps, "initial": initial}
+    return {"initial": {name: {"saturated": saturation(net, x)} for name, net in nets.items()}}
 
 
 STATISTICS: dict[str, Callable[[RunFolder], dict[str, Any]]] = {
-    "weak-labels": weak_labels, "crop": crop_loss, "bags": patch_coverage, "sources": accuracy_within_sources,
+    "weak-labels": weak_labels, "bags": patch_coverage, "sources": accuracy_within_sources,
     "first-steps": first_steps,
 }
 OF_TRAINING = ("weak-labels", "sources", "first-steps")

@@ -1,24 +1,23 @@
 """Choose the parameters of the superpixels on VOC train; val takes no part.
 
-The paper names its superpixels and no parameter of them (Section 3.3). `search_superpixels` tries a grid and keeps
-what it measured as a table, ``statistics/superpixels.json``, which pages read with `read_search`.
+The paper names its superpixels and no parameter of them (Section 3.3). `search_superpixels` measures every scale with
+every min_size at the default sigma, then the other sigmas at the best of these, and writes a table,
+``statistics/superpixels.json``, which pages read with `read_search`.
 """
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from .. import evaluation
 from ..config import Superpixels
-from ..evaluation import Interval
 from ..evidence import Regions
 from ..files import LsegreproError, read_json, write_json
-from .folder import RunFolder, missing
-from .results import GRID_STEP, present_weights, train_curve
+from .folder import RunFolder, require_file, require_same
+from .results import GRID_STEP, train_curve
 from .statistics import statistics_path
 
 SCALES = (50.0, 100.0, 200.0, 400.0, 800.0)
@@ -30,36 +29,15 @@ FLOOR = 0.85
 """Least achievable IoU of a choice. Without it, networks that find little choose superpixels as large as whole
 objects, which would cap every better network."""
 
-RULE = (
-    "every scale with every min_size at sigma 0.8, then the other sigmas at the best of these; chosen is the "
-    "largest mean AP over the networks, each at its best theta among multiples of 0.005, among the settings that "
-    f"leave an IoU of {FLOOR:g} or more achievable, all on train; of equal ones that with the fewest superpixels"
-)
-"""How `search_superpixels` chooses, in words."""
-
 
 @dataclass(frozen=True)
 class Setting:
-    """Parameters of the superpixels and what they give on train.
-
-    Attributes
-    ----------
-    params : Superpixels
-    superpixels : float
-        Mean number in an image.
-    achievable : dict
-        Class to the IoU, a fraction, when each superpixel takes the truth of most of its pixels (`achievable`).
-    ap : dict
-        Name of a network to its AP, a fraction, at its best theta.
-    less_chosen : dict
-        Name of a network to its AP less that with the chosen parameters: a paired `Interval` over images.
-    """
+    """Parameters of the superpixels and what they give on train."""
 
     params: Superpixels
-    superpixels: float
-    achievable: dict[str, float]
-    ap: dict[str, float]
-    less_chosen: dict[str, Interval]
+    superpixels: float  # mean number in an image
+    achievable: dict[str, float]  # class to the IoU when each superpixel takes the truth of most of its pixels
+    ap: dict[str, float]  # name of a network to its AP, a fraction, at its best theta
 
     @property
     def mean_ap(self) -> float:
@@ -68,106 +46,67 @@ class Setting:
 
 
 def choose_setting(settings: list[Setting]) -> Setting:
-    """The choice by `RULE`; if no setting reaches `FLOOR`, the one that comes nearest to it."""
+    """The largest mean AP among settings that leave `FLOOR` achievable; of equal ones that with fewest superpixels.
+
+    If no setting reaches `FLOOR`, the one that comes nearest to it.
+    """
     return max(settings, key=lambda s: (min(FLOOR, *s.achievable.values()), s.mean_ap, -s.superpixels))
 
 
 def read_search(run: RunFolder) -> list[Setting]:
     """Read the settings that were measured for a run, in the order measured.
 
-    Raises
-    ------
-    LsegreproError
-        If there is no such file, or it was measured with other networks than the run's.
+    Raises `LsegreproError` if there is no such file, or it was measured with other networks than the run's.
     """
     path = statistics_path(run, "superpixels")
-    if not path.is_file():
-        raise missing(run, path, "statistics --superpixels")
+    require_file(run, path, "experiment superpixels")
     content = read_json(path)
     try:
         digests = dict(content["networks"])
-        settings = [Setting(Superpixels(**row["params"]), row["superpixels"], row["achievable"], row["ap"],
-                            {name: Interval(*values) for name, values in row["less_chosen"].items()})
-                    for row in content["settings"]]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        settings = [Setting(**row | {"params": Superpixels(**row["params"])}) for row in content["settings"]]
+    except (KeyError, TypeError, ValueError) as error:
         raise LsegreproError(f"{path} is no table of superpixel parameters: delete it and measure again") from error
-    for network in run.last_networks():
-        name = run.name(*network)
-        digest = digests.get(name)
-        if digest and run.card_path(*network).is_file() and run.card(*network)["sha256"] != digest:
-            raise LsegreproError(f"{path} was measured with other weights of {name} than the run's: delete it")
+    own = {run.name(*n): run.card(*n)["sha256"] for n in run.last_networks() if run.card_path(*n).is_file()}
+    require_same(run, path, {name: digest for name, digest in own.items() if name in digests}, digests)
     return settings
 
 
 def search_superpixels(run: RunFolder) -> list[Setting]:
-    """Measure the grid of `RULE` on train with every trained network of the last round, and write the table.
+    """Measure the grid on train with every trained network of the last round, and write the table.
 
     Superpixels and score maps are cached in the run's folder, so that an interrupted search soon comes to where it
-    was.
-
-    Raises
-    ------
-    LsegreproError
-        If no network is trained, or the photographs are not at hand.
+    was. Raises `LsegreproError` if no network is trained, or the photographs are not at hand.
     """
     networks = [n for n in run.last_networks() if run.weights_path(*n).is_file()]
     if not networks:
         raise LsegreproError(f"no network of the last round is in {run.folder}: train one before its superpixels are "
                              "chosen")
-    sigma = Superpixels().sigma
-    measured = {params: _measure(run, networks, params) for params in
-                (Superpixels(scale, sigma, size) for scale, size in itertools.product(SCALES, MIN_SIZES))}
-    best = choose_setting([_setting(p, m) for p, m in measured.items()]).params
-    measured |= {params: _measure(run, networks, params) for params in
-                 (Superpixels(best.scale, other, best.min_size) for other in SIGMAS)}
-    chosen = choose_setting([_setting(p, m) for p, m in measured.items()]).params
-    settings = [_setting(params, m, measured[chosen]) for params, m in measured.items()]
+    settings = [_measure(run, networks, Superpixels(scale, Superpixels().sigma, size))
+                for scale, size in itertools.product(SCALES, MIN_SIZES)]
+    best = choose_setting(settings).params
+    settings += [_measure(run, networks, Superpixels(best.scale, sigma, best.min_size)) for sigma in SIGMAS]
     write_json(statistics_path(run, "superpixels"), {
-        "command": f"lsegrepro statistics --superpixels --profile {run.profile.spec}", "rule": RULE,
+        "command": f"lsegrepro experiment superpixels --profile {run.profile.spec}",
         "data_digest": run.segmentation("train").digest, "scoring": asdict(run.profile.scoring),
         "networks": {run.name(*n): run.card(*n)["sha256"] for n in networks},
-        "settings": [asdict(s) | {"less_chosen": {name: [i.value, i.low, i.high] for name, i in s.less_chosen.items()}}
-                     for s in settings],
+        "settings": [asdict(setting) for setting in settings],
     })
     return settings
 
 
-def _measure(run: RunFolder, networks: list[tuple], params: Superpixels) -> dict[str, Any]:
-    """Superpixels an image, achievable IoU by class, and weighted counts (n, 4) of each network at its best theta."""
+def _measure(run: RunFolder, networks: list[tuple], params: Superpixels) -> Setting:
     from ..evidence.scoring import count_regions, score_set  # torch
     from .make import load_network, map_cache, superpixel_cache
 
     cache, data = superpixel_cache(run), run.segmentation("train")
     regions = count_regions(data, "train", params, cache, progress=run.progress)
-    counts = {}
+    ap = {}
     for network in networks:
         weights = load_network(run, *network)
         scores = score_set(weights, data, regions, run.profile.scoring, maps=map_cache(run, weights),
                            superpixels=cache, progress=run.progress)
-        theta = train_curve(regions, scores).best(step=GRID_STEP)[0]
-        per_image = evaluation.per_image_counts(regions, scores, theta=theta)
-        counts[run.name(*network)] = per_image * present_weights(regions)[:, None]
-    return {"superpixels": len(regions.counts) / len(regions), "counts": counts,
-            "achievable": {n[1]: achievable(regions, n[1]) for n in networks}}
-
-
-def _setting(params: Superpixels, measured: dict[str, Any], chosen: dict[str, Any] | None = None) -> Setting:
-    counts = measured["counts"]
-    less = {} if chosen is None else {name: evaluation.bootstrap_difference(c, chosen["counts"][name])
-                                      for name, c in counts.items()}
-    return Setting(params, measured["superpixels"], measured["achievable"],
-                   {name: float(evaluation.ap(c.sum(axis=0))) for name, c in counts.items()}, less)
-
-
-def settings_along(settings: list[Setting], parameter: str) -> list[Setting]:
-    """The settings that share the chosen one's other parameters, ascending in `parameter`.
-
-    sigma is then the default one, unless it is `parameter`, since scale and min_size were tried at no other.
-    """
-    others = {**asdict(choose_setting(settings).params), "sigma": Superpixels().sigma}
-    others.pop(parameter)
-    along = [s for s in settings if all(getattr(s.params, key) == value for key, value in others.items())]
-    return sorted(along, key=lambda s: getattr(s.params, parameter))
+        ap[run.name(*network)] = train_curve(regions, scores).best(step=GRID_STEP)[1]
+    return Setting(params, len(regions.counts) / len(regions), {n[1]: achievable(regions, n[1]) for n in networks}, ap)
 
 
 def achievable(regions: Regions, cls: str) -> float:

@@ -124,15 +124,17 @@ def _differences(run: RunFolder) -> dict[str, tuple[str, str]]:
     """Name of each paired difference to the two rows of the table that it is of."""
     pairs = {}
     for model, cls, round, seed in run.networks():
-        name, suffix = run.name(model, cls, round, seed), f"{cls}, seed {seed}"
+        name = run.name(model, cls, round, seed)
         pairs[f"{name}, smoothed − raw"] = f"{name}, train", f"{name}, raw"
-        if round == run.profile.rounds[-1]:
-            others = {other: f"{run.name(other, cls, round, seed)}, train"
-                      for first, other in (*LSE_OR_MAX, *SMALL_OR_LARGE) if first == model and other in run.profile.models}
-            if run.profile.rounds == (1, 2):
-                others["round 1"] = f"{run.name(model, cls, 1, seed)}, train"
-            others |= {other: f"{other}, {cls}" for other in baselines(run, cls)}
-            pairs |= {f"{model} − {other}, {suffix}": (f"{name}, train", row) for other, row in others.items()}
+        if round < run.profile.rounds[-1]:
+            continue
+        models = [other for first, other in (*LSE_OR_MAX, *SMALL_OR_LARGE) if first == model]
+        others = {other: f"{run.name(other, cls, round, seed)}, train" for other in models
+                  if other in run.profile.models}
+        others |= {other: f"{other}, {cls}" for other in baselines(run, cls)}
+        if 1 in run.profile.rounds[:-1]:
+            others["round 1"] = f"{run.name(model, cls, 1, seed)}, train"
+        pairs |= {f"{model} − {other}, {cls}, seed {seed}": (f"{name}, train", row) for other, row in others.items()}
     return pairs
 
 

@@ -1,19 +1,20 @@
 """The built book as a reader gets it: every page in a browser without a network, from disk and from a server."""
 
-import functools
-import pkgutil
 import re
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import shlex
+import subprocess
+import sys
 from importlib import resources
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from chromium import opened, served
 from conftest import ROOT
 
-import lsegrepro
 from lsegrepro.book import site
+from lsegrepro.book.extension import library_list
 from lsegrepro.runs.folder import open_run
 
 WIDTHS = (1280, 768, 360)
@@ -79,35 +80,10 @@ def pages(html, paths, chromium) -> dict[str, dict]:
 
 
 @pytest.fixture(scope="session")
-def served(html):
+def address(html):
     """The address of the book on a port of this machine."""
-    handler = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *given: None})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(html)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-
-
-def opened(context, url: str, allowed: str):
-    """An opened page, and its complaints: requests to elsewhere, failed ones, and what the console says."""
-    complaints = []
-    page = context.new_page()
-
-    def only_own(route):
-        if route.request.url.startswith((allowed, "data:", "blob:")):
-            route.continue_()
-        else:
-            complaints.append(f"asked for {route.request.url}")
-            route.abort()
-
-    page.route("**/*", only_own)
-    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}")
-            if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
-    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-    page.goto(url, wait_until="load")
-    page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
-    return page, complaints
+    with served(html) as address:
+        yield address
 
 
 def visit(context, path: Path, html: Path, axe: str) -> dict:
@@ -155,24 +131,134 @@ def test_links_between_pages_lead_somewhere(pages, html):
     assert len(links) > 20 and links <= files
 
 
-def test_a_served_page_asks_for_nothing_else(html, paths, chromium, served):
+def test_a_served_page_asks_for_nothing_else(html, paths, chromium, address):
     context = chromium.new_context()
     for path in paths:
-        page, complaints = opened(context, served + path.relative_to(html).as_posix(), served)
+        page, complaints = opened(context, address + path.relative_to(html).as_posix(), address)
         page.close()
         assert complaints == [], path.name
     context.close()
 
 
+def search(page, start: str, words: str) -> list[str]:
+    """The pages that are listed for some words, best first."""
+    page.goto(f"{start}search.html?q={words}")
+    page.wait_for_selector("#search-results li a", timeout=20_000)
+    return page.eval_on_selector_all("#search-results li a", "links => links.map(a => a.href)")
+
+
 @pytest.mark.parametrize("place", ["disk", "server"])
-def test_search_finds_a_word_without_a_network(html, chromium, served, place):
-    start = html.as_uri() + "/" if place == "disk" else served
+def test_search_finds_the_words_of_the_field_and_chapters_first(html, chromium, address, place):
+    start = html.as_uri() + "/" if place == "disk" else address
     context = chromium.new_context()
-    page, complaints = opened(context, start + "search.html?q=superpixel", start)
-    page.wait_for_selector("#search-results li a")
-    links = page.eval_on_selector_all("#search-results li a", "links => links.map(a => a.href)")
+    page, complaints = opened(context, start + "search.html", start)
+    for words, wanted in (("superpixel", "executed/05-theta"), ("confidence interval", "reading"),
+                          ("ablation", "reading"), ("mIoU", "reading"), ("intersection over union", "reading")):
+        assert any(wanted in link for link in search(page, start, words)), words
+    for words in ("bootstrap", "jitter", "superpixel", "log-sum-exp", "baseline"):
+        links = search(page, start, words)
+        assert re.search("/executed/|#term-", links[0]) and not any("library" in link for link in links[:3]), words
     context.close()
-    assert any("05-theta" in link for link in links) and complaints == []
+    assert complaints == []
+
+
+@pytest.mark.parametrize("name, words", [("method", "patch gradient label"), ("executed/02-lse-vs-max", "the dark")])
+def test_searched_words_are_marked_to_the_end_of_the_page(html, chromium, name, words):
+    """On pages with drawings and styles in them, which stay as they are."""
+    context = chromium.new_context()
+    page, complaints = opened(context, f"{html.as_uri()}/book/{name}.html", html.as_uri())
+    untouched = "() => [...document.querySelectorAll('article :is(svg, style)')].map(e => e.outerHTML)"
+    drawings = page.evaluate(untouched)
+    page.goto(f"{html.as_uri()}/book/{name}.html?highlight={words}")
+    page.wait_for_selector("article .highlighted")
+    unmarked = page.evaluate("""words => {
+        const walker = document.createTreeWalker(document.querySelector("article"), NodeFilter.SHOW_TEXT), found = [];
+        while (walker.nextNode()) {
+            const {data, parentElement: e} = walker.currentNode;
+            if (words.some(word => data.toLowerCase().includes(word)) && !e.closest(
+                ".highlighted, svg, style, script, mjx-container, button, select, textarea")) found.push(data);
+        }
+        return found;
+    }""", words.split())
+    assert unmarked == [] and page.evaluate(untouched) == drawings and len(drawings) > 0
+    context.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_paper_every_word_is_dark_on_white(html, chromium, theme):
+    context = chromium.new_context(viewport={"width": 800, "height": 1000})
+    for name in ("intro", "executed/06-table-2", "reproduce", "build"):
+        page, complaints = opened(context, f"{html.as_uri()}/book/{name}.html", html.as_uri())
+        page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        page.emulate_media(media="print", reduced_motion="reduce")
+        page.wait_for_timeout(300)
+        pale = page.evaluate("""() => {
+            const light = colour => {
+                const [r, g, b, a = 1] = colour.match(/[0-9.]+/g).map(Number);
+                return [0.2126 * r + 0.7152 * g + 0.0722 * b, a];
+            };
+            const page = light(getComputedStyle(document.body).backgroundColor);
+            const words = [...document.querySelectorAll("article :is(h1, h2, p, li, td, th, pre, span, figcaption)")];
+            return [page[1] && page[0] < 250 ? "the page" : "", ...words.filter(e => e.checkVisibility()
+                && e.textContent.trim() && !e.closest(".lse-piece, mjx-container, svg")
+                && light(getComputedStyle(e).color)[0] > 150).slice(0, 5).map(e => e.outerHTML)].filter(Boolean);
+        }""")
+        assert pale == [] and complaints == [], name
+        page.emulate_media(media="screen")
+        page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
+        page.close()
+    context.close()
+
+
+def test_the_first_page_answers_in_two_screens(html, chromium):
+    """What it is, the bottom line, a slider one can move, Table 2, the claims, and a path for each reader."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    page, complaints = opened(context, f"{html.as_uri()}/book/intro.html", html.as_uri())
+    parts = ["text=The bottom line", ".lse-slider [type=range]", "text=Table 2, beside", "text=What was claimed",
+             "text=Read, run, tune", ".sd-card >> nth=2"]
+    boxes = [page.locator(f"article >> {part}").first.bounding_box() for part in parts]
+    assert all(above["y"] < below["y"] for above, below in pairwise(boxes))
+    assert boxes[-1]["y"] + boxes[-1]["height"] <= 1600
+    page.focus(".lse-slider [type=range]")
+    masks = []
+    for key in ("Home", "ArrowRight", "End"):
+        page.keyboard.press(key)
+        masks.append(page.inner_text(".lse-slider"))
+    assert "100.0 %" in masks[0] and "0.0 %" in masks[2] and masks[0] != masks[1]
+    text = page.inner_text("article")
+    for word in ("IoU, intersection over union", "LSE (log-sum-exp)", "95 % confidence interval"):
+        assert word in text
+    context.close()
+    assert complaints == []
+
+
+def test_every_page_can_be_reached_by_keyboard(html, chromium):
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    page, complaints = opened(context, f"{html.as_uri()}/book/intro.html", html.as_uri())
+    reached = set()
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("() => document.activeElement.href || document.activeElement.type"))
+    chapters = page.eval_on_selector_all("nav.bd-links a", "links => links.map(a => a.href)")
+    assert set(chapters) <= reached and "range" in reached
+    page.keyboard.press("Control+k")
+    page.keyboard.type("superpixel")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#search-results li a")
+    context.close()
+    assert complaints == []
+
+
+def test_setup_is_one_line_and_code_is_open(html, chromium):
+    context = chromium.new_context()
+    for name in site.NOTEBOOKS:
+        page, _ = opened(context, f"{html.as_uri()}/book/executed/{name}.html", html.as_uri())
+        folded = page.eval_on_selector_all("article details.hide summary", "all => all.map(e => e.innerText.trim())")
+        assert folded == ["Show the setup"], name
+        assert page.locator("article .cell_input pre").first.is_visible(), name
+        page.close()
+    context.close()
 
 
 def test_every_figure_and_table_of_a_chapter_has_a_number(pages):
@@ -189,11 +275,27 @@ def test_quoted_numbers_lead_to_the_cell_that_computed_them(pages):
     assert len(quoted) >= 5 and all(re.search(r"/executed/[\w-]+\.html#cell-\d+$", link) for link in quoted)
 
 
-def test_the_library_pages_have_every_public_module(pages):
-    text = "".join(page["text"] for name, page in pages.items() if "library-" in name)
-    names = [info.name.removeprefix("lsegrepro.") for info in pkgutil.walk_packages(lsegrepro.__path__, "lsegrepro.")]
-    public = [name for name in names if not any(part.startswith("_") for part in name.split("."))]
-    assert public and not [name for name in public if not re.search(rf"^{re.escape(name)}\b", text, re.M)]
+def test_the_list_of_the_library_is_whole(pages):
+    listed = re.findall(r"^- `(\w+)", library_list(), re.M)
+    text = pages["book/library.html"]["text"]
+    assert {"open_run", "smoothed_curve", "PatchNet", "WeakSet", "segment"} < set(listed)
+    assert not [name for name in listed if name not in text]
+
+
+def test_the_commands_for_a_gpu_work_from_any_folder(tmp_path, tiny_run):
+    """The lines of *Reproduce it yourself*, with this checkout and a small run in place of those of the page."""
+    page = (ROOT / "book/reproduce.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^(?:\$ |!)(/path/to/lsegrepro/.venv/bin/(?:lsegrepro|papermill) .*)$", page, re.M)
+    reproduce, papermill, jupyter = (shlex.split(line.replace("/path/to/lsegrepro/.venv/bin", str(Path(
+        sys.executable).parent)).replace("/path/to/lsegrepro", str(ROOT))) for line in lines)
+    assert jupyter == reproduce
+    small = ["--profile", tiny_run.profile.spec, "--run", str(tiny_run.folder)]
+    profile = [*reproduce[:1], "reproduce", *small, *reproduce[4:], "--dry-run"]
+    assert reproduce[1:3] == ["reproduce", "--profile"]
+    subprocess.run(profile, cwd=tmp_path, check=True)
+    given = [*papermill[:3], "-p", "profile", str(tiny_run.profile.path), "-p", "run_folder", str(tiny_run.folder)]
+    subprocess.run(given, cwd=tmp_path, check=True)
+    assert papermill[3:5] == ["-p", "profile"] and (tmp_path / papermill[2]).is_file()
 
 
 def test_published_numbers_carry_their_coverage(pages):
@@ -203,6 +305,7 @@ def test_published_numbers_carry_their_coverage(pages):
 
 
 def test_the_site_is_small(html):
-    """No copy of the sources, one network a class, and those in half precision."""
-    assert not (html / "_sources").exists()
-    assert sum(path.stat().st_size for path in html.rglob("*") if path.is_file()) < 25e6
+    """No copy of the sources, no map of a script, one network a class, and those in half precision."""
+    assert not [path for name in ("_sources", "*.map", "*.ttf", "locales") for path in html.rglob(name)]
+    assert {path.name for path in html.parent.parent.iterdir()} == {"_build"}
+    assert sum(path.stat().st_size for path in html.rglob("*") if path.is_file()) < 15e6

@@ -15,10 +15,6 @@ def run(tmp_path):
     return open_run(profile, tmp_path / "run")
 
 
-def test_nobody_is_at_a_notebook_here():
-    assert not notebook.live()
-
-
 def test_a_table_escapes_and_keeps_its_shape():
     shown = notebook.table(["a", "b"], [["<x>", 12345]], "A & B.")
     assert "&lt;x&gt;" in shown.html and "12,345" in shown.html and "A &amp; B." in shown.html

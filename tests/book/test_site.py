@@ -72,7 +72,7 @@ def test_a_notebook_is_executed_with_the_runs_parameters(book, tmp_path, monkeyp
     assert str(tmp_path) not in text and "papermill" not in text and "/elsewhere" not in text
     assert set(done.metadata) <= {"kernelspec", "language_info"}
     assert [cell.metadata for cell in done.cells] == [
-        {}, {"tags": ["parameters"]}, {"tags": ["injected-parameters", "hide-input"]}, {}, {}]
+        {}, {"tags": ["parameters"]}, {"tags": ["injected-parameters", "remove-input"]}, {}, {}]
 
 
 def test_a_cell_that_raises_leaves_nothing_under_the_final_name(book):

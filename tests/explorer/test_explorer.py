@@ -3,7 +3,9 @@
 import base64
 import json
 import re
+import sys
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -148,22 +150,22 @@ def test_the_widget_and_python_set_the_same_values(seen):
     assert widget.data == packing.payload(seen)
 
 
-def test_a_live_notebook_gets_the_widget_and_a_page_the_html(seen):
+def test_a_live_notebook_gets_the_widget_and_a_page_the_html(seen, monkeypatch):
     pytest.importorskip("anywidget")
+    ipython = pytest.importorskip("IPython")
     control = ThetaExplorer(seen)
+    html = {"text/plain": control.text, "text/html": control.static._repr_html_()}
+    assert control._repr_mimebundle_() == html
+    person = SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True))
+    monkeypatch.setattr(ipython, "get_ipython", lambda: person)
     bundle = control._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == control.widget.model_id
-    assert bundle["text/html"] == control.static._repr_html_() and bundle["text/plain"] == control.text
-
-
-def test_without_anywidget_the_page_will_do(seen, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "anywidget", None)
-    control = ThetaExplorer(seen)
-    assert set(control._repr_mimebundle_()) == {"text/plain", "text/html"}
-    control.theta = 0.7
-    assert control.theta == 0.7
+    assert bundle["text/html"] == html["text/html"]
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    without = ThetaExplorer(seen)
+    assert set(without._repr_mimebundle_()) == {"text/plain", "text/html"}
     with pytest.raises(LsegreproError, match="needs anywidget"):
-        _ = control.widget
+        _ = without.widget
 
 
 # The form without a kernel

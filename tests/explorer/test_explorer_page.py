@@ -9,13 +9,13 @@ from test_explorer import scene
 
 from lsegrepro import evaluation
 from lsegrepro.evaluation import image_counts
-from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, packing
+from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, packing, theta_slider
 from lsegrepro.explorer.fragment import THETA_SCRIPTS, script, script_json
 from lsegrepro.figures import overlays
 
 CAT, MAX, DOG = "LSE1, cat, round 2", "max1, cat, round 2", "LSE2, dog, round 1"
-READ = """panel => {
-  const canvas = document.querySelectorAll(".lse-theta canvas")[panel];
+READ = """([kind, panel]) => {
+  const canvas = document.querySelectorAll(`.${kind} canvas`)[panel];
   const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {willReadFrequently: true});
   copy.drawImage(canvas, 0, 0);
   return Array.from(copy.getImageData(0, 0, canvas.width, canvas.height).data);
@@ -34,8 +34,8 @@ def opened(chromium, seen, tmp_path):
     made.close()
 
 
-def pixels(page, panel, shape):
-    return np.array(page.evaluate(READ, panel)).reshape(*shape, 4)[..., :3]
+def pixels(page, panel, shape, kind="lse-theta"):
+    return np.array(page.evaluate(READ, [kind, panel])).reshape(*shape, 4)[..., :3]
 
 
 def check(page, seen, theta, network=CAT, picture="with a truth"):
@@ -240,3 +240,22 @@ def test_the_widget_is_the_same_script(chromium, seen, tmp_path):
     check(page, seen, 0.7, MAX, "without")
     assert page.evaluate("model.saved.length") == 2 and wrong == []
     page.context.close()
+
+
+def test_the_slider_on_one_photograph(chromium, seen, tmp_path):
+    picture = seen.pictures[0]
+    prob_u16, smoothed = picture.maps[CAT]
+    made = Opened(chromium, tmp_path / "slider.html", theta_slider(picture.image, prob_u16, smoothed, 0.6, "cat"),
+                  viewport={"width": 360, "height": 700})
+    root, slider = made.page.locator(".lse-slider"), made.page.get_by_role("slider", name="theta")
+    for key, theta in ((None, 0.6), ("ArrowRight", 0.601), ("Home", 0.0), ("End", 0.881)):
+        if key:
+            slider.press(key)
+        mask = smoothed > theta * 65535
+        assert root.get_attribute("data-count") == str(mask.sum())
+        assert slider.get_attribute("aria-valuetext").startswith(f"{theta:.3f}, {100 * mask.mean():.1f}")
+    slider.press("Home")
+    shown = pixels(made.page, 0, smoothed.shape, "lse-slider")
+    assert (shown[overlays.outline(smoothed > 0)] == overlays.GREEN).all()
+    assert made.page.evaluate("document.scrollingElement.scrollWidth") == 360
+    made.close()

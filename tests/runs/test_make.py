@@ -4,28 +4,19 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from conftest import one_line
+from conftest import changed, refused, write_voc
 
 from lsegrepro import paper
-from lsegrepro.files import LsegreproError, sha256
+from lsegrepro.files import sha256
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import load_weights, save_weights
 from lsegrepro.runs import make
 from lsegrepro.runs.folder import SPLITS, RunFolder, open_run
 
 NETWORK = ("LSE1", "cat", 2, 0)
-
-
-def refused(call, *parts) -> None:
-    with pytest.raises(LsegreproError) as error:
-        call()
-    one_line(error, *parts)
-
-
-def changed(run: RunFolder, **changes) -> RunFolder:
-    return dataclasses.replace(run, profile=dataclasses.replace(run.profile, **changes))
 
 
 def snapshot(folder: Path) -> dict[Path, tuple[int, int]]:
@@ -94,7 +85,7 @@ def test_scores_of_other_weights_are_refused(own_run):
     other_weights(own_run, *NETWORK)
     for split in SPLITS:
         refused(lambda split=split: make.score_network(own_run, *NETWORK, split), f"LSE1-cat-round2-seed0-{split}.npz",
-                "other weights")
+                "weights_sha256")
 
 
 def test_weights_that_were_trained_on_other_images_are_refused(own_run):
@@ -121,3 +112,14 @@ def test_a_device_that_is_not_there_is_refused(tmp_path, monkeypatch):
         run = open_run("quick", tmp_path / "run", device=device)
         refused(lambda run=run: make.train_network(run, "LSE1", "cat"), message)
     assert not (tmp_path / "run").exists()
+
+
+def test_masks_without_a_class_are_refused(tmp_path, capsys):
+    """Foreground masks of 0 and 1 or trimaps with VOC's palette are masks of aeroplanes, as far as one can see."""
+    masks = {name: np.indices((20, 30)).sum(0).astype(np.uint8) % 3 for name in ("a", "b")} | {"absent": None}
+    write_voc(tmp_path, masks, "train")
+    (tmp_path / "own.toml").write_text('[data]\nkind = "photographs"\n')
+    run = open_run(tmp_path / "own.toml", tmp_path / "run", data=tmp_path, device="cpu")
+    refused(lambda: make.count_regions(run, "train"), "2 of 3 images of VOC 2012 train", "pixel of cat, index 8")
+    assert capsys.readouterr().err.startswith("2 of 3 images of VOC 2012 train\n")
+    assert not run.regions_path("train").exists()

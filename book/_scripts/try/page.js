@@ -265,7 +265,7 @@ lsegrepro.add("page", () => {
   // The controls.
 
   if (!published) {
-    state("failed", "This copy of the book was built without its networks; `lsegrepro site` adds them.");
+    state("failed", "This copy of the book was built without its networks; `lsegrepro book` adds them.");
     return {};
   }
   for (const {key, model, cls} of published.networks) select.append(new Option(`${model}, ${cls}`, key));

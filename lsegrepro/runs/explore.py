@@ -1,0 +1,51 @@
+"""The theta explorer of a run: its networks and their exact curves, over pictures scored here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+import numpy as np
+
+from ..evaluation import raw_curve
+from ..explorer import Network, Picture, Scene, ThetaExplorer
+from .folder import RunFolder
+from .results import GRID_STEP, choose_theta, coverage
+from .segment import segment_with
+
+
+def explore_theta(
+    run: RunFolder, pictures: Mapping[str, tuple[np.ndarray, np.ndarray | None]]
+) -> ThetaExplorer | None:
+    """The explorer of the networks of the last round and the first seed, starting with LSE1 at its theta from train.
+
+    Parameters
+    ----------
+    pictures : mapping
+        Name to an image (H, W, 3) uint8 and its mask (H, W) of VOC indices, or None where it is unknown.
+
+    Returns
+    -------
+    ThetaExplorer or None
+        None where no picture can be scored: PyTorch is not installed, or no weights are at hand.
+    """
+    networks = {}
+    for model, cls, round, seed in run.last_networks():
+        network = model, cls, round, seed
+        if seed == run.profile.seeds[0] and find_spec("torch") and run.weights_path(*network).is_file():
+            curve = run.smoothed(*network)
+            marks = {"from train": choose_theta(run, *network), "best on val": curve.best(step=GRID_STEP)[0]}
+            networks[network] = Network(model, cls, f"round {round}", curve, raw_curve(run.scores(*network)), marks)
+    if not networks:
+        return None
+    scored_pictures = []
+    for name, (image, mask) in pictures.items():
+        maps = {}
+        for network, shown in networks.items():
+            scored = segment_with(run, network, image, shown.marks["from train"])
+            maps[shown.name] = scored.codes, scored.smoothed
+        scored_pictures.append(Picture(name, image, maps, mask))
+    shown = list(networks.values())
+    first = next((network for network in shown if network.model == "LSE1"), shown[0])
+    scene = Scene(shown, scored_pictures, f"on {coverage(run.regions('val'))}")
+    return ThetaExplorer(scene, first.marks["from train"], first.name)
