@@ -49,7 +49,7 @@ def test_the_library_is_listed_by_module_without_what_is_private():
     assert "`_" not in library_list() and "data._painter" not in sections
 
 
-@pytest.mark.parametrize("page", [*sorted(ROOT.glob("book/*.md")), ROOT / "CONTRIBUTING.md"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("page", [*sorted(ROOT.glob("book/*.md")), ROOT / "CONTRIBUTING.md"], ids=lambda p: p.stem)
 def test_every_name_of_the_library_on_a_page_is_there(page):
     """In full (`lsegrepro.data.WeakSet`), and by its room in the map (`data.WeakSet`)."""
     text = page.read_text(encoding="utf-8")
