@@ -40,14 +40,8 @@ from .style import (
 def gradient_weights(scores: np.ndarray, weights: Mapping[str, np.ndarray], patches: np.ndarray) -> Figure:
     """Bars: the share of the gradient of an image's score that each aggregation gives to each patch.
 
-    Parameters
-    ----------
-    scores : ndarray
-        (N,) in [-1, 1], one class's column of F.
-    weights : mapping
-        Name of an aggregation to (N,), the derivative of the image's score by each patch's.
-    patches : ndarray
-        (N, sz, sz, 3) uint8, shown above their scores.
+    `scores` (N,) in [-1, 1] are one class's column of F; `weights` has, for the name of each aggregation, (N,), the
+    derivative of the image's score by each patch's; `patches` (N, sz, sz, 3) uint8 are shown above their scores.
     """
     count = len(scores)
     figure = Figure(figsize=(WIDTH, 2.4 + 1.05 * len(weights)))
@@ -112,13 +106,9 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], levels: M
                     ) -> Figure:
     """Loss and held-out accuracy against the number of images seen.
 
-    Parameters
-    ----------
-    runs : mapping
-        Label, such as "LSE1", to the rows of a training's curve file: ``samples``, ``loss`` in
-        nats, and in some rows ``heldout_loss`` and ``heldout_accuracy`` (balanced, a fraction).
-    levels : mapping, optional
-        Name to a loss, in nats, to compare with: a dashed line, beside those of chance and of the floor.
+    `runs` has, for a label such as "LSE1", the rows of a training's curve file: ``samples``, ``loss`` in nats, and in
+    some rows ``heldout_loss`` and ``heldout_accuracy`` (balanced, a fraction). `levels` are losses by name, in nats, to
+    compare with: dashed lines, beside those of chance and of the floor.
     """
     figure = Figure(figsize=(WIDTH, 2.9 + 0.2 * (1 + len(runs) // 4)))  # a line of the legend holds four names
     left, right = figure.subplots(1, 2, sharex=True)
@@ -162,10 +152,7 @@ def _columns(rows: Sequence[Mapping[str, float]], key: str) -> tuple[np.ndarray,
 def images_seen_curve(series: Mapping[str, Sequence[tuple[int, Interval]]]) -> Figure:
     """AP of finished networks against the images they saw in training, a line for each series.
 
-    Parameters
-    ----------
-    series : mapping
-        Name to (images seen, AP as a fraction) of each network.
+    `series` has (images seen, AP as a fraction) of each network.
 
     >>> images_seen_curve({"LSE1": [(50_000, Interval(0.1, 0.08, 0.12))]}).alt
     'AP against images seen. LSE1: 10.0 % at 50,000.'
@@ -211,12 +198,8 @@ def growth_curve(amounts: Sequence[int], aps: Sequence[Interval], laws: Sequence
 def temperature_curve(aps: Mapping[str, Mapping[float, Interval]], chance: Mapping[str, float]) -> Figure:
     """AP against r of the tempered log-sum-exp, a panel for each class, from the mean to the maximum.
 
-    Parameters
-    ----------
-    aps : mapping
-        Class to r to AP, a fraction; r = 0 is the mean, 1 the paper's log-sum-exp, infinity the maximum.
-    chance : mapping
-        Class to the difference, a fraction, that another seed alone makes: a band about the AP at r = 1.
+    `aps` has, for each class and r, the AP as a fraction: r = 0 is the mean, 1 the paper's log-sum-exp, infinity the
+    maximum. `chance` has the difference that another seed alone makes: a band about the AP at r = 1.
 
     >>> temperature_curve({"cat": {0.0: Interval(0.1, 0.09, 0.11), 0.25: Interval(0.12, 0.1, 0.14)}}, {}).alt
     'AP by the r of the aggregation. cat: 10.0 [9.0, 11.0] at 0 (mean), 12.0 [10.0, 14.0] at 1/4.'

@@ -17,14 +17,9 @@ def effects(rows: Sequence[tuple[str, str, Interval]], chance: Mapping[str, floa
             measure: str = "change of AP (points)") -> Figure:
     """Effect of each change with its interval, a row each; a panel for each class.
 
-    Parameters
-    ----------
-    rows : sequence of (change, class, effect)
-        Effects are fractions, such as AP with the change minus AP without it; percent is drawn.
-    chance : mapping
-        Class to the difference, a fraction, that another seed alone makes: a band of both signs.
-    measure : str
-        What an effect is, for the titles.
+    `rows` are (change, class, effect); effects are fractions, such as AP with the change minus AP without it, drawn as
+    percent, and `measure` says for the titles what they are. `chance` has, for a class, the difference that another
+    seed alone makes: a band of both signs.
 
     >>> effects([("no jitter", "cat", Interval(-0.01, -0.02, 0.0))], {"cat": 0.005}).alt
     'Effects, change of AP (points). cat: no jitter -1.0 [-2.0, 0.0]; another seed makes 0.5.'

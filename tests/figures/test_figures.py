@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import warnings
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -68,12 +67,6 @@ def drawn(figure):
 
 
 # Views
-
-
-def test_bounds_are_those_of_the_tanh():
-    assert paper.CEILING == pytest.approx(np.e / (np.e + 1 / np.e))
-    assert round(paper.CEILING, 4) == 0.8808 and round(paper.LOSS_FLOOR, 4) == 0.1269
-    assert pytest.approx(np.log(2)) == paper.LOSS_START
 
 
 def test_heat_spans_the_possible_range_and_grows_lighter():
@@ -140,8 +133,7 @@ def test_the_users_own_style_changes_nothing(curve):
     line = sweep.ThetaLine.of("LSE1", "cat", curve)
     plain = drawn(sweep.figure_5([line]))
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "svg.fonttype": "path"}):
-        assert drawn(sweep.figure_5([line])) == plain
-        assert matplotlib.rcParams["font.size"] == 30
+        assert drawn(sweep.figure_5([line])) == plain and matplotlib.rcParams["font.size"] == 30
 
 
 # Figures 2, 4, 6
@@ -235,14 +227,6 @@ def test_figure_5_draws_exactly_the_curve(curve):
     assert {"LSE1", "max2", "smoothed", "raw", "θ chosen on train", "best on val (oracle)"} <= set(labels)
 
 
-def test_figure_5_stays_small_at_the_largest_number_of_steps(rng):
-    prob_u16 = np.arange(7812, 57724)
-    many = evaluation.curve(prob_u16, rng.integers(0, 9, len(prob_u16)), rng.integers(0, 90, len(prob_u16)))
-    lines = [sweep.ThetaLine.of(model, cls, many) for model in paper.TABLE_2 for cls in paper.CLASSES]
-    kind, content = drawn(sweep.figure_5(lines))
-    assert kind == "image/svg+xml" and len(many.thetas) > 49_000 and len(content) < display.LARGEST
-
-
 def test_figure_5_of_an_undefined_ap():
     nothing = evaluation.Curve(np.array([0]), np.array([[0, 0, 0, 9]]))
     figure = sweep.figure_5([sweep.ThetaLine.of("LSE1", "dog", nothing)])
@@ -297,52 +281,24 @@ def test_training_curves():
 # Table 2
 
 
-class Cells(HTMLParser):
-    """Rows of a table as lists of (tag, text, attributes of what it holds)."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.rows, self.open = [], None
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append([tag, "", dict(attributes)])
-            self.open = self.rows[-1][-1]
-        elif self.open:
-            self.open[2] |= dict(attributes)
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th"):
-            self.open = None
-
-    def handle_data(self, data):
-        if self.open:
-            self.open[1] += data
-
-
 def test_table_2_has_the_papers_numbers_and_ours(rows):
-    shown = tables.table_2_html(rows, "On 886 of 1,449 <val> images.")
-    table = Cells(shown.html)
-    assert "<caption>On 886 of 1,449 &lt;val&gt; images." in shown.html and "http" not in shown.html
-    head, *body = table.rows
-    assert [text for _, text, _ in head[1:]] == [f"{cls} {name}" for cls in paper.CLASSES
-                                                 for name in ("foreground", "background", "AP")]
-    assert all(cell[2]["scope"] == "col" for cell in head[1:]) and all(row[0][2] == {"scope": "row"} for row in body)
-    lines = {row[0][1]: [text for _, text, _ in row[1:]] for row in body}
+    shown = tables.table_2_html(rows, "On 886 of 1,449 <val> images.").html
+    assert "<caption>On 886 of 1,449 &lt;val&gt; images." in shown and "http" not in shown
+    lines = {}
+    for row in re.findall("<tr.*?</tr>", shown)[1:]:
+        name, *cells = (re.sub("<.*?>", "", cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row))
+        lines[name] = cells, re.findall('aria-label="(.*?)"', row)
+    assert re.findall('scope="col">(.*?)<', shown) == [
+        f"{cls} {name}" for cls in paper.CLASSES for name in ("foreground", "background", "AP")]
     assert list(lines) == [f"{model}, {who}" for model in paper.TABLE_2 for who in ("paper", "here")] + [
         "all foreground"]
     for model, printed in paper.TABLE_2.items():
-        assert lines[f"{model}, paper"] == [f"{getattr(printed[cls], field):.2f}" for cls in paper.CLASSES
-                                            for field in tables.METRICS]
-    assert lines["LSE1, here"] == ["45.00[40.0, 50.0]", "97.00[96.0, 98.0]", "20.00[17.0, 24.0]", "—", "—",
-                                   "10.00[7.0, 14.0]"]
-    assert lines["all foreground"][:3] == ["100.00", "—", "3.00"]
-    reasons = {row[0][1]: [cell[2].get("aria-label") for cell in row[1:]] for row in body}
-    assert reasons["max2, here"] == ["not run in this profile"] * 6
-    assert reasons["LSE1, here"] == [None] * 3 + ["undefined"] * 2 + [None]
+        assert lines[f"{model}, paper"][0] == [f"{getattr(printed[cls], field):.2f}" for cls in paper.CLASSES
+                                               for field in tables.METRICS]
+    assert lines["LSE1, here"] == (["45.00[40.0, 50.0]", "97.00[96.0, 98.0]", "20.00[17.0, 24.0]", "—", "—",
+                                    "10.00[7.0, 14.0]"], ["undefined"] * 2)
+    assert lines["all foreground"][0][:3] == ["100.00", "—", "3.00"]
+    assert lines["max2, here"][1] == ["not run in this profile"] * 6
 
 
 def test_table_2_refuses_what_it_cannot_place(rows):
