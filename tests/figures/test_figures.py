@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import warnings
 import matplotlib
 import numpy as np
 import pytest
+from conftest import ROOT
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
@@ -17,7 +19,7 @@ from PIL import Image
 from lsegrepro import LsegreproError, evaluation, figures, paper
 from lsegrepro.evaluation import Interval, TableRow
 from lsegrepro.evidence.superpixels import smooth
-from lsegrepro.figures import charts, effects, overlays, sweep, tables, temperature_curve
+from lsegrepro.figures import charts, effects, overlays, speed, sweep, tables, temperature_curve
 from lsegrepro.figures import style as display
 
 
@@ -213,6 +215,16 @@ def test_figure_5_of_an_undefined_ap():
 
 
 # Charts
+
+
+def test_speed_chart_has_a_bar_for_each_method_of_a_record():
+    path = sorted((ROOT / "published" / "bench").glob("*.json"))[0]
+    record = json.loads(path.read_text())
+    figure = speed.speed_chart(record)
+    for axes, (model, measured) in zip(figure.axes, record["models"].items(), strict=True):
+        ratios = [way["times_floor"] for way in measured["ways"].values()]
+        assert [bar.get_width() for bar in axes.patches] == pytest.approx(ratios)
+        assert f"{model}, dilated convolutions: {measured['ways']['dilation']['times_floor']:.3g}" in figure.alt
 
 
 def test_gradient_weights_show_the_numbers_given(rng):
