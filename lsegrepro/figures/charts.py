@@ -5,12 +5,15 @@ Arrays and small records in, a matplotlib figure with ``figure.alt`` out. Fracti
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from ..evaluation import Growth, Interval
 from ..evaluation.mistakes import PARTS, Exemplar, UnionShares
@@ -22,6 +25,7 @@ from .style import (
     INK,
     MUTED,
     ORANGE,
+    PURPLE,
     VERMILLION,
     WIDTH,
     in_percent,
@@ -138,6 +142,14 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], levels: M
     return figure
 
 
+def _scale_amounts(axes: Axes) -> None:
+    """A logarithmic axis of whole numbers, such as 50,000 and 100,000."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.minorticks_off()
+
+
 @styled
 def images_seen_curve(series: Mapping[str, Sequence[tuple[int, Interval]]]) -> Figure:
     """AP of finished networks against the images they saw in training, a line for each series.
@@ -149,10 +161,12 @@ def images_seen_curve(series: Mapping[str, Sequence[tuple[int, Interval]]]) -> F
     """
     figure = Figure(figsize=(WIDTH, 3.3))
     axes = figure.subplots()
-    for (name, points), colour in zip(series.items(), (VERMILLION, BLUE, GREEN, INK), strict=False):
+    colours = itertools.cycle((VERMILLION, BLUE, GREEN, INK, PURPLE, ORANGE))
+    for (name, points), colour in zip(series.items(), colours, strict=False):
         images, aps = zip(*sorted(points, key=lambda point: point[0]), strict=True)
         plot_points(axes, images, aps, colour, fmt="o-", capsize=3, label=name)
-    axes.set(xscale="log", xlabel="images seen in training", title="AP (%)", ylim=(0, None))
+    axes.set(xlabel="images seen in training", title="AP (%)", ylim=(0, None))
+    _scale_amounts(axes)
     figure.legend(loc="outside upper left", ncols=2)
     figure.alt = "AP against images seen. " + "; ".join(
         f"{name}: " + ", ".join(f"{100 * ap.value:.1f} % at {n:,}" for n, ap in points)
@@ -175,7 +189,8 @@ def growth_curve(amounts: Sequence[int], aps: Sequence[Interval], laws: Sequence
         axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
         texts.append(f"{law.law}: {values[-1]:.1f} % [{low[-1]:.1f}, {high[-1]:.1f}] at {places[-1]:,}")
     plot_points(axes, amounts, aps, VERMILLION, fmt="o", ecolor=INK, label="measured, with interval", zorder=3)
-    axes.set(xscale="log", xlabel=f"training photographs with a {cls}", title="AP (%)", ylim=(0, None))
+    axes.set(xlabel=f"training photographs with a {cls}", title="AP (%)", ylim=(0, None))
+    _scale_amounts(axes)
     figure.legend(loc="outside upper left", ncols=3)
     points = ", ".join(f"{100 * ap.value:.1f} % at {n:,}" for n, ap in zip(amounts, aps, strict=True))
     figure.alt = f"AP for {cls} against the number of training photographs: {points}. " + "; ".join(texts) + "."
