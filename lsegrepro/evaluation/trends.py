@@ -19,16 +19,10 @@ LAWS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray],
 
 @dataclass(frozen=True)
 class Growth:
-    """A scaling law fitted to points, and what it predicts.
+    """A scaling law fitted to points, one of `LAWS`, and what it predicts.
 
-    Attributes
-    ----------
-    law : str
-        One of `LAWS`.
-    slope : Interval
-        Of the line, for each doubling of the data: a difference of AP, or of its logarithm.
-    at : dict
-        Amount of data to the AP predicted, a fraction.
+    `slope` is that of the line, for each doubling of the data: a difference of AP, or of its logarithm; `at` gives the
+    AP predicted, a fraction, for an amount of data.
     """
 
     law: str
@@ -41,29 +35,11 @@ def growth(
 ) -> Growth:
     """Fit a scaling law by least squares to the AP of networks trained on different amounts of data.
 
-    Parameters
-    ----------
-    amounts : sequence of int
-        Training photographs of each group.
-    groups : sequence of ndarray
-        Counts (n, 4) or (s, n, 4) on the same images.
-    law : str
-        One of `LAWS`.
-    targets : sequence of int
-        Amounts to predict the AP at.
-    options
-        ``resamples`` and ``seed`` of `bootstrap_draws`.
-
-    Returns
-    -------
-    Growth
-        Intervals are 95 % bootstrap intervals over images (and seeds). They assume that the law holds beyond the
-        points; two laws that disagree there show how little is known. All nan where an AP of 0 has no logarithm.
-
-    Raises
-    ------
-    LsegreproError
-        If there are fewer than three amounts, or no such law.
+    `amounts` are the training photographs of each group, `groups` counts (n, 4) or (s, n, 4) on the same images, `law`
+    one of `LAWS`, `targets` the amounts to predict the AP at, `options` those of `bootstrap_draws`. Intervals of 95 %
+    are over images (and seeds); they assume that the law holds beyond the points, and two laws that disagree there show
+    how little is known. All nan where an AP of 0 has no logarithm. Raises `LsegreproError` if there are fewer than
+    three amounts, or no such law.
 
     >>> counts = [np.array([[k, 10 - k, 0, 90]] * 20) for k in (2, 3, 4)]
     >>> fit = growth([100, 200, 400], counts, "log-linear", [1600], resamples=20)

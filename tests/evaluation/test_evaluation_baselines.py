@@ -133,15 +133,6 @@ def test_the_interval_of_an_auc_is_that_of_a_plain_loop(rng):
                                        pytest.approx(np.nanquantile(values, 0.975), abs=1e-6))
 
 
-def test_real_masks_and_their_boxes(real_data):
-    from lsegrepro.data.voc import VocSegmentation
-
-    photographs = VocSegmentation(real_data, "val")
-    masks = [photographs.mask(i) for i in range(0, len(photographs), len(photographs) // 8)]
-    regions = regions_of([Picture(np.zeros(m.shape, np.int32), m, {}, np.zeros(2)) for m in masks])
-    assert centred_box_counts(regions, "cat").tolist() == box_rows(masks, 8)
-
-
 def test_classification():
     scores = np.array([[0.9, 0.1], [0.2, 0.3], [0.5, 0.5], [0.6, 0.1], [0.1, 0.2]], np.float32)
     truth = np.array([True, True, False, False, False])
