@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.exit_code
     except click.ClickException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "lsegrepro")
-        return _say(f"{error.format_message()} See {command} --help", 2)
+        return _say(f"{' '.join(error.format_message().split())} See {command} --help", 2)
     except LsegreproError as error:
         return _say(str(error), 2)
     except OSError as error:  # of the machine, where no call has more to say
@@ -67,7 +67,7 @@ def _terminate(*_: object) -> None:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"lsegrepro: {printable(' '.join(message.splitlines()))}", file=sys.stderr)
+    print(f"lsegrepro: {printable(message)}", file=sys.stderr)
     return code
 
 
@@ -128,18 +128,15 @@ def prepare(name: str, source: Path | None, data: Path | None) -> None:
         from .data.fetch import fetch
 
         return print(*fetch(name, Path(root)), sep="\n")
-    from .data.images import describe_others
     from .data.imagenet import prepare_imagenet
+    from .data.images import describe_others
 
     if source is None:
         raise LsegreproError("name the folder of an ImageNet, which has a folder a synset: prepare imagenet SOURCE")
     target = Path(root) / "imagenet"
     done = prepare_imagenet(source, target)
-    for name, reason in list(done.unreadable.items())[:10]:
-        print(printable(f"left out: {name}: {reason}"), file=sys.stderr)
-    print(f"{done.written:,} photographs scaled, {done.skipped:,} there before, {len(done.unreadable):,} unreadable"
-          f"{describe_others(done.left_out)}")
-    print(target)
+    print(f"{done.written:,} photographs scaled, {done.skipped:,} there before, {len(done.unreadable):,} unreadable "
+          f"(listed in unreadable.json){describe_others(done.left_out)}", target, sep="\n")
 
 
 @lsegrepro.command()
@@ -263,14 +260,18 @@ def segment(photos: tuple[str, ...], **choices) -> None:
 @device_option
 @click.option("--images", type=click.IntRange(min=0), default=48, show_default=True,
               help="At depth weights, score so many images, evenly spaced; 0 is all.")
-@click.option("--work", type=FOLDER, default="runs/verify", show_default=True, help="Folder for what is computed.")
-def verify(depth: str, profile: str, run: Path, data: Path | None, device: str, images: int, work: Path) -> None:
-    """Check that the published results come out again."""
+def verify(depth: str, profile: str, run: Path, data: Path | None, device: str, images: int) -> None:
+    """Check that the published results come out again.
+
+    What depth weights computes is kept in runs/verify, from which the same command goes on.
+    """
     from .runs.verify import compare_scores
     from .runs.verify import verify as compare_results
 
     published = open_run(profile, run, data=data, device=device)
-    lines = compare_results(published) + (compare_scores(published, images, work) if depth == "weights" else [])
+    lines = compare_results(published)
+    if depth == "weights":
+        lines += compare_scores(published, images, Path("runs/verify"))
     print(*lines, sep="\n")
     if differing := [line for line in lines if line.differing]:
         raise LsegreproError(f"{sum(line.of - line.same for line in differing)} results differ from the published "

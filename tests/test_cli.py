@@ -168,7 +168,7 @@ def test_a_gpu_that_is_not_there(refused, tmp_path, photo, tiny_run, monkeypatch
     (["reproduce", "--dry-run", "--cores", "-1"], "'--cores': -1 is not in the range x>=1"),
     (["book", "08-more"], "no notebook '08-more': choose one of 01-data,"),
     (["evaluate"], "no evidence in"),
-    (["train"], "Missing option '--model'. See lsegrepro train --help"),
+    (["train"], "Missing option '--model'. Choose from: max1, LSE1, max2, LSE2 See lsegrepro train --help"),
     (["segment", "a.jpg"], "Missing option '--class'"),
     (["segment", "a.jpg", "--class", "cat", "--theta", "high"], "'--theta': 'high' is not a valid float"),
     (["score", "--split", "test"], "'test' is not one of 'train', 'val'"),

@@ -9,7 +9,7 @@ import pytest
 from conftest import one_line
 
 from lsegrepro import paper
-from lsegrepro.config import BUILT_IN, Data, Jitter, Mining, Scoring, Superpixels, Training, load_profile, vary
+from lsegrepro.config import BUILT_IN, Data, Jitter, Mining, Scoring, Superpixels, Training, load_profile
 from lsegrepro.files import LsegreproError
 
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"
@@ -68,9 +68,6 @@ samples = 5
     assert [a.rate for a in found.values()] == [0.001, 0.001, 0.5, 0.5] and {a.batch for a in found.values()} == {2}
     second = profile.arguments("LSE1", "dog", 2)
     assert (second.samples, second.precision, second.rate) == (5, "bfloat16", 0.5)
-    assert vary(profile, "one", {}, ("max1",)).arguments("max1", "dog").samples == 20
-    varied = vary(profile, "slow", {"training": {"rate": 0.25}}, ("LSE1",))
-    assert (varied.arguments("LSE1", "dog").rate, varied.arguments("LSE1", "dog").samples) == (0.25, 30)
 
 
 def test_the_published_profile_sees_images_as_segment_does():
@@ -115,18 +112,6 @@ def test_round_2_changes_what_it_names_and_keeps_the_rest(written):
     first, second = (profile.arguments("LSE1", "cat", round) for round in (1, 2))
     assert second == dataclasses.replace(first, round=2, samples=7, hard=0.25)
     assert first.jitter == Jitter(rotation=5) and (first.samples, first.rate) == (100, 0.01)
-
-
-@pytest.mark.parametrize("changes, message", [
-    ({"mining": {}}, "an experiment cannot change 'mining'"),
-    ({"training": {"rate": -1}}, "training.rate: "),
-    ({"data": {"folder": "x"}}, "data.folder: Unexpected keyword argument"),
-    ({"scoring": {"scale_to": 5}}, "scoring.scale_to"),
-])
-def test_a_variation_that_cannot_be_is_refused(changes, message):
-    with pytest.raises(LsegreproError) as error:
-        vary(load_profile("quick"), "odd", changes, ("LSE1",))
-    one_line(error, message)
 
 
 def test_a_configuration_is_equal_by_value_and_cannot_be_changed():

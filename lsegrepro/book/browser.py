@@ -8,6 +8,7 @@ and ``book/_vendor``. Needs neither torch nor photographs.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -42,24 +43,21 @@ def networks(run: RunFolder) -> list[dict]:
         If weights and card do not belong together, or evidence is damaged.
     """
     choice = []
-    for cls in paper.CLASSES:
-        shipped = True
-        for model in ("LSE1", "LSE2", "max1", "max2"):
-            if (last := last_network(run, model, cls)) is None:
-                continue
-            round, theta = last
-            path = run.weights_path(model, cls, round)
-            card, digest = read_card(path.with_suffix(".json")), sha256(path)
-            if card.get("sha256") != digest or card.get("architecture") not in paper.ARCHITECTURES:
-                raise LsegreproError(f"{path} and its card do not belong together: one of them was changed")
-            note = (f"{model} for {cls}s, round {round}: {card['arguments']['samples']:,} images seen in this round, "
-                    f"of {card['data'].split(' photographs')[0]} photographs. SHA-256 {digest[:12]}.")
-            choice.append({
-                "key": f"{model}-{cls}", "model": model, "cls": cls, "round": round, "theta": theta, "file": path.name,
-                "architecture": asdict(paper.ARCHITECTURES[card["architecture"]]), "sha256": digest, "note": note,
-                "shipped": shipped,
-            })
-            shipped = False
+    for cls, model in itertools.product(paper.CLASSES, ("LSE1", "LSE2", "max1", "max2")):
+        if (last := last_network(run, model, cls)) is None:
+            continue
+        round, theta = last
+        path = run.weights_path(model, cls, round)
+        card, digest = read_card(path.with_suffix(".json")), sha256(path)
+        if card.get("sha256") != digest or card.get("architecture") not in paper.ARCHITECTURES:
+            raise LsegreproError(f"{path} and its card do not belong together: one of them was changed")
+        note = (f"{model} for {cls}s, round {round}: {card['arguments']['samples']:,} images seen in this round, "
+                f"of {card['data'].split(' photographs')[0]} photographs. SHA-256 {digest[:12]}.")
+        choice.append({
+            "key": f"{model}-{cls}", "model": model, "cls": cls, "round": round, "theta": theta, "file": path.name,
+            "architecture": asdict(paper.ARCHITECTURES[card["architecture"]]), "sha256": digest, "note": note,
+            "shipped": cls not in {network["cls"] for network in choice},
+        })
     return choice
 
 

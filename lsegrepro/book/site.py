@@ -29,8 +29,7 @@ NOTEBOOKS = (
 ON_TRAINING = ("03-training", "04-hard-negatives")
 """Those that are about both rounds, with what led from the one to the other."""
 
-PATIENCE = 1800.0
-"""Seconds to wait for another process that executes the same notebook: two reproductions share the published pages."""
+PATIENCE = 1800.0  # seconds to wait for another process that executes the same page of the published run
 
 WITHOUT_TORCH = ("05-theta", "06-table-2", "09-verdicts", "10-experiments")
 """Those that need neither torch nor photographs where the evidence is at hand: they begin with Figure 5 and Table 2."""
@@ -199,25 +198,25 @@ def execute(run: RunFolder, name: str, *, stand_in: bool = False) -> Path:
         raise LsegreproError(f"notebook {name} is about both rounds of training, and depth weights has the last "
                              "alone: take depth evidence or scratch")
     _require("papermill")
-    target = run.folder / "executed" / f"{name}.ipynb"
-    with locked(target, timeout=PATIENCE):
-        return _execute(run, name, target, stand_in)
-
-
-def _execute(run: RunFolder, name: str, target: Path, stand_in: bool) -> Path:
     import papermill
     from nbclient.exceptions import DeadKernelError
 
+    target = run.folder / "executed" / f"{name}.ipynb"
     source, partial = ROOT / "notebooks" / f"{name}.ipynb", target.with_suffix(".failed.ipynb")
     parameters = {"profile": run.profile.spec, "run_folder": run.folder.as_posix(), "device": run.device,
                   "stand_in": stand_in, "depth": run.depth}
     try:
-        with replaced_environment(environment(run.folder / "cache/home", run.data)):
+        with (locked(target, timeout=PATIENCE),
+              replaced_environment(environment(run.folder / "cache/home", run.data))):
             papermill.execute_notebook(
                 source, partial, parameters=parameters, progress_bar=False, kernel_name="python3",
                 start_timeout=600,  # a busy machine takes more than the minute that is usual
                 extra_arguments=["--IPKernelApp.log_level=50"],  # it logs of the machine, not of the page
             )
+            notebook = _clean(json.loads(partial.read_text(encoding="utf-8")))
+            with atomic(target) as temporary:
+                temporary.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            partial.unlink()
     except papermill.PapermillExecutionError as error:
         why = next(iter(error.evalue.splitlines()), "")
         raise LsegreproError(
@@ -227,23 +226,11 @@ def _execute(run: RunFolder, name: str, target: Path, stand_in: bool) -> Path:
         raise LsegreproError(
             f"the kernel of notebook {name} died, as it does when memory runs out; see {partial}"
         ) from error
-    notebook = json.loads(partial.read_text(encoding="utf-8"))
-    with atomic(target) as temporary:
-        temporary.write_text(json.dumps(_clean(notebook), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.unlink()
     return target
 
 
 def publish_pages(run: RunFolder) -> list[Path]:
-    """Make a run the published one (`published.publish`), and execute its pages into the book.
-
-    They are executed as every reader's are: from the evidence, with no photograph.
-
-    Returns
-    -------
-    list of Path
-        The pages, in ``book/executed``.
-    """
+    """Make a run the published one (`publish`), and execute its pages from the evidence, into ``book/executed``."""
     publish(run)
     shown = open_run(run.profile.spec, os.path.relpath(PUBLISHED), device=run.device, depth="evidence")
     pages = []

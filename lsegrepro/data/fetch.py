@@ -50,25 +50,13 @@ DATASETS: dict[str, tuple[Archive, ...]] = {
                 "images", target="pets/images", member="images"),
     ),
 }
-"""The data sets that can be fetched: name to archives."""
+"""The data sets that can be fetched: Pascal VOC 2012 (2.0 GB) and Oxford-IIIT Pet (0.8 GB)."""
 
 
 def fetch(name: str, root: str | Path, progress: bool = True) -> list[Path]:
-    """Download a data set and unpack it below `root`; what is there already is left as it is.
+    """Download a data set of `DATASETS` and unpack it below `root`; what is there already is left as it is.
 
-    Parameters
-    ----------
-    name : {"voc2012", "pets"}
-        Pascal VOC 2012 (2.0 GB) or Oxford-IIIT Pet (0.8 GB).
-    root : path
-        The data root, made if it is not there.
-    progress : bool
-        Show how far each download is.
-
-    Returns
-    -------
-    list of Path
-        The folders of the data set.
+    Returns the folders of the data set.
 
     Raises
     ------

@@ -59,16 +59,8 @@ def prepare_imagenet(
     """Scale the photographs of an ImageNet to a short side of 300 pixels, once, in parallel processes.
 
     `target` gets the layout and the file names of `source`, so it has the same labels and splits. A photograph that is
-    there is skipped, so the same call goes on where an earlier one was stopped.
-
-    Parameters
-    ----------
-    source : path
-        A folder of synset folders, as in `ImageNet`; it is only read.
-    target : path
-    workers : int, optional
-        Processes; default the cores this process may use.
-    progress : bool
+    there is skipped, so the same call goes on where an earlier one was stopped. `workers` are processes, by default as
+    many as there are cores for this one.
 
     Raises
     ------

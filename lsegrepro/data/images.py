@@ -48,10 +48,7 @@ def load_image(path: str | Path) -> np.ndarray:
 def image_size(path: str | Path) -> tuple[int, int]:
     """Height and width of a photograph that has a mask, from the file's header alone.
 
-    Raises
-    ------
-    LsegreproError
-        As `load_image`; and if it is stored turned: its mask may have been made before or after it is turned upright.
+    Raises `LsegreproError` as `load_image`; and if it is stored turned, for its mask may be of before or after.
     """
     with _open(path, FORMATS, "photograph") as image:
         _require_upright(image, path)
@@ -61,17 +58,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
 def load_indices(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Read a PNG of a palette, or of grey, without converting its pixels.
 
-    Returns
-    -------
-    indices : ndarray
-        (H, W) uint8.
-    palette : ndarray or None
-        (n, 3) uint8 colours of the indices; None for grey.
-
-    Raises
-    ------
-    LsegreproError
-        As `load_image`; and if the pixels are colours, or are stored turned.
+    Returns the indices, (H, W) uint8, and the colours of the palette, (n, 3) uint8, or None for grey. Raises
+    `LsegreproError` as `load_image`; and if the pixels are colours, or are stored turned.
     """
     with _open(path, ("PNG",), "mask") as image:
         if image.mode not in ("P", "L"):
@@ -83,21 +71,10 @@ def load_indices(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def list_photographs(folder: Path) -> tuple[list[str], Counter[str]]:
-    """Names of the photographs of a folder, sorted, and what else is in it.
+    """Names of the photographs of a folder, sorted, and a count of what else is in it by extension.
 
-    Hidden files (``.DS_Store``, and a Mac's ``._NAME.jpg`` beside each ``NAME.jpg``) are ignored.
-
-    Returns
-    -------
-    names : list of str
-        Files with one of `EXTENSIONS`, in any case.
-    others : Counter
-        Number of the files with each other extension, and of subfolders.
-
-    Raises
-    ------
-    LsegreproError
-        If the folder cannot be read.
+    Photographs are files with one of `EXTENSIONS`, in any case. Hidden files (``.DS_Store``, and a Mac's
+    ``._NAME.jpg`` beside each ``NAME.jpg``) are ignored. Raises `LsegreproError` if the folder cannot be read.
     """
     names, others = [], Counter()
     try:

@@ -27,19 +27,8 @@ def open_weak(
     """Open one folder below `root`, or several joined by ``+``, each by its layout.
 
     A folder in the published layout of Oxford-IIIT Pet, Pascal VOC or ImageNet is opened as that; any other is one
-    folder a label. ``pets+VOCdevkit/VOC2012`` is the cats and dogs of both, and the background of VOC.
-
-    Parameters
-    ----------
-    root : path
-    names : str
-    split, heldout, fraction
-        As in `weak.Photographs`.
-
-    Raises
-    ------
-    LsegreproError
-        If a folder is named twice, or cannot be opened.
+    folder a label. ``pets+VOCdevkit/VOC2012`` is the cats and dogs of both, and the background of VOC. Other arguments
+    are as in `weak.Photographs`. Raises `LsegreproError` if a folder is named twice, or cannot be opened.
     """
     folders = [name.strip() for name in names.split("+")]
     if len(set(folders)) < len(folders) or not all(folders):
@@ -56,15 +45,8 @@ def open_weak(
 class JoinedSets:
     """Weak sets end to end; the images of the first come first.
 
-    Parameters
-    ----------
-    parts : mapping of str to weak set
-        The key comes before the names of its part, so that no two are alike.
-
-    Attributes
-    ----------
-    sources : list of str
-        Where each image comes from: what its part says of it, or else the part.
+    The key of a part comes before its names, so that no two are alike, and is the source of its images, unless the part
+    says more of them.
 
     >>> from lsegrepro.data.drawn import DrawnWeak
     >>> both = JoinedSets({"a": DrawnWeak("train", 6, 0), "b": DrawnWeak("heldout", 4, 0)})
@@ -121,10 +103,7 @@ class ReplaceUnreadable:
     def image(self, index: int) -> np.ndarray:
         """Image `index`, or the next of its label that can be read: (300, 300, 3) uint8.
 
-        Raises
-        ------
-        LsegreproError
-            If none of the next `MAX_REPLACEMENTS` can be read.
+        Raises `LsegreproError` if none of the next `MAX_REPLACEMENTS` can be read.
         """
         following = chain(range(index, len(self)), range(index))
         same_label = (other for other in following if self.labels[other] == self.labels[index])

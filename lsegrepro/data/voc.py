@@ -32,26 +32,9 @@ def colour_map() -> np.ndarray:
 class VocSegmentation:
     """One split of Pascal VOC 2012: photographs and masks.
 
-    An image of the official list whose photograph or mask is not on the disk is counted and named in `absent`,
-    never silently left out.
-
-    Parameters
-    ----------
-    root : path
-        ``VOCdevkit/VOC2012``, or a folder above it.
-    split : {"train", "val", "trainval"}
-
-    Attributes
-    ----------
-    ids, absent : list of str
-        Names of the images, ``2007_000033``, and of those that are listed but not there.
-    listed : int
-        Number of images in the official list.
-
-    Raises
-    ------
-    LsegreproError
-        If the layout is not the official one, or no image of the split is present.
+    `root` is ``VOCdevkit/VOC2012`` or a folder above it; `split` is train, val or trainval. An image of the official
+    list whose photograph or mask is not on the disk is counted and named in `absent`, never silently left out. Raises
+    `LsegreproError` if the layout is not the official one, or no image of the split is present.
     """
 
     redistributable = False
@@ -86,12 +69,9 @@ class VocSegmentation:
         return images.load_image(self._photograph(self.ids[index]))
 
     def mask(self, index: int) -> np.ndarray:
-        """Mask `index`: (H, W) uint8, 0 background, 1-20 classes, 255 void (`read_mask`).
+        """Mask `index`: (H, W) uint8, 0 background, 1-20 classes, 255 void.
 
-        Raises
-        ------
-        LsegreproError
-            As `read_mask`; and if the mask has another size than its photograph, or one of the two is stored turned.
+        Raises `LsegreproError` as `read_mask`; if it has another size than its photograph, or that is stored turned.
         """
         path, photograph = self._mask(self.ids[index]), self._photograph(self.ids[index])
         values = read_mask(path)

@@ -133,10 +133,7 @@ def uniform_hash(name: str, salt: str) -> float:
 def read_text(path: Path) -> str:
     """A text file of any system's making: UTF-8 or UTF-16 with a byte-order mark, else UTF-8, else Windows-1252.
 
-    Raises
-    ------
-    LsegreproError
-        If it cannot be read, or is no text.
+    Raises `LsegreproError` if it cannot be read, or is no text.
     """
     data = read_bytes(path)
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

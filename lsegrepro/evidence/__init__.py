@@ -9,7 +9,6 @@ format, `scoring` computes them (with torch). NumPy alone is needed to read them
 """
 
 from .builders import RegionsBuilder, ScoresBuilder
-from .code import code_digest
 from .records import (
     BOX_FRACTIONS,
     COLUMNS,
@@ -27,5 +26,5 @@ from .records import (
 __all__ = [
     "BOX_FRACTIONS", "COLUMNS", "GRID", "META_KEYS", "VOID",
     "Regions", "RegionsBuilder", "Scores", "ScoresBuilder",
-    "code_digest", "read_regions", "read_scores", "write_regions", "write_scores",
+    "read_regions", "read_scores", "write_regions", "write_scores",
 ]  # fmt: skip

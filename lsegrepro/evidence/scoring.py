@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import lru_cache
 from itertools import tee
 from pathlib import Path
 
@@ -20,8 +22,12 @@ from ..network import dense
 from ..network.classify import patch_scores
 from ..network.devices import device_name
 from ..network.weights import Weights, to_json
-from . import Regions, RegionsBuilder, Scores, ScoresBuilder, code_digest
+from .builders import RegionsBuilder, ScoresBuilder
+from .records import Regions, Scores
 from .superpixels import oversegment_all
+
+PACKAGE = Path(__file__).parents[1]
+SCORING_MODULES = ("network", "evidence/superpixels.py", "evidence/scoring.py", "data/images.py")
 
 
 def score_image(
@@ -122,3 +128,18 @@ def _labels(
         oversegment_all(images, params, folder, workers), total=number, desc=title, unit="image",
         disable=not progress, mininterval=1,
     )
+
+
+@lru_cache
+def code_digest(package: Path = PACKAGE) -> str:
+    """Digest (16 hex digits) of the source from a photograph and weights to scores: of `SCORING_MODULES`.
+
+    A comment changes it too, so a difference calls for a look, and is no reason to refuse anything. A run's cache of
+    score maps is named by it, so that evidence never mixes two versions.
+    """
+    total = hashlib.sha256()
+    for path in (package / name for name in SCORING_MODULES):
+        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            # Read as text: a checkout with other line ends is the same code.
+            total.update(f"\n# {source.relative_to(package).as_posix()}\n{source.read_text(encoding='utf-8')}".encode())
+    return total.hexdigest()[:16]

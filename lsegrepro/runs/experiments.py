@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import evaluation, paper
-from ..config import Profile, parse_aggregation, vary
+from ..config import Profile, parse_aggregation
 from ..data import LABELS, label_codes
 from ..evaluation.counts import class_totals, counts_from_positives
 from ..files import LsegreproError, locked, read_json, write_json
@@ -60,11 +60,16 @@ class Experiment:
 
     def varied(self, run: RunFolder) -> RunFolder:
         """The run that it trains: the profile with its changes, in a folder of its own."""
-        changes = self.changes
-        if self.trains and self.round == 1:
-            changes = changes | {"training": run.profile.experiments | changes.get("training", {})}
-        profile = vary(run.profile, self.name, changes, self.models, (self.round,), self.seeds)
-        return dataclasses.replace(run, profile=profile, folder=run.folder / "experiments" / self.name)
+        profile, changes = run.profile, self.changes
+        training = (profile.experiments if self.trains and self.round == 1 else {}) | changes.get("training", {})
+        network = {key: {field: value for field, value in table.items() if field not in training}
+                   for key, table in profile.network.items() if key.split("-")[0] in (*self.models, *profile.classes)}
+        varied = dataclasses.replace(
+            profile, name=f"{profile.name}, {self.name}", models=self.models, rounds=(self.round,),
+            seeds=self.seeds or profile.seeds, network=network, training=profile.training | training,
+            round2=profile.round2 | changes.get("round2", {}),
+            **{key: dataclasses.replace(getattr(profile, key), **changes.get(key, {})) for key in ("data", "scoring")})
+        return dataclasses.replace(run, profile=varied, folder=run.folder / "experiments" / self.name)
 
 
 def load_experiments(profile: Profile) -> dict[str, Experiment]:

@@ -64,16 +64,17 @@ def publish(run: RunFolder) -> None:
     No picture is copied, and of round 1 no weights. Raises `LsegreproError` if the run is of another profile or lacks a
     file; what was published before is then as it was.
     """
-    from .verify import write_results
+    from .verify import results_table, write_results
 
     if run.profile != load_profile(PROFILE):
         raise LsegreproError(f"the published run is of profile {PROFILE} as it is built in, with both rounds; this one "
                              f"is of {run.profile.spec}, with rounds {', '.join(map(str, run.profile.rounds))}")
+    _require_files(run)
+    results = results_table(run)  # refuses evidence that is damaged or of something else
     with locked(PUBLISHED / "results.json"):
         if run.folder.resolve() != PUBLISHED.resolve():
-            _require_files(run)
             _replace_folders(run.folder)
-        write_results(dataclasses.replace(run, folder=PUBLISHED))
+        write_results(dataclasses.replace(run, folder=PUBLISHED), results)
 
 
 def _require_files(run: RunFolder) -> None:

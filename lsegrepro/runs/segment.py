@@ -212,7 +212,7 @@ def segment_files(
     threshold(0.0 if theta is None else theta)
     files = list_photographs(paths)
     names = output_names(files)
-    if any(os.path.realpath(path) == os.path.realpath(out) for path in paths):
+    if any(Path(path).is_dir() and os.path.realpath(path) == os.path.realpath(out) for path in paths):
         raise LsegreproError(f"{out} is a folder of photographs: the next call would take the results for some of "
                              "them; choose another --out")
     if len(files) == 1:

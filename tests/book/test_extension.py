@@ -1,10 +1,14 @@
-"""The book's Sphinx extension without a build: numbers of figures and tables, and lists of modules."""
+"""The book's Sphinx extension without a build: numbers of figures and tables, and the names of the library."""
+
+import pkgutil
+import re
 
 import pytest
+from conftest import ROOT
 from matplotlib.figure import Figure
 
 from lsegrepro.book import notebook
-from lsegrepro.book.extension import modules, number_outputs
+from lsegrepro.book.extension import ROOMS, library_list, number_outputs
 from lsegrepro.figures.style import show
 
 FIGURE = '<figure class="lsegrepro" style="margin:0"><img alt="x"><figcaption>A &lt; b.</figcaption></figure>'
@@ -38,5 +42,18 @@ def test_a_name_given_in_the_notebook_is_the_anchor(output):
     assert list(number_outputs(output.html, "3", {})[1]) == ["curve"]
 
 
-def test_a_package_stands_for_its_modules():
-    assert {"book", "book.extension", "book.notebook"} <= set(modules("book")) and modules("boo") == []
+def test_the_library_is_listed_by_module_without_what_is_private():
+    sections = dict(re.findall(r"^## ([\w.]+)\n(.*?)(?=^## |\Z)", library_list(), re.M | re.S))
+    assert set(ROOMS) == {name.partition(".")[0] for name in sections}
+    assert "- `number_outputs(piece, chapter, counts)`: Put " in sections["book.extension"]
+    assert "`_" not in library_list() and "data._painter" not in sections
+
+
+@pytest.mark.parametrize("page", [*sorted(ROOT.glob("book/*.md")), ROOT / "CONTRIBUTING.md"], ids=lambda p: p.stem)
+def test_every_name_of_the_library_on_a_page_is_there(page):
+    """In full (`lsegrepro.data.WeakSet`), and by its room in the map (`data.WeakSet`)."""
+    text = page.read_text(encoding="utf-8")
+    rooms = "|".join(ROOMS)
+    for name in re.findall(rf"`(?:lsegrepro\.)?((?:{rooms}|config|paper|files)(?:\.\w+)+)`", text):
+        if not name.endswith(".md"):
+            pkgutil.resolve_name(f"lsegrepro.{name}")

@@ -75,6 +75,19 @@ def test_a_notebook_is_executed_with_the_runs_parameters(book, tmp_path, monkeyp
         {}, {"tags": ["parameters"]}, {"tags": ["injected-parameters", "remove-input"]}, {}, {}]
 
 
+def test_the_parameters_are_shown_with_the_setup(book, tmp_path, monkeypatch):
+    """The cell of the setup is folded into one line, which opens to what a reader has to copy."""
+    run = book("import math")
+    path = site.ROOT / "notebooks" / "01-data.ipynb"
+    source = nbformat.read(path, 4)
+    folded = {"tags": ["hide-input"], "mystnb": {"code_prompt_show": "Show the setup"}}
+    source.cells[-1].metadata.update(folded)
+    nbformat.write(source, path)
+    *_, injected, setup = nbformat.read(site.execute(run, "01-data"), 4).cells
+    assert "remove-input" in injected.metadata.tags and setup.metadata == folded
+    assert setup.source.startswith(injected.source) and setup.source.endswith("import math")
+
+
 def test_a_cell_that_raises_leaves_nothing_under_the_final_name(book):
     run = book("print('so far')", "raise ValueError('first line\\nsecond line')", "print('never')")
     with pytest.raises(LsegreproError) as error:

@@ -8,7 +8,7 @@ from conftest import file_size_limit, one_line
 from PIL import Image
 
 from lsegrepro import LsegreproError
-from lsegrepro.data import imagenet, images
+from lsegrepro.data import images
 from lsegrepro.data.imagenet import LAYOUTS, ImageNet, is_imagenet, prepare_imagenet
 
 SIAMESE, CAT, RETRIEVER, WOLF, CARNIVORE = "n02123597", "n02121620", "n02099601", "n02114367", "n02075296"
@@ -97,34 +97,6 @@ def test_preparing_lists_what_cannot_be_read_and_skips_what_is_there(tmp_path):
     assert changed == [f"{CAT}_1.JPEG"]
 
 
-def test_a_killed_preparation_goes_on(tmp_path, monkeypatch):
-    """What is there under its final name is whole, whenever the process ends."""
-    write(tmp_path / "full")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(imagenet, "ProcessPoolExecutor", Killed)
-        prepare(tmp_path / "full", tmp_path / "small")
-    assert len(list((tmp_path / "small").glob("n*/n*.JPEG"))) == 5
-    prepared = prepare(tmp_path / "full", tmp_path / "small")
-    assert (prepared.written, prepared.skipped) == (7, 5)
-
-
-class Killed:
-    """A pool whose process is killed in the middle of the sixth photograph."""
-
-    def __init__(self, workers):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def map(self, function, tasks, chunksize):
-        yield from map(function, tasks[:5])
-        raise KeyboardInterrupt
-
-
 def test_a_full_disk_and_a_target_that_is_the_source(tmp_path):
     write(tmp_path / "full")
     with pytest.raises(LsegreproError) as error:
@@ -133,4 +105,4 @@ def test_a_full_disk_and_a_target_that_is_the_source(tmp_path):
     with file_size_limit(2000), pytest.raises(LsegreproError) as error:
         prepare(tmp_path / "full", tmp_path / "small")
     one_line(error, "cannot write", tmp_path / "small")
-    assert not list((tmp_path / "small").glob("n*/n*.JPEG"))
+    assert not list((tmp_path / "small").glob("n*/n*.JPEG"))  # what has its final name is whole

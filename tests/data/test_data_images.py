@@ -109,16 +109,6 @@ def test_palette(tmp_path, rng, transparency):
     assert abs(load_image(tmp_path / "a.png") - on_white(colours[index], alpha[index])).max() <= 1
 
 
-@pytest.mark.parametrize("mode, key", [("L", 0), ("RGB", (0, 0, 0))])
-def test_one_colour_that_is_transparent(tmp_path, pixels, mode, key):
-    pixels[pixels == 0] = 1
-    pixels[2, 3] = 0
-    Image.fromarray(pixels if mode == "RGB" else pixels[..., 0]).save(tmp_path / "a.png", transparency=key)
-    expected = pixels.copy() if mode == "RGB" else pixels[..., :1].repeat(3, 2)
-    expected[2, 3] = 255
-    assert np.array_equal(load_image(tmp_path / "a.png"), expected)
-
-
 @pytest.mark.parametrize("extension", [".jpg", ".tif"])
 def test_cmyk(tmp_path, extension):
     inks = {(0, 0, 0, 0): (255, 255, 255), (255, 0, 0, 0): (0, 255, 255), (0, 255, 0, 0): (255, 0, 255),
@@ -146,16 +136,6 @@ def test_sixteen_bits_of_every_colour_type(tmp_path, rng, colour, channels):
     shade = values[..., :3] if channels > 2 else values[..., :1].repeat(3, 2)
     expected = on_white(shade / 257, values[..., -1] / 257) if channels in (2, 4) else shade / 257
     assert image.shape == (6, 9, 3) and abs(image - expected).max() <= 2
-
-
-@pytest.mark.parametrize("depth", [1, 2, 4])
-def test_few_bits(tmp_path, depth):
-    """One row, every value: 0 is black and the largest white."""
-    count = 2**depth
-    bits = "".join(f"{v:0{depth}b}" for v in range(count)) * (8 // depth)
-    row = bytes(int(bits[k : k + 8], 2) for k in range(0, len(bits), 8))
-    image = load_image(png(tmp_path / "a.png", [row], depth, 0))
-    assert np.array_equal(image[0, :count, 1], np.round(np.arange(count) * 255 / (count - 1)))
 
 
 @pytest.mark.parametrize("extension", [".gif", ".webp", ".png", ".tif", ".mpo"])
@@ -259,13 +239,6 @@ def test_preparation_is_its_definition(height, width, side):
     assert image.shape == (side, side, 3) and image.dtype == np.uint8
     top, left = (scaled.shape[0] - side) // 2, (scaled.shape[1] - side) // 2
     assert np.array_equal(image, scaled[top : top + side, left : left + side])
-
-
-def test_a_prepared_image_is_left_as_it_is(rng):
-    image = rng.integers(0, 256, (300, 300, 3)).astype(np.uint8)
-    assert np.array_equal(prepare(image), image)
-    wide = rng.integers(0, 256, (300, 450, 3)).astype(np.uint8)
-    assert np.array_equal(prepare(wide), wide[:, 75:375])
 
 
 def test_resizing_averages_and_keeps_places():

@@ -38,15 +38,14 @@ def test_every_array_comes_back(tmp_path, array):
 
 
 @pytest.mark.parametrize("change, says", [
-    ({"types": {"x": "<u4"}}, "planes"), ({"types": {"x": "|u1"}}, "uint8"), ({"types": None}, "TypeError|subscript"),
+    ({"types": {"x": "<u4"}}, "planes"), ({"types": {"x": "|u1"}}, "digest"), ({"types": None}, "NoneType"),
     ({"version": 1}, "version 1"), ({"content": {"answer": 43}}, "digest"), ({"digest": "0"}, "digest"),
 ])
 def test_another_header_is_refused(path, change, says):
     with np.load(path) as stored:
         planes, head = stored["x"], json.loads(stored["header"].tobytes())
     np.savez(path, header=np.frombuffer(json.dumps(head | change).encode(), np.uint8), x=planes)
-    message = refused(path)
-    assert any(word in message for word in says.split("|")), message
+    assert says in refused(path)
 
 
 def test_a_damaged_file_is_refused(path):

@@ -1,5 +1,7 @@
 """Scoring: evidence is what a literal computation gives, and no work is done twice."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from conftest import one_line
 
 from lsegrepro.config import Scoring, Superpixels
 from lsegrepro.data.images import prepare
-from lsegrepro.evidence import code_digest, scoring
+from lsegrepro.evidence import scoring
 from lsegrepro.evidence.superpixels import oversegment
 from lsegrepro.files import LsegreproError
 from lsegrepro.network import dense
@@ -101,7 +103,7 @@ def test_image_scores_and_what_made_them(weights, regions):
         with torch.no_grad():
             assert np.allclose(scores.image_scores[i], weights.net(cuts).amax(0), atol=1e-6)
     expected = {"model": "LSE1", "class": "cat", "round": 1, "seed": 0, "split": "val", "weights_sha256": "f00d",
-                "arguments": {"scale_to": 0, "precision": "float32"}, "code_digest": code_digest()}
+                "arguments": {"scale_to": 0, "precision": "float32"}, "code_digest": scoring.code_digest()}
     assert expected.items() <= scores.meta.items() and scores.meta["regions"]["digest"] == regions.digest
 
 
@@ -175,3 +177,17 @@ def test_other_superpixels_than_those_counted_are_refused(weights, regions, monk
     with pytest.raises(LsegreproError) as error:
         scored(weights, regions)
     one_line(error, "the superpixels of picture 0 are not those of the regions")
+
+
+def test_the_digest_of_the_code_changes_with_the_code_that_decides_scores_alone(tmp_path):
+    copy = shutil.copytree(scoring.PACKAGE, tmp_path / "lsegrepro", ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "figures" / "style.py").write_text("")
+    for path in copy.rglob("*.py"):  # a checkout with other line ends is the same code
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert scoring.code_digest.__wrapped__(copy) == scoring.code_digest()
+    for name in ("network/dense", "network/model", "evidence/superpixels", "evidence/scoring", "data/images"):
+        path = copy / f"{name}.py"
+        source = path.read_text()
+        path.write_text(source + "\n")
+        assert scoring.code_digest.__wrapped__(copy) != scoring.code_digest()
+        path.write_text(source)

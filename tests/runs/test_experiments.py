@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from conftest import refused
+from conftest import changed, refused
 
 from lsegrepro import cli, evaluation
 from lsegrepro.config import BUILT_IN, NO_JITTER, load_profile
@@ -35,6 +35,14 @@ def test_an_experiment_changes_what_it_names_and_nothing_else(tiny_run, name):
         assert differing(ours, theirs) == set(experiment.changes.get(table, {}))
 
 
+def test_a_change_goes_before_what_one_network_has_of_its_own(tiny_run):
+    table = {"LSE1-cat": {"rate": 0.5, "samples": 30}, "cat": {"batch": 2}}
+    run = changed(tiny_run, network=table)
+    varied = Experiment("slow", "rate", ("LSE1",), 1, {"training": {"rate": 0.25}}).varied(run).profile
+    arguments = varied.arguments("LSE1", "cat")
+    assert (arguments.rate, arguments.samples, arguments.batch) == (0.25, 30, 2)
+
+
 def test_the_list_holds_what_it_should():
     changes = {name: experiment.changes for name, experiment in LISTED.items()}
     assert [changes[f"photographs-1-{n}"]["data"]["fraction"] for n in (8, 4, 2)] == [1 / 8, 1 / 4, 1 / 2]
@@ -60,11 +68,17 @@ def small(own_run, monkeypatch):
     return own_run
 
 
-def test_a_network_of_its_own_is_trained_and_its_result_read_without_it(small):
+def test_a_network_of_its_own_is_trained_and_its_result_read_without_it(small, capsys):
+    options = ["--profile", small.profile.spec, "--run", str(small.folder), "--device", "cpu"]
+    assert cli.main(["experiment", *options]) == 0
+    assert [line.split()[:4] for line in capsys.readouterr().out.splitlines()][0] == ["linear", "to", "do:", "cat"]
     before = {path: path.read_bytes() for path in small.folder.rglob("*.*") if path.suffix != ".lock"}
     name, folder = "LSE1-cat-round1-seed0", small.folder / "experiments" / "linear"
     assert missing(small, "linear") == ["cat"] and [row.name for row in experiment_rows(small, "output")] == [""]
-    result = run_experiment(small, "linear")[name]
+    assert cli.main(["experiment", "linear", "--class", "cat", *options]) == 0
+    out, result = capsys.readouterr().out, read_experiment(small, "linear")[name]
+    assert name in out and "16 images seen, AP" in out
+    assert out.splitlines()[-1] == str(experiments.result_path(small, "linear"))
     assert missing(small, "linear") == []
     assert {path: path.read_bytes() for path in before} == before  # the run itself is as it was
     varied = experiments.find_experiment(small, "linear").varied(small)
@@ -126,15 +140,4 @@ def test_one_class_is_done_alone_and_the_other_added(small):
     assert list(run_experiment(both, "again")) == ["LSE1-dog-round1-seed7", "LSE1-cat-round1-seed7"]
     assert missing(both, "again") == []
     refused(lambda: run_experiment(small, "again", classes=("dog",)), "unknown class 'dog'", "choose one of cat")
-
-
-def test_the_command_lists_runs_and_refuses(small, capsys):
-    options = ["--profile", small.profile.spec, "--run", str(small.folder), "--device", "cpu"]
-    assert cli.main(["experiment", *options]) == 0
-    assert [line.split()[:4] for line in capsys.readouterr().out.splitlines()][0] == ["linear", "to", "do:", "cat"]
-    assert cli.main(["experiment", "linear", "--class", "cat", *options]) == 0
-    out = capsys.readouterr().out
-    assert "LSE1-cat-round1-seed0" in out and "16 images seen" in out
-    assert out.splitlines()[-1] == str(experiments.result_path(small, "linear"))
-    assert cli.main(["experiment", "nonsense", *options]) == 2
-    assert "unknown experiment 'nonsense': choose one of linear" in capsys.readouterr().err
+    refused(lambda: run_experiment(small, "nonsense"), "unknown experiment 'nonsense': choose one of linear")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import changed, refused, write_voc
+from conftest import changed, make_run, refused, write_voc
 
 from lsegrepro import paper
 from lsegrepro.files import sha256
@@ -34,7 +34,7 @@ def other_weights(run: RunFolder, *network) -> None:
 
 def test_a_finished_run_is_left_alone(own_run):
     before = snapshot(own_run.folder)
-    make.make_run(own_run)
+    make_run(own_run)
     assert snapshot(own_run.folder) == before
 
 
@@ -62,7 +62,6 @@ def test_a_training_cut_short_ends_as_one_that_was_not(own_run):
     (lambda run: make.load_network(run, "LSE1", "cat"), "weights/LSE1-cat-round1-seed0.safetensors", "train"),
     (lambda run: make.train_network(run, "max1", "cat", 2), "weights/max1-cat-round1-seed0.safetensors", "train"),
     (lambda run: make.mine_negatives(run, "LSE1", "cat"), "weights/LSE1-cat-round1-seed0.safetensors", "train"),
-    (lambda run: make.hard_negatives(run, "LSE1", "cat"), "negatives/LSE1-cat-seed0.npz", "mine"),
     (lambda run: make.score_network(run, "LSE1", "cat"), "evidence/regions-val.npz", "score --split val"),
 ])
 def test_what_a_step_needs_is_named_and_not_made(tmp_path, call, missing, command):
@@ -72,13 +71,16 @@ def test_what_a_step_needs_is_named_and_not_made(tmp_path, call, missing, comman
 
 
 def test_hard_negatives_of_other_arguments_or_weights_are_refused(own_run):
-    for changes in ({"theta": 0.3}, {"per_image": 5}, {"images": 2}):
+    path, name = own_run.negatives_path("LSE1", "cat"), "negatives/LSE1-cat-seed0.npz"
+    own_run.weights_path(*NETWORK).unlink()
+    for changes in ({"theta": 0.3}, {"per_image": 5}):
         run = changed(own_run, mining=dataclasses.replace(own_run.profile.mining, **changes))
-        for call in (make.mine_negatives, make.hard_negatives):
-            refused(lambda call=call, run=run: call(run, "LSE1", "cat"), "negatives/LSE1-cat-seed0.npz", "mining = ")
+        refused(lambda run=run: make.mine_negatives(run, "LSE1", "cat"), name, "mining = ")
+        refused(lambda run=run: make.train_network(run, *NETWORK), name, "mining = ")
     other_weights(own_run, "LSE1", "cat", 1, 0)
-    refused(lambda: make.hard_negatives(own_run, "LSE1", "cat"), "negatives/LSE1-cat-seed0.npz", "weights_sha256")
-    assert make.hard_negatives(own_run, "max1", "cat") is not None
+    refused(lambda: make.train_network(own_run, *NETWORK), name, "weights_sha256")
+    path.unlink()
+    refused(lambda: make.train_network(own_run, *NETWORK), name, "this makes it: lsegrepro mine")
 
 
 def test_scores_of_other_weights_are_refused(own_run):

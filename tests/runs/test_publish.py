@@ -1,6 +1,8 @@
 """A run of one's own begins from published results; a finished run becomes the published one."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,13 @@ def test_a_run_that_lacks_a_result_replaces_nothing(finished, folder, lacks):
     assert (folder / "evidence" / "of-before.npz").read_text() == "old" and not (folder / "weights").exists()
 
 
+def test_evidence_that_is_damaged_replaces_nothing(finished, folder):
+    path = finished.scores_path("LSE1", "cat", 1)
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(lambda: publish.publish(finished), path)
+    assert (folder / "evidence" / "of-before.npz").read_text() == "old" and not (folder / "weights").exists()
+
+
 def test_a_full_disk_leaves_what_was_published(finished, folder):
     with file_size_limit(5000), pytest.raises(OSError):
         publish.publish(finished)
@@ -93,6 +102,11 @@ def test_a_run_of_another_profile_is_refused(own_run, tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "PUBLISHED", tmp_path / "published")
     refused(lambda: publish.publish(own_run), "the published run is of profile local", own_run.profile.path)
     assert not (tmp_path / "published").exists()
+
+
+def test_the_tool_refuses_in_one_line(tmp_path):
+    done = subprocess.run([sys.executable, ROOT / "tools" / "publish.py", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "is not there" in done.stderr
 
 
 def test_the_committed_run_can_be_read():
