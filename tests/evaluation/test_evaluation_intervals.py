@@ -66,19 +66,6 @@ def test_many_images_are_drawn_in_pieces():
     assert (mine.low, mine.high) == (pytest.approx(low, rel=1e-12), pytest.approx(high, rel=1e-12))
 
 
-def test_several_seeds():
-    run = some_counts(3)
-    one, copies = bootstrap(run), bootstrap(np.stack([run] * 3))
-    assert one.value == pytest.approx(copies.value)
-    assert abs(one.low - copies.low) < 0.02 and abs(one.high - copies.high) < 0.02
-    runs = np.stack([some_counts(3, quality=q) for q in (0.3, 0.5, 0.7)])
-    mixed = bootstrap(runs)
-    assert mixed.value == pytest.approx(np.mean([ap(r.sum(axis=0)) for r in runs]))
-    assert mixed.high - mixed.low > one.high - one.low
-    difference = bootstrap_difference(runs, run)
-    assert difference.value == pytest.approx(mixed.value - one.value)
-
-
 def test_seeds_and_images_against_a_plain_loop():
     """Images are drawn once for all runs, runs with replacement, and the statistics of the drawn runs averaged."""
     runs = np.stack([some_counts(3, quality=q) for q in (0.3, 0.5, 0.7)])
@@ -88,6 +75,8 @@ def test_seeds_and_images_against_a_plain_loop():
         images = rng.choice(60, 60).tolist()
         values.append(np.mean([slow_ap(runs[k].tolist(), images) for k in rng.choice(3, 3)]))
     mine, low, high = bootstrap(runs), slow_quantile(values, 0.025), slow_quantile(values, 0.975)
+    assert mine.value == pytest.approx(np.mean([ap(r.sum(axis=0)) for r in runs]))
+    assert bootstrap_difference(runs, runs[0]).value == pytest.approx(mine.value - ap(runs[0].sum(axis=0)))
     assert abs(mine.low - low) < 0.1 * (high - low) and abs(mine.high - high) < 0.1 * (high - low)
 
 
