@@ -16,12 +16,8 @@ from .counts import Counts, ap, foreground_accuracy, threshold
 class Curve:
     """Counts at every theta in [0, 1): a step function, stored as its steps.
 
-    Attributes
-    ----------
-    limits : ndarray
-        (m,) int64, ascending from 0; step i holds for limits[i] <= threshold(theta) < limits[i + 1].
-    counts : ndarray
-        (m, 4) int64, TP, FP, FN, TN on each step.
+    `limits` (m,) int64 ascend from 0: step i holds for limits[i] <= threshold(theta) < limits[i + 1]. `counts` (m, 4)
+    int64 are TP, FP, FN, TN on each step.
     """
 
     limits: np.ndarray

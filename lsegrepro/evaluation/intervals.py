@@ -28,7 +28,7 @@ class Interval:
 class TableRow:
     """One class of one row of our Table 2: pixel accuracies and AP, fractions, None where there is no such number.
 
-    `model` is one of the paper's table, or any other name (a baseline); `theta` is what was measured at, if one.
+    `model` is one of the paper's table, or any other name (a baseline).
     """
 
     model: str
@@ -36,7 +36,6 @@ class TableRow:
     foreground: Interval | None
     background: Interval | None
     ap: Interval | None
-    theta: float | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..files import LsegreproError
-from .intervals import Interval, bootstrap_draws
+from .intervals import Interval, bootstrap_draws, percentile_interval
 
 LAWS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
     "log-linear": (lambda y: y, lambda y: np.clip(y, 0, 1)),
@@ -59,10 +59,6 @@ def growth(
         return Growth(law, undefined, dict.fromkeys(targets, undefined))
     x = np.log2(np.asarray(amounts, float))
     line = np.linalg.lstsq(np.stack([np.ones_like(x), x], axis=1), y[:, np.isfinite(y).all(axis=0)], rcond=None)[0]
-    return Growth(law, _interval(line[1]), {n: _interval(to_ap(line[0] + line[1] * np.log2(n))) for n in targets})
-
-
-def _interval(values: np.ndarray) -> Interval:
-    """Interval of a value, the first, and its resamples, the others."""
-    rest = values[1:] if len(values) > 1 else np.array([np.nan])
-    return Interval(float(values[0]), *(float(v) for v in np.quantile(rest, [0.025, 0.975])))
+    slope, *aps = (percentile_interval(draws[0], draws[1:])
+                   for draws in (line[1], *(to_ap(line[0] + line[1] * np.log2(n)) for n in targets)))
+    return Growth(law, slope, dict(zip(targets, aps, strict=True)))
