@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.exit_code
     except click.ClickException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "lsegrepro")
-        return _say(f"{error.format_message()} See {command} --help", 2)
+        return _say(f"{' '.join(error.format_message().split())} See {command} --help", 2)
     except LsegreproError as error:
         return _say(str(error), 2)
     except OSError as error:  # of the machine, where no call has more to say
@@ -67,7 +67,7 @@ def _terminate(*_: object) -> None:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"lsegrepro: {printable(' '.join(message.splitlines()))}", file=sys.stderr)
+    print(f"lsegrepro: {printable(message)}", file=sys.stderr)
     return code
 
 
@@ -129,13 +129,14 @@ def prepare(name: str, source: Path | None, data: Path | None) -> None:
 
         return print(*fetch(name, Path(root)), sep="\n")
     from .data.imagenet import prepare_imagenet
+    from .data.images import describe_others
 
     if source is None:
         raise LsegreproError("name the folder of an ImageNet, which has a folder a synset: prepare imagenet SOURCE")
     target = Path(root) / "imagenet"
     done = prepare_imagenet(source, target)
     print(f"{done.written:,} photographs scaled, {done.skipped:,} there before, {len(done.unreadable):,} unreadable "
-          "(listed in unreadable.json)", target, sep="\n")
+          f"(listed in unreadable.json){describe_others(done.left_out)}", target, sep="\n")
 
 
 @lsegrepro.command()
@@ -208,14 +209,14 @@ def statistics(run: RunFolder) -> None:
 @lsegrepro.command()
 @click.argument("name", required=False)
 @click.option("--class", "cls", type=click.Choice(paper.CLASSES), help="This class alone (default: every one).")
-@click.option("--no-score", is_flag=True, help="Train only: held-out labels, and no AP on VOC.")
 @takes_run
-def experiment(run: RunFolder, name: str | None, cls: str | None, no_score: bool) -> None:
+def experiment(run: RunFolder, name: str | None, cls: str | None) -> None:
     """Train and score a variation of a run.
 
     NAME is one of profiles/experiments.toml; without it, list them. The name superpixels tries other parameters of the
     superpixels on train (hours).
     """
+    from . import evaluation
     from .runs import experiments, superpixel_search
     from .runs.statistics import statistics_path
 
@@ -227,10 +228,10 @@ def experiment(run: RunFolder, name: str | None, cls: str | None, no_score: bool
         settings = superpixel_search.search_superpixels(run)
         print(superpixel_search.choose_setting(settings).params, statistics_path(run, "superpixels"), sep="\n")
     else:
-        results = experiments.run_experiment(run, name, classes=(cls,) if cls else (), score=not no_score)
+        results = experiments.run_experiment(run, name, (cls,) if cls else ())
         for network, r in results.items():
-            print(f"{network:24}{r.samples:11,} images seen, {r.hours:.2f} hours"
-                  + ("" if r.ap is None else f", AP {100 * r.ap:.2f} % at theta {r.theta:.3f}"))
+            ap = evaluation.ap(r.counts.sum(axis=0))
+            print(f"{network:24}{r.samples:11,} images seen, AP {100 * ap:.2f} % at theta {r.theta:.3f}")
         print(experiments.result_path(run, name))
 
 
@@ -259,14 +260,18 @@ def segment(photos: tuple[str, ...], **choices) -> None:
 @device_option
 @click.option("--images", type=click.IntRange(min=0), default=48, show_default=True,
               help="At depth weights, score so many images, evenly spaced; 0 is all.")
-@click.option("--work", type=FOLDER, default="runs/verify", show_default=True, help="Folder for what is computed.")
-def verify(depth: str, profile: str, run: Path, data: Path | None, device: str, images: int, work: Path) -> None:
-    """Check that the published results come out again."""
+def verify(depth: str, profile: str, run: Path, data: Path | None, device: str, images: int) -> None:
+    """Check that the published results come out again.
+
+    What depth weights computes is kept in runs/verify, from which the same command goes on.
+    """
     from .runs.verify import compare_scores
     from .runs.verify import verify as compare_results
 
     published = open_run(profile, run, data=data, device=device)
-    lines = compare_results(published) + (compare_scores(published, images, work) if depth == "weights" else [])
+    lines = compare_results(published)
+    if depth == "weights":
+        lines += compare_scores(published, images, Path("runs/verify"))
     print(*lines, sep="\n")
     if differing := [line for line in lines if line.differing]:
         raise LsegreproError(f"{sum(line.of - line.same for line in differing)} results differ from the published "

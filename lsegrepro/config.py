@@ -321,29 +321,6 @@ def load_profile(name: str | Path) -> Profile:
         raise LsegreproError(f"no profile {name}: choose {', '.join(BUILT_IN)} or the path of a .toml file") from error
 
 
-def vary(
-    profile: Profile, name: str, changes: dict[str, dict[str, Any]], models: tuple[str, ...],
-    rounds: tuple[int, ...] = (1,), seeds: tuple[int, ...] = (),
-) -> Profile:
-    """The same profile with some values changed: what an experiment trains.
-
-    `changes` are tables ``data``, ``training``, ``round2`` or ``scoring`` of the values that differ, as in a TOML file.
-    No `seeds` are those of the profile. Raises `LsegreproError` if a key or value is wrong: the message names it.
-
-    >>> vary(load_profile("quick"), "slow", {"training": {"rate": 0.001}}, ("LSE1",)).arguments("LSE1", "cat").rate
-    0.001
-    """
-    if unknown := changes.keys() - {"data", "training", "round2", "scoring"}:
-        raise LsegreproError(f"an experiment cannot change {min(unknown)!r}")
-    training = changes.get("training", {})
-    network = {key: {k: v for k, v in table.items() if k not in training} for key, table in profile.network.items()
-               if key.split("-")[0] in (*models, *profile.classes)}
-    return dataclasses.replace(
-        profile, name=f"{profile.name}, {name}", models=models, rounds=rounds, seeds=seeds or profile.seeds,
-        training=profile.training | training, network=network, round2=profile.round2 | changes.get("round2", {}),
-        **{key: dataclasses.replace(getattr(profile, key), **changes.get(key, {})) for key in ("data", "scoring")})
-
-
 def read_card(path: str | Path) -> dict[str, Any]:
     """The card of a network, a JSON file beside the weights. Raises `LsegreproError` if it is absent or no card."""
     card = read_json(path)

@@ -56,15 +56,6 @@ def atomic(path: str | Path) -> Iterator[Path]:
     ------
     LsegreproError
         If the folder cannot be written to or the disk is full.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
-    >>> with atomic(target) as temporary:
-    ...     _ = temporary.write_text("whole")
-    >>> target.read_text()
-    'whole'
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
@@ -86,17 +77,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
 def locked(path: str | Path, timeout: float = 0.0) -> Iterator[None]:
     """Keep what is written under the name `path` to this process while the block runs.
 
-    The operating system releases the lock (on ``.{name}.lock``) when the process ends, whatever ends it.
-
-    Parameters
-    ----------
-    timeout : float
-        Seconds to wait for another process.
-
-    Raises
-    ------
-    LsegreproError
-        If another process holds the lock, or the folder cannot be written to.
+    The operating system releases the lock (on ``.{name}.lock``) when the process ends, whatever ends it. Raises
+    `LsegreproError` if another process holds it for more than `timeout` seconds, or the folder cannot be written to.
     """
     path = Path(path)
     try:

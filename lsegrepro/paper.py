@@ -1,9 +1,7 @@
 """What the paper prints, as data: Table 1, Table 2, theta, scores and counts.
 
-Pinheiro and Collobert, "Weakly Supervised Object Segmentation with
-Convolutional Neural Networks", Idiap, 2014. No logic lives here; every
-comparison in the book reads the paper's numbers from this module. Percentages
-are written as the paper prints them.
+Pinheiro and Collobert, "Weakly Supervised Object Segmentation with Convolutional Neural Networks", Idiap, 2014. Every
+comparison in the book reads the paper's numbers from this module. Percentages are written as the paper prints them.
 """
 
 from __future__ import annotations
@@ -25,8 +23,8 @@ class Architecture:
     filters : tuple of int
         Side of the three convolution filters.
     pools : tuple of int
-        Side of the two max-pooling windows. In training the stride equals the
-        side: Table 1 prints 1x1, but its own input sizes force this.
+        Side of the two max-pooling windows. In training the stride equals the side: Table 1 prints 1x1, but its own
+        input sizes force this.
     patch : int
         Side of the input patch, sz.
     patches : int
@@ -180,12 +178,7 @@ VAL_IMAGES_WITH_CLASS = {"cat": 119, "dog": 128}
 
 
 def architecture(model: str) -> Architecture:
-    """The architecture of a model of Table 2, or of that name.
-
-    Raises
-    ------
-    KeyError
-        If `model` is neither.
+    """The architecture of a model of Table 2, or of that name; raises KeyError if it is neither.
 
     >>> architecture("max1").name
     'LSE1'

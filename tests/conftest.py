@@ -183,6 +183,22 @@ def one_line(error: pytest.ExceptionInfo, *parts: object) -> str:
     return message
 
 
+def refused(call, *parts: object) -> None:
+    """Check that a call is refused with one line for users that holds `parts`."""
+    from lsegrepro.files import LsegreproError
+
+    with pytest.raises(LsegreproError) as error:
+        call()
+    one_line(error, *parts)
+
+
+def changed(run, **changes):
+    """The same run folder opened with some sections of its profile changed."""
+    from dataclasses import replace
+
+    return replace(run, profile=replace(run.profile, **changes))
+
+
 TINY = """
 models = ["max1", "LSE1"]
 classes = ["cat"]
@@ -212,11 +228,24 @@ scale_to = 48
 """A profile whose whole run takes seconds: real architectures, drawn pictures, hardly any training."""
 
 
+def make_run(run) -> None:
+    """Make every result of a run, one after the other: what the workflow does, in one process."""
+    from lsegrepro.runs import make
+
+    for split in ("train", "val"):
+        make.count_regions(run, split)
+    for model, cls, round, seed in run.networks():
+        make.train_network(run, model, cls, round, seed)
+        if round == 1 and 2 in run.profile.rounds:
+            make.mine_negatives(run, model, cls, seed)
+        for split in ("train", "val"):
+            make.score_network(run, model, cls, round, seed, split)
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     """A folder with ``tiny.toml`` and its finished run ``run``; treat it as read-only, or copy it."""
     from lsegrepro.runs.folder import open_run
-    from lsegrepro.runs.make import make_run
 
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
@@ -374,7 +403,7 @@ shell = InteractiveShell.instance()
 for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
     if cell["cell_type"] == "code":
         shell.run_cell("".join(cell["source"])).raise_error()
-        if "parameters" in cell["metadata"]["tags"]:
+        if "parameters" in cell["metadata"].get("tags", []):
             shell.user_ns.update(profile="tiny.toml", run_folder="run")
 spaces = shell.user_ns
 print(json.dumps(eval(sys.argv[2])))

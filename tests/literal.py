@@ -26,7 +26,7 @@ class Picture(NamedTuple):
 def pictures(seed: int = 0, count: int = 3) -> list[Picture]:
     """Pictures of a few pixels; half of the probabilities come from a handful of values, so that votes tie."""
     rng = np.random.default_rng(seed)
-    found = []
+    items = []
     for _ in range(count):
         shape = tuple(rng.integers(3, 12, 2))
         labels = np.unique(rng.integers(0, 7, shape), return_inverse=True)[1].reshape(shape).astype(np.int32)
@@ -34,8 +34,8 @@ def pictures(seed: int = 0, count: int = 3) -> list[Picture]:
         few = np.array([0, 9, 13107, 39321, 39322, 60000, 65535], np.uint16)
         prob_u16 = {cls: np.where(rng.random(shape) < 0.5, rng.choice(few, shape), rng.integers(0, 65536, shape))
                  .astype(np.uint16) for cls in paper.CLASSES}
-        found.append(Picture(labels, mask, prob_u16, rng.uniform(-1, 1, 2)))
-    return found
+        items.append(Picture(labels, mask, prob_u16, rng.uniform(-1, 1, 2)))
+    return items
 
 
 def regions_of(items: list[Picture], split: str = "val") -> Regions:
@@ -63,7 +63,7 @@ def voted(prob_u16: np.ndarray, labels: np.ndarray, theta: float) -> np.ndarray:
     """Majority vote, superpixel by superpixel, pixel by pixel; a tie is background."""
     mask = np.zeros(prob_u16.shape, bool)
     for label in range(labels.max() + 1):
-        votes = [code > theta * 65535 for code in prob_u16[labels == label].tolist()]
+        votes = [value > theta * 65535 for value in prob_u16[labels == label].tolist()]
         mask[labels == label] = sum(votes) > len(votes) - sum(votes)
     return mask
 

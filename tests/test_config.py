@@ -1,18 +1,15 @@
 """Profiles: the built-in ones, a user's own, and every way in which one can be wrong."""
 
 import dataclasses
-import json
 import pickle
 import subprocess
 import sys
 
 import pytest
 from conftest import one_line
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lsegrepro import paper
-from lsegrepro.config import BUILT_IN, Data, Jitter, Mining, Profile, Scoring, Superpixels, Training, load_profile, vary
+from lsegrepro.config import BUILT_IN, Data, Jitter, Mining, Scoring, Superpixels, Training, load_profile
 from lsegrepro.files import LsegreproError
 
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"
@@ -42,25 +39,12 @@ def test_built_in_profiles_are_whole(name):
                 assert (arguments.model, arguments.cls, arguments.round, arguments.seed) == (model, cls, round, 3)
 
 
-def test_quick_needs_no_photograph_and_the_others_do():
-    assert [load_profile(name).data.kind for name in BUILT_IN] == ["drawn"] + ["photographs"] * 4
-
-
 def test_the_papers_profile_is_the_papers():
     profile = load_profile("paper")
     assert profile.models == tuple(paper.MODELS) and profile.classes == paper.CLASSES
     arguments = profile.arguments("LSE1", "cat")
     assert (arguments.rate, arguments.batch, arguments.momentum) == (paper.LEARNING_RATE, 1, 0)
     assert arguments.precision == "float32" and arguments.aggregation is None
-
-
-def test_the_full_profile_is_the_published_one_but_longer_and_whole():
-    full, local = load_profile("full"), load_profile("local")
-    assert full.models == tuple(paper.MODELS) and full.classes == paper.CLASSES and len(full.seeds) == 3
-    assert (full.data, full.superpixels) == (local.data, local.superpixels)
-    ours, theirs = (profile.arguments("LSE1", "cat") for profile in (full, local))
-    assert (ours.rate, ours.batch, ours.momentum) == (theirs.rate, theirs.batch, theirs.momentum)
-    assert ours.samples > 10 * theirs.samples and ours.precision == full.scoring.precision == "float32"
 
 
 def test_some_networks_may_have_arguments_of_their_own(written):
@@ -84,9 +68,6 @@ samples = 5
     assert [a.rate for a in found.values()] == [0.001, 0.001, 0.5, 0.5] and {a.batch for a in found.values()} == {2}
     second = profile.arguments("LSE1", "dog", 2)
     assert (second.samples, second.precision, second.rate) == (5, "bfloat16", 0.5)
-    assert vary(profile, "one", {}, ("max1",)).arguments("max1", "dog").samples == 20
-    varied = vary(profile, "slow", {"training": {"rate": 0.25}}, ("LSE1",))
-    assert (varied.arguments("LSE1", "dog").rate, varied.arguments("LSE1", "dog").samples) == (0.25, 30)
 
 
 def test_the_published_profile_sees_images_as_segment_does():
@@ -133,18 +114,6 @@ def test_round_2_changes_what_it_names_and_keeps_the_rest(written):
     assert first.jitter == Jitter(rotation=5) and (first.samples, first.rate) == (100, 0.01)
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"mining": {}}, "an experiment cannot change 'mining'"),
-    ({"training": {"rate": -1}}, "training.rate: "),
-    ({"data": {"folder": "x"}}, "data.folder: Unexpected keyword argument"),
-    ({"scoring": {"scale_to": 5}}, "scoring.scale_to"),
-])
-def test_a_variation_that_cannot_be_is_refused(changes, message):
-    with pytest.raises(LsegreproError) as error:
-        vary(load_profile("quick"), "odd", changes, ("LSE1",))
-    one_line(error, message)
-
-
 def test_a_configuration_is_equal_by_value_and_cannot_be_changed():
     assert Superpixels(200, 0.8, 400) == Superpixels(200.0, 0.8, 400) and hash(Mining()) == hash(Mining())
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -163,28 +132,19 @@ def test_a_configuration_is_equal_by_value_and_cannot_be_changed():
     ("name = 'x'", "profile.name cannot be set in a file"),
     ("[training]\nsample = 3", "training.sample: Unexpected keyword argument"),
     ("[training]\nseed = 3", "'seed' is not set here"),
-    ("[round2]\nround = 3", "'round' is not set here"),
-    ("[data]\nfolder = 'x'", "data.folder: Unexpected keyword argument"),
     ("[training.jitter]\nshear = 3", "jitter.shear: Unexpected keyword argument"),
     ("training = 3", "profile.training: Input should be a valid dictionary, got 3"),
     ("[training]\njitter = 3", "training.jitter: Input should be an instance of Jitter"),
-    ("data = []", "profile.data: Input should be an instance of Data"),
     ("description = 3", "profile.description: Input should be a valid string"),
     ("models = 'LSE1'", "profile.models: Input should be a valid tuple"),
     ("models = []", "profile.models: "),
     ("models = ['LSE3']", "profile.models.0: Input should be 'max1', 'LSE1', 'max2' or 'LSE2', got 'LSE3'"),
     ("classes = ['cat', 8]", "profile.classes.1: Input should be 'cat' or 'dog'"),
-    ("classes = [['cat']]", "profile.classes.0: "),
     ("seeds = []", "profile.seeds: "),
     ("seeds = [-1]", "profile.seeds.0: Input should be greater than or equal to 0, got -1"),
     ("seeds = [true]", "profile.seeds.0: Input should be a valid integer"),
-    ("seeds = [0, 9223372036854775808]", "profile.seeds.1: "),
     ("[training]\nsamples = '3'", "training.samples: Input should be a valid integer, got '3'"),
-    ("[training]\nsamples = 3.0", "training.samples: Input should be a valid integer"),
-    ("[training]\nsamples = true", "training.samples: Input should be a valid integer, got True"),
-    ("[training]\nsamples = 0", "training.samples: Input should be greater than or equal to 1"),
     ("[training]\nrate = nan", "training.rate: "),
-    ("[training]\nrate = 0", "training.rate: Input should be greater than 0"),
     ("[training]\nmomentum = 1", "training.momentum: Input should be less than 1"),
     ("[training]\nprecision = 'float64'", "training.precision: Input should be 'float32' or 'bfloat16'"),
     ("[training]\naggregation = 'softmax'", "unknown aggregation 'softmax'"),
@@ -193,19 +153,15 @@ def test_a_configuration_is_equal_by_value_and_cannot_be_changed():
     ("[round2]\nhard = 2", "training.hard: Input should be less than or equal to 1"),
     ("[round2.jitter]\nflip = 2", "jitter.flip: "),
     ("[network.cow]\nrate = 1.0", "network: unknown key 'cow'"),
-    ("models = ['LSE1']\n[network.max1]\nrate = 1.0", "network: unknown key 'max1'"),
     ("[network.LSE2-dog]\nrate = -1.0", "training.rate: Input should be greater than 0"),
     ("network = 3", "profile.network: "),
     ("[experiments]\nrate = 1.0", "profile.experiments.rate"),
-    ("[experiments]\nsamples = 0", "profile.experiments.samples"),
     ("[data]\nkind = 'ImageNet'", "data.kind: Input should be 'drawn' or 'photographs'"),
     ("[data]\nheldout = 1", "data.heldout: Input should be less than 1"),
     ("[data]\nsegmentation_val = 3", "data.segmentation_val: "),
     ("[mining]\ntheta = 1", "mining.theta: "),
     ("[scoring]\nscale_to = 5", "scoring.scale_to must be 0 or lie in [16, 4096]"),
     ("[superpixels]\nscale = 0", "superpixels.scale: "),
-    ("[superpixels]\nmin_size = 1.5", "superpixels.min_size: Input should be a valid integer"),
-    ("[superpixels]\nscale = 1" + 400 * "0", "superpixels.scale: "),
     ("seeds = [0", "is not valid TOML"),
     ("\x00", "is not valid TOML"),
     ("x = " + 5000 * "[", "is not valid TOML"),
@@ -217,7 +173,7 @@ def test_a_wrong_profile_is_refused_by_name(written, text, said):
     one_line(error, path.name, said)
 
 
-@pytest.mark.parametrize("name", ["slow", "QUICK", "", ".", "quick.toml", "nowhere/p.toml", "a\0b", 5000 * "a"])
+@pytest.mark.parametrize("name", ["slow", "", "nowhere/p.toml", "a\0b", 5000 * "a"])
 def test_a_profile_that_is_not_there_is_refused_with_the_choice(name):
     with pytest.raises(LsegreproError) as error:
         load_profile(name)
@@ -230,56 +186,3 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
     with pytest.raises(LsegreproError) as error:
         load_profile(path)
     one_line(error, "is not valid TOML")
-
-
-def tables(kind) -> st.SearchStrategy[dict]:
-    """A TOML table, half of the time with keys that exist."""
-    keys = st.sampled_from([field.name for field in dataclasses.fields(kind)])
-    return st.dictionaries(keys | texts, values, max_size=4)
-
-
-texts = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
-    ["cat", "LSE1", "drawn", "photographs", "lse", "tempered:2", "torch7", "bfloat16", "background"]
-)
-scalars = st.booleans() | st.integers() | st.floats() | texts
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-                      max_leaves=5)
-profiles = st.fixed_dictionaries({}, optional={
-    "description": texts | values,
-    "models": st.lists(st.sampled_from(list(paper.MODELS)), max_size=3) | values,
-    "classes": st.lists(st.sampled_from(paper.CLASSES), max_size=3) | values,
-    "seeds": st.lists(st.integers(), max_size=3) | values,
-    "data": tables(Data) | values,
-    "training": tables(Training) | st.fixed_dictionaries({"jitter": tables(Jitter)}) | values,
-    "round2": tables(Training) | values,
-    "mining": tables(Mining) | values,
-    "scoring": tables(Scoring) | values,
-    "superpixels": tables(Superpixels) | values,
-}) | st.dictionaries(texts, values, max_size=3)
-
-
-def toml(value) -> str:
-    """A value in TOML, tables inline."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{toml(key)} = {toml(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    if isinstance(value, str):
-        # JSON's escapes are TOML's, but for surrogates (so none are made) and for delete.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-@given(profiles)
-def test_any_table_is_a_profile_or_one_line_that_says_what_is_wrong(tmp_path_factory, values):
-    path = tmp_path_factory.getbasetemp() / "any.toml"
-    path.write_text("".join(f"{toml(key)} = {toml(value)}\n" for key, value in values.items()), encoding="utf-8")
-    try:
-        profile = load_profile(path)
-    except LsegreproError as error:
-        assert str(error).startswith("any.toml: ") and "\n" not in str(error)
-    else:
-        assert isinstance(profile, Profile)
-        for model in profile.models:
-            for round in (1, 2):
-                profile.arguments(model, profile.classes[0], round, profile.seeds[0])

@@ -42,7 +42,7 @@ def test_a_source_is_a_valid_notebook_without_outputs(name):
     assert notebook.metadata.kernelspec.name == "python3" and notebook.metadata.kernelspec.language == "python"
     assert set(notebook.metadata) <= {"kernelspec", "language_info"}
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags", "editable", "mystnb"} and cell.source.strip()
+        assert set(cell.metadata) <= {"tags", "mystnb"} and cell.source.strip()
         if cell.cell_type == "code":
             assert cell.outputs == [] and cell.execution_count is None
 
@@ -52,11 +52,37 @@ def test_a_source_opens_with_a_title_and_a_question_then_its_parameters(name):
     first, second, *rest = source(name).cells
     title, *body = first.source.split("\n")
     assert first.cell_type == "markdown" and re.fullmatch(r"# \S.*", title) and "?" in "".join(body)
-    assert tagged(source(name), "parameters") == [second] and {"hide-input", "remove-input"} & set(second.metadata.tags)
+    assert tagged(source(name), "parameters") == [second] and "remove-input" in second.metadata.tags
     assigned = {statement.targets[0].id: ast.literal_eval(statement.value)
                 for statement in ast.parse(second.source).body}
     assert assigned == PARAMETERS
     assert not any(cell.source.startswith("# ") for cell in rest if cell.cell_type == "markdown")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_code_is_open_and_short(name):
+    """One folded cell of imports; every other cell is shown, and short enough to be copied."""
+    cells = [cell for cell in source(name).cells if cell.cell_type == "code"]
+    assert [cell.metadata.get("tags", []) for cell in cells[1:2]] == [["hide-input"]]
+    for cell in cells[2:]:
+        assert not {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(cell.metadata.get("tags", []))
+    for cell in cells:
+        assert lines_of_code(cell) <= 15, cell.source
+
+
+def test_the_notebooks_hold_little_code():
+    assert sum(lines_of_code(cell) for name in NOTEBOOKS for cell in source(name).cells
+               if cell.cell_type == "code") <= 900
+
+
+def lines_of_code(cell) -> int:
+    return sum(bool(line.strip()) for line in cell.source.splitlines())
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_no_sentence_is_assembled_in_code(name):
+    for cell in source(name).cells:
+        assert cell.cell_type != "code" or not re.search(r"\bMarkdown\(", cell.source), cell.source
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -113,20 +139,20 @@ def test_an_executed_notebook_tells_nothing_of_the_machine(executed, name):
 @pytest.mark.parametrize("name", [*NOTEBOOKS, "stand-in"])
 def test_figures_and_findings_are_whole(executed, name):
     _, notebook = page(executed, name)
-    html = markdown = ""
+    html = text = ""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             assert "application/vnd.jupyter.widget-view+json" not in data  # a page has no kernel to answer it
             assert "image/png" not in data  # figures come through one function, as HTML with words beside them
             html += data.get("text/html", "")
-            markdown += data.get("text/markdown", "")
+            text += data.get("text/plain", "")
     images = re.findall(r"<img\b[^>]*>", html)
     assert all(re.search(r'\balt="[^"]+"', image) for image in images)
     assert len(images) + html.count("<svg") + html.count("<table") >= 2
     assert 'class="provenance"' in html and "profile tiny" in html
     for word in (r"\bnan\b", r"\bNone\b", r"\binf\b", r"\{[a-z_]+\}"):
-        assert not re.search(word, markdown), re.search(f".{{40}}{word}.{{40}}", markdown)
+        assert not re.search(word, text), re.search(f".{{40}}{word}.{{40}}", text)
 
 
 def test_executing_changes_no_result(executed, tiny_folder):

@@ -89,12 +89,6 @@ def test_the_conda_environment_has_the_same_pins():
     assert sorted(str(Requirement(pin)) for pin in pins) == sorted([TORCH, *locked])
 
 
-def test_core_needs_no_book_packages():
-    names = {r.name.lower() for r in map(Requirement, PROJECT["project"]["dependencies"])}
-    assert names == {"torch", "numpy", "scikit-image", "pillow", "safetensors", "tqdm", "pooch", "pydantic", "click",
-                     "filelock"}
-
-
 def test_one_version_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert lsegrepro.__version__ == PROJECT["project"]["version"] == str(citation["version"])

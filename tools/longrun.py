@@ -1,12 +1,17 @@
 """Train every network for as long as there is time: start or resume what is unfinished, and say how far each is.
 
-    LSEGREPRO_DATA=... python tools/longrun.py FOLDER            # start or resume; any number of times
-    LSEGREPRO_DATA=... python tools/longrun.py FOLDER --results  # the finished ones, scored, as JSON
+    LSEGREPRO_DATA=... python tools/longrun.py FOLDER                 # start or resume; any number of times
+    LSEGREPRO_DATA=... python tools/longrun.py FOLDER --results       # the finished networks, scored, as JSON
+    LSEGREPRO_DATA=... python tools/longrun.py FOLDER --collect RUN   # the best of them as round 1 of a run
+    python tools/longrun.py FOLDER --save FILE                        # the trunks in half precision, in one file
+    python tools/longrun.py FOLDER --load FILE                        # go on from them on another machine
 
 Two workers, one thread each and at the lowest priority, train a *trunk* of each network, whose rate never falls to 0.
 At each milestone a finished network branches off it: its rate falls to 0 over the last fifth of its images. All
 networks reach a milestone before any goes on to the next, so that whatever stops the run leaves networks that can be
 compared. Everything lies in FOLDER, a run folder a job; run this from a clone of its own, whose code nobody edits.
+
+After --collect, `lsegrepro reproduce --profile RUN/long.toml --run RUN` mines, trains round 2 and scores.
 """
 
 from __future__ import annotations
@@ -23,13 +28,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from lsegrepro import evaluation
-from lsegrepro.config import load_profile, vary
+from lsegrepro.config import load_profile
 from lsegrepro.data import LABELS
 from lsegrepro.files import read_json
 from lsegrepro.network.classify import weak_scores
@@ -43,13 +49,10 @@ from lsegrepro.training.loop import train
 
 WORKERS = 2
 
-COMMON = {"rate": 0.006, "average": 0.1, "negatives": "paper"}
-"""What is the same for all that is trained here, unless a job says otherwise."""
-
 COOLDOWN = 0.2
 """Share of a finished network's images over which its rate falls to 0."""
 
-MILESTONES = [50_000 * 2**i for i in range(7)]
+MILESTONES = [100_000 * 2**i for i in range(6)]
 """Images after which a network is finished, and scored."""
 
 LAST = {"LSE1": 3_200_000, "max1": 3_200_000, "LSE2": 400_000, "max2": 400_000}
@@ -70,7 +73,7 @@ class Job:
     folder : str
         Its run folder.
     changes : dict
-        Arguments of `Training` that differ from `COMMON`.
+        Arguments of `Training` that differ from those of profile `long`.
     trunk : str
         Folder of the training whose checkpoint it goes on from.
     start : str
@@ -86,31 +89,25 @@ class Job:
     start: str = ""
     splits: tuple[str, ...] = ()
 
-    def training(self) -> dict:
-        """Its arguments, as a profile has them."""
-        return {**COMMON, **self.changes}
-
 
 def jobs() -> Iterator[Job]:
     """Every job, in its order."""
-    yield from finished("LSE1", "cat", 100_000)
-    yield from finished("max1", "cat", 100_000)
-    yield from finished("LSE1", "dog", 50_000)
-    for cls in ("cat", "dog"):  # other ends of a training
-        score = ("train",) if cls == "cat" else ()
-        yield Job("recipe-averaged", "LSE1", cls, {"samples": 50_000}, "trunk-40000", splits=("train",))
-        yield Job("recipe-linear", "LSE1", cls, {"samples": 50_000, "cooldown": 50_000}, splits=score)
-    yield Job("recipe-sqrt", "LSE1", "cat", {"samples": 50_000, "decay_after": 10_000})
-    variants = {"paper": {}, "others": {"negatives": "others"}, "background": {"negatives": "background"},
-                "balanced": {"sources": "balanced"}}
-    for name, change in variants.items():  # from a common start
-        for cls in ("cat", "dog"):
-            yield Job(f"variant-{name}", "LSE1", cls, {**change, "samples": 10_000, "cooldown": 10_000},
-                      start="trunk-40000", splits=("train",) if cls == "cat" else ())
     for images in MILESTONES:
         for model, cls in NETWORKS:
             if images <= LAST[model]:
                 yield from finished(model, cls, images)
+        if images == MILESTONES[0]:
+            yield from variants()
+
+
+def variants() -> Iterator[Job]:
+    """Other draws of the negatives: from a common start, a cooldown of each."""
+    changes = {"paper": {}, "others": {"negatives": "others"}, "background": {"negatives": "background"},
+               "balanced": {"sources": "balanced"}}
+    for name, change in changes.items():
+        for cls in ("cat", "dog"):
+            yield Job(f"variant-{name}", "LSE1", cls, {**change, "samples": 10_000, "cooldown": 10_000},
+                      start="trunk-80000", splits=("train",) if cls == "cat" else ())
 
 
 def finished(model: str, cls: str, images: int) -> Iterator[Job]:
@@ -119,18 +116,18 @@ def finished(model: str, cls: str, images: int) -> Iterator[Job]:
     for milestone in MILESTONES:
         if milestone <= images:
             constant = round((1 - COOLDOWN) * milestone)
-            yield Job(f"trunk-{constant}", model, cls, {"samples": constant}, trunk)
+            yield Job(f"trunk-{constant}", model, cls, {"samples": constant, "cooldown": 0}, trunk)
             trunk = f"trunk-{constant}"
             yield Job(f"finished-{milestone}", model, cls, {"samples": milestone, "cooldown": milestone - constant},
                       trunk, splits=SCORED.get((model, cls), ()))
 
 
 def run_of(folder: Path, job: Job) -> RunFolder:
-    """The job as a run: profile `local` with its arguments."""
-    profile = vary(load_profile("local"), job.folder, {"training": {"precision": "bfloat16", **job.training()}},
-                   (job.model,))
-    return RunFolder(dataclasses.replace(profile, classes=(job.cls,), network={}), folder / job.folder, device="cpu",
-                     progress=False)
+    """The job as a run: profile `long` with its arguments."""
+    profile = load_profile("long")
+    profile = dataclasses.replace(profile, models=(job.model,), classes=(job.cls,), rounds=(1,),
+                                  training=profile.training | job.changes)
+    return RunFolder(profile, folder / job.folder, device="cpu", progress=False)
 
 
 def copy_regions(run: RunFolder) -> None:
@@ -224,7 +221,7 @@ def results(folder: Path) -> list[dict]:
         card = run.card(job.model, job.cls)
         heldout = heldout or WeakDataset(run.weak("heldout"), progress=False)
         before = folder / job.start / "weights" / run.card_path(job.model, job.cls).name
-        row = {"folder": job.folder, "model": job.model, "class": job.cls, "arguments": job.training(),
+        row = {"folder": job.folder, "model": job.model, "class": job.cls, "arguments": run.profile.training,
                "images": card["samples"] + (read_json(before)["samples"] if job.start else 0),
                "final": card["final"], "hours": card["hours"], "device": card["device"],
                "auc_inside_voc": auc_inside(run, job, heldout, "voc")}
@@ -248,7 +245,7 @@ def auc_inside(run: RunFolder, job: Job, heldout: WeakDataset, source: str) -> d
     inside = np.asarray(heldout.weak.sources) == source
     margins = {}
     for label, name in enumerate(LABELS):
-        images = np.flatnonzero(inside & (heldout.codes == label))[:512]
+        images = np.flatnonzero(inside & (heldout.labels == label))[:512]
         scores = weak_scores(net, heldout.images(images), arguments.aggregation_name, precision=arguments.precision)
         margins[name] = (scores[:, 0] - scores[:, 1]).double().numpy()
     other = "dog" if job.cls == "cat" else "cat"
@@ -256,16 +253,67 @@ def auc_inside(run: RunFolder, job: Job, heldout: WeakDataset, source: str) -> d
             "other": evaluation.auc(margins[job.cls], margins[other])}
 
 
+def collect(folder: Path, run: Path) -> None:
+    """Copy the finished network of lowest held-out loss of each kind into a run, and write the profile of the run."""
+    tables = []
+    for model, cls in NETWORKS:
+        runs = (run_of(folder, job) for job in finished(model, cls, LAST[model]) if job.folder.startswith("finished"))
+        branches = [branch for branch in runs if branch.weights_path(model, cls).is_file()]
+        if not branches:
+            raise SystemExit(f"no finished network {model} {cls} in {folder}: let the run go on")
+        best = min(branches, key=lambda branch: branch.card(model, cls)["final"]["heldout_loss"])
+        weights = best.weights_path(model, cls)
+        (run / "weights").mkdir(parents=True, exist_ok=True)
+        for suffix in (".json", ".jsonl", ".safetensors"):
+            shutil.copy(weights.with_suffix(suffix), run / "weights")
+        values = best.profile.training
+        tables.append(f"[network.{model}-{cls}]\nsamples = {values['samples']}\ncooldown = {values['cooldown']}\n")
+    text = (files("lsegrepro") / "profiles/long.toml").read_text(encoding="utf-8")
+    (run / "long.toml").write_text("\n".join([text, *tables]), encoding="utf-8")
+    print(run / "long.toml")
+
+
+def save_trunks(folder: Path, path: Path) -> None:
+    """Write the furthest checkpoint of each trunk to one file, its weights in half precision."""
+    furthest = {}
+    for checkpoint in folder.glob("trunk-*/weights/*.checkpoint"):
+        state = torch.load(checkpoint, weights_only=True)
+        if state["step"] >= furthest.get(checkpoint.stem, ("", {"step": 0}))[1]["step"]:
+            state |= {"net": {name: value.half() for name, value in state["net"].items()}, "average": None}
+            furthest[checkpoint.stem] = str(checkpoint.relative_to(folder)), state
+    torch.save(dict(furthest.values()), path)
+    for name, state in furthest.values():
+        print(name, state["step"])
+
+
+def load_trunks(folder: Path, path: Path) -> None:
+    """Write the checkpoints that `save_trunks` saved, where there are none; averages begin again from the weights."""
+    for name, state in torch.load(path, weights_only=True).items():
+        if not (checkpoint := folder / name).is_file():
+            net = {key: value.float() for key, value in state["net"].items()}
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(state | {"net": net, "average": net}, checkpoint)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--results", action="store_true", help="print the finished networks as JSON")
+    parser.add_argument("--collect", type=Path, metavar="RUN", help="make the best finished networks round 1 of a run")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the trunks to a file, in half precision")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="go on from the trunks of a file")
     parser.add_argument("--work", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.results:
         made = "python tools/longrun.py FOLDER --results"
         print(json.dumps({"command": made, "networks": results(given.folder)}, indent=1))
+    elif given.collect:
+        collect(given.folder, given.collect)
+    elif given.save:
+        save_trunks(given.folder, given.save)
+    elif given.load:
+        load_trunks(given.folder, given.load)
     elif given.work is not None:
         with claimed(given.folder / f"worker-{given.work}.lock") as mine:
             if mine:

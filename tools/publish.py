@@ -14,4 +14,5 @@ if __name__ == "__main__":
     try:
         print(*publish_pages(open_run(PROFILE, sys.argv[1])), sep="\n")
     except LsegreproError as error:
-        sys.exit(f"publish: {error}")
+        print(f"publish: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,15 +1,7 @@
 """Photographs with image labels for training, and photographs with masks for evaluation.
 
-Every source of images is one of two kinds. A *weak set* (`WeakSet`) yields an image and its label::
-
-    len(s), s.labels: list[str], s.names: list[str], s.image(i) -> (300, 300, 3) uint8
-
-A *segmentation set* (`SegmentationSet`) yields an image and its mask::
-
-    len(s), s.ids: list[str], s.absent: list[str], s.listed: int,
-    s.image(i) -> (H, W, 3) uint8, s.mask(i) -> (H, W) uint8 of VOC indices, 255 void
-
-Both have a ``digest`` (of the list, not of the pixels) and a ``description`` for the reader.
+Every source of images is a `WeakSet` or a `SegmentationSet`. Both have a ``digest`` (of the list, not of the pixels)
+and a ``description`` for the reader.
 """
 
 from __future__ import annotations
@@ -26,7 +18,7 @@ LABELS = (*paper.CLASSES, "background")
 
 
 class WeakSet(Protocol):
-    """Images known by their label only.
+    """Images known by their label only, (300, 300, 3) uint8.
 
     A set may also have ``sources``, a list of str: where each image comes from, for `sources="balanced"`.
     """
@@ -41,10 +33,10 @@ class WeakSet(Protocol):
 
 
 class SegmentationSet(Protocol):
-    """Images with a mask of their pixels; used for evaluation, never for training."""
+    """Images (H, W, 3) uint8 with masks (H, W) uint8 of VOC indices, 255 void; for evaluation, never for training."""
 
     ids: list[str]
-    absent: list[str]
+    absent: list[str]  # ids that are listed, and whose image or mask is not there
     listed: int
     digest: str
     description: str
@@ -70,12 +62,3 @@ def label_codes(weak: WeakSet) -> np.ndarray:
         return np.fromiter((code[label] for label in weak.labels), np.uint8, len(weak.labels))
     except KeyError as error:
         raise LsegreproError(f"unknown label {error.args[0]!r}: weak labels are {', '.join(LABELS)}") from error
-
-
-def count_labels(labels: list[str]) -> str:
-    """How many images there are of each label, for a set's description.
-
-    >>> count_labels(["cat", "background", "cat"])
-    '2 cat, 0 dog, 1 background'
-    """
-    return ", ".join(f"{labels.count(label):,} {label}" for label in LABELS)

@@ -71,24 +71,18 @@ def noise(name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Texture:
-    """How a filled shape looks.
-
-    A `pattern` (plain, stripes, spots, patches or shaggy) in the colour `mark` covers the part `share` of the
-    `base`; stripes repeat every `period` pixels. `fuzz` is the roughness of the outline in pixels, as of fur;
-    `grain`, `ink` and `volume` are the strength of the fine structure, of the dark outline, and of the shading towards
-    it; `offset` is where in the noise fields the pattern is read.
-    """
+    """How a filled shape looks."""
 
     base: Colour
-    mark: Colour = (0.0, 0.0, 0.0)
-    pattern: str = "plain"
-    period: float = 12.0
-    share: float = 0.4
-    fuzz: int = 0
-    grain: float = 0.08
-    ink: float = 0.3
-    volume: float = 0.25
-    offset: tuple[int, int] = (0, 0)
+    mark: Colour = (0.0, 0.0, 0.0)  # colour of the pattern
+    pattern: str = "plain"  # or stripes, spots, patches, shaggy
+    period: float = 12.0  # of stripes, in pixels
+    share: float = 0.4  # part of the base that the pattern covers
+    fuzz: int = 0  # roughness of the outline in pixels, as of fur
+    grain: float = 0.08  # strength of the fine structure,
+    ink: float = 0.3  # of the dark outline,
+    volume: float = 0.25  # and of the shading towards it
+    offset: tuple[int, int] = (0, 0)  # where in the noise fields the pattern is read
 
     def colours(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         """Colours in a window of the page, before shading: (height, width, 3) float32, or (3,) if plain."""
@@ -115,17 +109,12 @@ class Texture:
 
 @dataclass(frozen=True)
 class Pen:
-    """Fills shapes, given in a local frame, on a picture.
+    """Fills shapes, given in a local frame, on a picture."""
 
-    `picture` is (H, W, 3) float32 in [0, 1]; `owner`, (H, W) uint8, holds the number of the figure seen at each pixel;
-    `matrix` (2, 3) takes (x, y, 1) to (column, row); `figure` is the number that this pen writes to `owner`, or None
-    for shadows and whiskers, which belong to no figure.
-    """
-
-    picture: np.ndarray
-    owner: np.ndarray
-    matrix: np.ndarray
-    figure: int | None = 0
+    picture: np.ndarray  # (H, W, 3) float32 in [0, 1]
+    owner: np.ndarray  # (H, W) uint8, the number of the figure seen at each pixel
+    matrix: np.ndarray  # (2, 3), takes (x, y, 1) to (column, row)
+    figure: int | None = 0  # what it writes to `owner`; None for shadows and whiskers, which are of no figure
 
     def at(self, x: float, y: float, scale: float = 1.0, angle: float = 0.0, mirror: bool = False) -> Pen:
         """A pen whose frame lies at (x, y) of this one, scaled, turned by `angle` radians, mirrored."""

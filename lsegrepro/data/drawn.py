@@ -1,10 +1,8 @@
 """The embedded data set: cats and dogs of a picture book, drawn by a seeded program.
 
-No file, no network, nothing to ask permission for: pictures and masks are this
-project's own. The two kinds differ in shape (pointed ears, whiskers and a long
-tail; hanging ears, a snout and a short tail) and, mostly, in the pattern of their
-coat. Colours are shared, other things wear the same coats, and owls, birds and
-bears have faces too, so no single cue tells the classes apart.
+The two kinds differ in shape (pointed ears, whiskers and a long tail; hanging ears, a snout and a short tail) and,
+mostly, in the pattern of their coat. Colours are shared, other things wear the same coats, and owls have faces too, so
+no single cue tells the classes apart.
 """
 
 from __future__ import annotations
@@ -39,18 +37,9 @@ def draw(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw a picture and its exact mask; the same arguments give the same bytes.
 
-    Parameters
-    ----------
-    kinds : tuple of str
-        The animals in the picture, at most two: each "cat" or "dog".
-    size : (int, int)
-        Height and width in pixels, 64 to 512.
-
-    Returns
-    -------
-    image, mask : ndarray
-        (H, W, 3) uint8, and (H, W) uint8 with VOC indices: 0 background, 8 cat, 12 dog, 255 the void border of two
-        pixels on either side of an animal's outline.
+    `kinds` are the animals in it, at most two, each "cat" or "dog"; `size` is height and width, 64 to 512 pixels.
+    Returns (H, W, 3) uint8, and (H, W) uint8 with VOC indices: 0 background, 8 cat, 12 dog, 255 the void border of two
+    pixels on either side of an animal's outline.
 
     >>> image, mask = draw(7, ("cat",))
     >>> image.shape, [int(value) for value in np.unique(mask)]

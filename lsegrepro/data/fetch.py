@@ -13,8 +13,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pooch
 from requests import RequestException
@@ -22,24 +22,10 @@ from requests import RequestException
 from ..files import LsegreproError, locked, one_line
 
 
-@dataclass(frozen=True)
-class Archive:
-    """One file of a data set, and the folder that it becomes.
+class Archive(NamedTuple):
+    """A file to download, and its folder that becomes `target` below the data root; `member` of it is unpacked."""
 
-    Attributes
-    ----------
-    file : str
-    urls : tuple of str
-        Addresses of the file, in the order in which they are tried.
-    sha256 : str
-    folder, target : str
-        A folder in the archive, and the folder below the data root that it becomes.
-    member : str
-        What is unpacked: that folder, or one file in it.
-    """
-
-    file: str
-    urls: tuple[str, ...]
+    url: str
     sha256: str
     folder: str
     target: str
@@ -50,94 +36,60 @@ class Archive:
 # 6cd6e144f989b92b3379bac3b3de84fd, 5c4f3ee8e5d25df40f4fd59a7f44e54c and 95a8c909bbe2e81eed6a22bccdf3f68f.
 DATASETS: dict[str, tuple[Archive, ...]] = {
     "voc2012": (
-        Archive(
-            "VOCtrainval_11-May-2012.tar",
-            ("https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
-             "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"),
-            "e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb",
-            "VOCdevkit/VOC2012", target="VOCdevkit/VOC2012", member="VOCdevkit/VOC2012",
-        ),
+        Archive("https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+                "e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb",
+                "VOCdevkit/VOC2012", target="VOCdevkit/VOC2012", member="VOCdevkit/VOC2012"),
     ),
     "pets": (
-        Archive(
-            "annotations.tar.gz",
-            ("https://thor.robots.ox.ac.uk/datasets/pets/annotations.tar.gz",
-             "https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz"),
-            "52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
-            # The masks stay packed: training on image labels must not meet them.
-            "annotations", target="pets/annotations", member="annotations/list.txt",
-        ),
-        Archive(
-            "images.tar.gz",
-            ("https://thor.robots.ox.ac.uk/datasets/pets/images.tar.gz",
-             "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz"),
-            "67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
-            "images", target="pets/images", member="images",
-        ),
+        Archive("https://thor.robots.ox.ac.uk/datasets/pets/annotations.tar.gz",
+                "52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
+                # The masks stay packed: training on image labels must not meet them.
+                "annotations", target="pets/annotations", member="annotations/list.txt"),
+        Archive("https://thor.robots.ox.ac.uk/datasets/pets/images.tar.gz",
+                "67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
+                "images", target="pets/images", member="images"),
     ),
 }
-"""The data sets that can be fetched: name to archives."""
+"""The data sets that can be fetched: Pascal VOC 2012 (2.0 GB) and Oxford-IIIT Pet (0.8 GB)."""
 
 
 def fetch(name: str, root: str | Path, progress: bool = True) -> list[Path]:
-    """Download a data set and unpack it below `root`; what is there already is left as it is.
+    """Download a data set of `DATASETS` and unpack it below `root`; what is there already is left as it is.
 
-    Parameters
-    ----------
-    name : {"voc2012", "pets"}
-        Pascal VOC 2012 (2.0 GB) or Oxford-IIIT Pet (0.8 GB).
-    root : path
-        The data root, made if it is not there.
-    progress : bool
-        Show how far each download is.
-
-    Returns
-    -------
-    list of Path
-        The folders of the data set.
+    Returns the folders of the data set.
 
     Raises
     ------
     LsegreproError
-        If no address gives the file with the right digest (with what to do by hand), `root` cannot be written to, the
+        If the file cannot be had or has another digest (with what to do by hand), `root` cannot be written to, the
         disk is full, or another process fetches into `root`.
     """
     if name not in DATASETS:
         raise LsegreproError(f"unknown data set {name!r}: choose {' or '.join(DATASETS)}")
     root = Path(root).absolute()
-    missing = [archive for archive in DATASETS[name] if not (root / archive.target).exists()]
-    if missing:
-        with locked(root / "downloads" / name):
-            for archive in missing:
+    with locked(root / "downloads" / name):
+        for archive in DATASETS[name]:
+            if not (root / archive.target).exists():
                 _unpack(archive, root / "downloads", root / archive.target, progress)
     return [root / archive.target for archive in DATASETS[name]]
 
 
 def _unpack(archive: Archive, downloads: Path, target: Path, progress: bool) -> None:
-    """Unpack the archive into a temporary folder, which gets its final name when it is whole."""
-    temporary = downloads / f"{archive.file}.unpacked"
+    """Download and unpack an archive into a temporary folder, which gets its final name when it is whole."""
+    path = downloads / archive.url.split("/")[-1]
+    temporary = downloads / f"{path.name}.unpacked"
+    pooch.get_logger().setLevel(logging.WARNING)
     try:
         shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
-        untar = pooch.Untar(members=[archive.member], extract_dir=temporary.name)
-        _download(archive, downloads, untar, progress)
+        pooch.retrieve(archive.url, f"sha256:{archive.sha256}", path.name, downloads,
+                       pooch.Untar(members=[archive.member], extract_dir=temporary.name),
+                       pooch.HTTPDownloader(progressbar=progress, timeout=30))
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(temporary / archive.folder, target)
         shutil.rmtree(temporary)
+    except (RequestException, ValueError) as error:  # no answer, or a file with another digest
+        raise LsegreproError(f"cannot fetch {archive.url}: {one_line(error)}. By hand: download it elsewhere, put it "
+                             f"at {path} (SHA-256 {archive.sha256}), and give the same command again") from error
     except OSError as error:
-        raise LsegreproError(f"cannot write {target} from {downloads / archive.file}: {error.strerror or error}; free "
-                             "some space or choose another data root") from error
-
-
-def _download(archive: Archive, downloads: Path, processor: pooch.Untar, progress: bool) -> None:
-    """Have pooch find the archive in `downloads` or get it from its addresses, check its digest, and unpack it."""
-    pooch.get_logger().setLevel(logging.WARNING)
-    reasons = []
-    for url in archive.urls:
-        downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30)
-        try:
-            pooch.retrieve(url, f"sha256:{archive.sha256}", archive.file, downloads, processor, downloader)
-            return
-        except (RequestException, ValueError) as error:  # no answer, or a file with another digest
-            reasons.append(f"{url}: {one_line(error)}")
-    raise LsegreproError(f"cannot fetch {archive.file} ({'; '.join(reasons)}). By hand: download it elsewhere, put it "
-                         f"at {downloads / archive.file} (SHA-256 {archive.sha256}), and give the same command again")
+        raise LsegreproError(f"cannot write {target} from {path}: {error.strerror or error}; free some space or choose "
+                             "another data root") from error

@@ -6,7 +6,6 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -14,91 +13,44 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from .. import paper
-from ..files import LsegreproError, atomic, cores, digest
-from . import count_labels, images
-from .weak import in_split
+from ..files import LsegreproError, atomic, cores, write_json
+from . import images
+from .weak import Photographs
 
 LAYOUTS = ("", "train", "ILSVRC/Data/CLS-LOC/train", "Data/CLS-LOC/train")
 """Folders below a root where the synsets may lie, as the copies in use have them."""
 
-JPEG_QUALITY = 95
+SYNSET = re.compile(r"n\d{8}")
+"""ImageNet's name of a synset: n and its offset in WordNet 3.0's ``data.noun``."""
 
 
-class ImageNet:
-    """Photographs in ``root/nXXXXXXXX/*.JPEG``, labelled by the synset of their folder, split by file name.
+class ImageNet(Photographs):
+    """Photographs in ``root/nXXXXXXXX/*.JPEG``, labelled by the synset of their folder.
 
     Cat and dog are the synsets that WordNet has below them (`synset_label`). The photographs of synsets above them
-    are left out, because they may hold a cat or a dog; all the others are background.
-
-    Parameters
-    ----------
-    root : path
-        ILSVRC 2012 or the wider archive, unpacked, or what `prepare_imagenet` made of it. The folders may also lie
-        below one of `LAYOUTS`.
-    split, heldout, fraction
-        As in `weak.WeakFolder`, by the same hash.
-
-    Attributes
-    ----------
-    names : list of str
-        ``n02121620/n02121620_10.JPEG``.
-
-    Raises
-    ------
-    LsegreproError
-        If the root has no such folder, or no photograph of the split.
+    are left out, because they may hold a cat or a dog; all the others are background. `root` is ILSVRC 2012 or the
+    wider archive, unpacked, or what `prepare_imagenet` made of it; other arguments as in `weak.Photographs`.
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
-        self.root = _find_synsets(Path(root))
-        belongs = in_split(split, heldout, fraction)
-        self.names: list[str] = []
-        self.labels: list[str] = []
-        above, others = 0, Counter()
-        for synset in _synsets(self.root):
-            label, (names, left_out) = synset_label(synset), images.list_photographs(self.root / synset)
-            names = [f"{synset}/{name}" for name in names if belongs(name)]
-            others += left_out
-            if label is None:
-                above += len(names)
-                continue
-            self.names += names
-            self.labels += [label] * len(names)
-        if not self.names:
-            raise LsegreproError(f"no photograph of a cat, a dog or a background for split {split!r} in the synsets of "
-                                 f"{self.root} ({', '.join(images.EXTENSIONS)})")
-        self.digest = digest(self.names)
-        self.description = (f"{len(self):,} photographs of ImageNet ({count_labels(self.labels)}), split {split!r}; "
-                            f"{above:,} of synsets above cat and dog are left out{images.describe_others(others)}")
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def image(self, index: int) -> np.ndarray:
-        """Photograph `index`, prepared: (300, 300, 3) uint8."""
-        return images.prepare(images.load_image(self.root / self.names[index]))
+        root = _find_synsets(Path(root))
+        names, others = _list_labelled(root)
+        super().__init__(root, {name: synset_label(name.split("/")[0]) for name in names}, split, heldout, fraction,
+                         "of ImageNet", images.describe_others(others))
 
 
 @dataclass(frozen=True)
 class PreparedImageNet:
-    """What `prepare_imagenet` did.
+    """What `prepare_imagenet` did."""
 
-    Attributes
-    ----------
-    written, skipped : int
-        Photographs written, and those that were there already.
-    unreadable : dict of str to str
-        Name and reason of each photograph that could not be read; also in ``unreadable.json`` of the target.
-    """
-
-    written: int
-    skipped: int
-    unreadable: dict[str, str]
+    written: int  # photographs
+    skipped: int  # photographs that were there already
+    unreadable: dict[str, str]  # name and reason of each that could not be read; also in the target's unreadable.json
+    left_out: Counter[str]  # other files by extension, and photographs of synsets above cat and dog
 
 
 def prepare_imagenet(
@@ -106,19 +58,9 @@ def prepare_imagenet(
 ) -> PreparedImageNet:
     """Scale the photographs of an ImageNet to a short side of 300 pixels, once, in parallel processes.
 
-    `target` has the layout and the file names of `source`, so it has the same labels and splits, and its photographs
-    take less time to decode. Synsets above cat and dog are left out. A photograph that is in `target` is skipped, so
-    the same call goes on where an earlier one was stopped.
-
-    Parameters
-    ----------
-    source : path
-        A folder of synset folders, as in `ImageNet`; it is only read.
-    target : path
-        Made if it is not there.
-    workers : int, optional
-        Processes; default the cores this process may use.
-    progress : bool
+    `target` gets the layout and the file names of `source`, so it has the same labels and splits. A photograph that is
+    there is skipped, so the same call goes on where an earlier one was stopped. `workers` are processes, by default as
+    many as there are cores for this one.
 
     Raises
     ------
@@ -126,29 +68,20 @@ def prepare_imagenet(
         If `source` holds no synset, is `target`, or `target` cannot be written.
     """
     source, target = _find_synsets(Path(source)), Path(target)
-    if workers is not None and workers < 1:
-        raise LsegreproError(f"workers must be at least 1, got {workers}")
     if target.resolve() == source.resolve():
         raise LsegreproError(f"{target} is the source itself: choose another folder for the scaled photographs")
-    tasks, skipped = [], 0
-    for synset in _synsets(source):
-        if synset_label(synset) is None:
-            continue
-        present = {path.name for path in (target / synset).glob("*")}
-        names = images.list_photographs(source / synset)[0]
-        skipped += len(present.intersection(names))
-        tasks += [(source, target, f"{synset}/{name}") for name in names if name not in present]
+    names, left_out = _list_labelled(source)
+    tasks = [(source, target, name) for name in names if not (target / name).exists()]
     try:
         with ProcessPoolExecutor(workers or cores()) as pool:
-            reasons = tqdm(pool.map(_scale, tasks, chunksize=16), total=len(tasks), desc="scaling", unit="image",
-                           disable=not progress)
-            unreadable = {task[2]: reason for task, reason in zip(tasks, reasons, strict=True) if reason}
+            reasons = list(tqdm(pool.map(_scale, tasks, chunksize=16), total=len(tasks), desc="scaling", unit="image",
+                                disable=not progress))
     except BrokenProcessPool as error:
         raise LsegreproError("a process that scales photographs was killed, perhaps for memory: take fewer workers; "
                              "the same call goes on from there") from error
-    with atomic(target / "unreadable.json") as temporary:
-        temporary.write_text(json.dumps(unreadable, indent=2) + "\n")
-    return PreparedImageNet(len(tasks) - len(unreadable), skipped, unreadable)
+    unreadable = {task[2]: reason for task, reason in zip(tasks, reasons, strict=True) if reason}
+    write_json(target / "unreadable.json", unreadable)
+    return PreparedImageNet(len(tasks) - len(unreadable), len(names) - len(tasks), unreadable, left_out)
 
 
 def _scale(task: tuple[Path, Path, str]) -> str | None:
@@ -159,7 +92,7 @@ def _scale(task: tuple[Path, Path, str]) -> str | None:
     except LsegreproError as error:
         return str(error)
     encoded = io.BytesIO()  # to a file, Pillow does not notice a disk that is full
-    Image.fromarray(image).save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4")
+    Image.fromarray(image).save(encoded, "JPEG", quality=95, subsampling="4:4:4")
     with atomic(target / name) as temporary:  # JPEG whatever the name says: reading goes by the content
         temporary.write_bytes(encoded.getvalue())
     return None
@@ -167,27 +100,34 @@ def _scale(task: tuple[Path, Path, str]) -> str | None:
 
 def is_imagenet(root: str | Path) -> bool:
     """Whether a folder holds synset folders, itself or below one of `LAYOUTS`."""
-    return any(True for layout in LAYOUTS for _ in _synsets(Path(root) / layout))
+    return any(_synsets(Path(root) / layout) for layout in LAYOUTS)
 
 
 def _find_synsets(root: Path) -> Path:
     for layout in LAYOUTS:
-        if any(True for _ in _synsets(root / layout)):
+        if _synsets(root / layout):
             return root / layout
     raise LsegreproError(f"no ImageNet at {root}: expected folders nXXXXXXXX of photographs, one a synset; unpack tar "
                          "files first")
 
 
-def _synsets(folder: Path) -> Iterator[str]:
+def _synsets(folder: Path) -> list[str]:
     """Names of the synset folders in a folder, sorted."""
-    entries = sorted(folder.iterdir()) if folder.is_dir() else []
-    return (path.name for path in entries if SYNSET.fullmatch(path.name) and path.is_dir())
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in entries if SYNSET.fullmatch(path.name) and path.is_dir())
 
 
-# Synsets of WordNet 3.0
-
-SYNSET = re.compile(r"n\d{8}")
-"""ImageNet's name of a synset: n and its offset in WordNet 3.0's ``data.noun``."""
+def _list_labelled(root: Path) -> tuple[list[str], Counter[str]]:
+    """Names ``n02121620/n02121620_10.JPEG`` of the photographs that have a label, and a count of what has none."""
+    names, left_out = [], Counter()
+    for synset in _synsets(root):
+        files, others = images.list_photographs(root / synset)
+        left_out += others
+        if synset_label(synset) is None:
+            left_out["synsets above cat and dog"] += len(files)
+        else:
+            names += [f"{synset}/{file}" for file in files]
+    return names, left_out
 
 
 @cache

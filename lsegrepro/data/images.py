@@ -14,9 +14,6 @@ from PIL import ExifTags, Image, UnidentifiedImageError, features
 from .. import paper
 from ..files import LsegreproError, one_line
 
-MAX_PIXELS = 100_000_000
-"""Larger photographs are refused: a small file can hold an image that fills the memory."""
-
 MAX_ASPECT = 100
 """A photograph is refused where one side is longer than so many times the other: at a short side of 300 pixels it
 would fill the memory."""
@@ -39,60 +36,45 @@ def load_image(path: str | Path) -> np.ndarray:
     Raises
     ------
     LsegreproError
-        If the file is absent, is no image, is damaged, or has more than `MAX_PIXELS` pixels.
+        If the file is absent, is no image, is damaged, is so large that it would fill the
+        memory, or its white is not known.
     """
     with _open(path, FORMATS, "photograph") as image:
         image.load()
         turn = _TRANSPOSE.get(_orientation(image))
-        return np.asarray(_to_rgb(image if turn is None else image.transpose(turn)))
+        return np.asarray(_to_rgb(image if turn is None else image.transpose(turn), path))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width that `load_image` will give, from the file's header alone."""
+    """Height and width of a photograph that has a mask, from the file's header alone.
+
+    Raises `LsegreproError` as `load_image`; and if it is stored turned, for its mask may be of before or after.
+    """
     with _open(path, FORMATS, "photograph") as image:
-        is_turned = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)  # a TIFF's size is upright already
-        return (image.width, image.height) if is_turned else (image.height, image.width)
+        _require_upright(image, path)
+        return image.height, image.width
 
 
 def load_indices(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Read a PNG of a palette, or of grey, without converting its pixels.
 
-    Returns
-    -------
-    indices : ndarray
-        (H, W) uint8.
-    palette : ndarray or None
-        (n, 3) uint8 colours of the indices; None for grey.
-
-    Raises
-    ------
-    LsegreproError
-        As `load_image`; and if the pixels are colours.
+    Returns the indices, (H, W) uint8, and the colours of the palette, (n, 3) uint8, or None for grey. Raises
+    `LsegreproError` as `load_image`; and if the pixels are colours, or are stored turned.
     """
     with _open(path, ("PNG",), "mask") as image:
         if image.mode not in ("P", "L"):
             raise LsegreproError(f"{path} has mode {image.mode}: a VOC mask is a palette PNG of class indices; "
                                  "use SegmentationClass as published, not a coloured copy")
+        _require_upright(image, path)
         indices = np.array(image)
         return indices, np.array(image.getpalette(), np.uint8).reshape(-1, 3) if image.mode == "P" else None
 
 
 def list_photographs(folder: Path) -> tuple[list[str], Counter[str]]:
-    """Names of the photographs of a folder, sorted, and what else is in it.
+    """Names of the photographs of a folder, sorted, and a count of what else is in it by extension.
 
-    Hidden files (``.DS_Store``, and a Mac's ``._NAME.jpg`` beside each ``NAME.jpg``) are ignored.
-
-    Returns
-    -------
-    names : list of str
-        Files with one of `EXTENSIONS`, in any case.
-    others : Counter
-        Number of the files with each other extension, and of subfolders.
-
-    Raises
-    ------
-    LsegreproError
-        If the folder cannot be read.
+    Photographs are files with one of `EXTENSIONS`, in any case. Hidden files (``.DS_Store``, and a Mac's
+    ``._NAME.jpg`` beside each ``NAME.jpg``) are ignored. Raises `LsegreproError` if the folder cannot be read.
     """
     names, others = [], Counter()
     try:
@@ -113,12 +95,10 @@ def list_photographs(folder: Path) -> tuple[list[str], Counter[str]]:
 
 
 def describe_others(others: Counter[str]) -> str:
-    """What `list_photographs` left out, for the end of a set's description.
+    """What was left out of a folder, for the end of a description; empty if nothing was.
 
     >>> describe_others(Counter({".heic": 12, "subfolders": 1}))
     '; left out: .heic (12), subfolders (1)'
-    >>> describe_others(Counter())
-    ''
     """
     listed = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(others.items()))
     return f"; left out: {listed}" if others else ""
@@ -128,22 +108,16 @@ def describe_others(others: Counter[str]) -> str:
 def _open(path: str | Path, formats: tuple[str, ...], what: str) -> Iterator[Image.Image]:
     """The image of a file, not decoded yet; whatever reading it raises becomes one line."""
     try:
-        if Path(path).exists() and not Path(path).is_file():
-            raise LsegreproError(f"cannot read the {what} {path}: it is a folder, a pipe or a device, not a file")
         with Image.open(path, formats=formats) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise LsegreproError(f"{path}: {image.width}x{image.height} pixels are more than {MAX_PIXELS:,}; "
-                                     "scale it down first")
             yield image
     except LsegreproError:
         raise
     except FileNotFoundError as error:
         raise LsegreproError(f"no such {what}: {path}") from error
     except Image.DecompressionBombError as error:
-        raise LsegreproError(f"{path}: its pixels are more than {MAX_PIXELS:,}; scale it down first") from error
+        raise LsegreproError(f"{path} has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels: scale it down") from error
     except UnidentifiedImageError as error:
-        known = f"{', '.join(formats[:-1])} or {formats[-1]}" if formats[1:] else formats[0]
-        raise LsegreproError(f"{path} is not a {what} that can be read ({known})") from error
+        raise LsegreproError(f"{path} is not a {what} that can be read ({', '.join(formats)})") from error
     except Exception as error:  # a decoder fed with anything may raise anything
         reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
         raise LsegreproError(f"cannot read the {what} {path}: {reason}") from error
@@ -163,12 +137,21 @@ def _orientation(image: Image.Image) -> int | None:
         return None
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # Pillow's own conversion clips at 255 instead of scaling.
-        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+def _require_upright(image: Image.Image, path: str | Path) -> None:
+    if (orientation := _orientation(image)) in _TRANSPOSE:
+        raise LsegreproError(f"{path} is stored turned (Exif orientation {orientation}), so it may not lie on its "
+                             "photograph or mask: save both upright, without an orientation")
+
+
+def _to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
     if image.mode == "F":
-        raise LsegreproError(f"floating-point images have no known white ({image.format}); save it as 8 or 16 bits")
+        raise LsegreproError(f"{path} holds floating-point values, whose white is not known: save it as 8 or 16 bits")
+    if image.mode.startswith("I"):  # Pillow's own conversion clips at 255 instead of scaling
+        values = np.asarray(image)
+        if values.min() < 0 or not 255 < values.max() <= 65_535:
+            raise LsegreproError(f"{path} holds values from {values.min()} to {values.max()}, not those of 16 bits, so "
+                                 "its white is not known: save it as 8 bits")
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -189,12 +172,10 @@ def short_side(image: np.ndarray, side: int) -> np.ndarray:
     (300, 450, 3)
     """
     height, width = image.shape[:2]
-    factor, aspect = side / min(height, width), max(height, width) / min(height, width)
-    height, width = max(1, round(height * factor)), max(1, round(width * factor))
-    if aspect > MAX_ASPECT or height * width > MAX_PIXELS:
-        raise LsegreproError(f"an image of {image.shape[1]}x{image.shape[0]} pixels is too narrow to be scaled to "
-                             f"{width}x{height}: crop it first")
-    return resize(image, height, width)
+    factor = side / min(height, width)
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise LsegreproError(f"an image of {width}x{height} pixels is too narrow to be scaled: crop it first")
+    return resize(image, max(1, round(height * factor)), max(1, round(width * factor)))
 
 
 def prepare(image: np.ndarray, side: int = paper.IMAGE_SIDE) -> np.ndarray:

@@ -9,34 +9,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from ..files import LsegreproError, digest
+from ..files import LsegreproError
 from . import images
-from .weak import in_split, read_text
+from .weak import Photographs, read_text
 
 SPECIES = {"1": "cat", "2": "dog"}
 """Labels by the third column of the list."""
 
 
-class OxfordPets:
-    """``root/images/*.jpg`` with the labels of ``root/annotations/list.txt``, split by file name.
-
-    Parameters
-    ----------
-    root : path
-        Folder of the two folders, as ``lsegrepro prepare pets`` unpacks them.
-    split : {"train", "heldout", "all"}
-    heldout, fraction : float
-        As in `weak.WeakFolder`, by the same hash.
-
-    Attributes
-    ----------
-    names : list of str
-        ``images/Abyssinian_1.jpg``.
-    labels : list of str
-    absent : list of str
-        Photographs of all splits that are listed but not there.
+class OxfordPets(Photographs):
+    """``root/images/*.jpg`` with the labels of ``root/annotations/list.txt``; other arguments as in `weak.Photographs`.
 
     Raises
     ------
@@ -45,30 +27,10 @@ class OxfordPets:
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
-        self.root = Path(root)
-        belongs = in_split(split, heldout, fraction)
-        labels = _read_labels(self.root / "annotations" / "list.txt")
-        present = set(images.list_photographs(self.root / "images")[0])
-        self.absent = [f"images/{file}" for file in labels if file not in present]
-        files = [file for file in labels if file in present and belongs(file)]
-        if not files:
-            raise LsegreproError(f"no photograph for split {split!r} in {self.root / 'images'}: "
-                                 f"{len(labels) - len(self.absent)} of the {len(labels)} listed are there")
-        self.names = [f"images/{file}" for file in files]
-        self.labels = [labels[file] for file in files]
-        self.digest = digest(self.names)
-        self.description = (
-            f"{len(self):,} photographs of Oxford-IIIT Pet ({self.labels.count('cat'):,} cat, "
-            f"{self.labels.count('dog'):,} dog), split {split!r}; of the {len(labels):,} listed, "
-            f"{len(self.absent):,} are absent"
-        )
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def image(self, index: int) -> np.ndarray:
-        """Photograph `index`, prepared: (300, 300, 3) uint8."""
-        return images.prepare(images.load_image(self.root / self.names[index]))
+        root = Path(root)
+        labels = _read_labels(root / "annotations" / "list.txt")
+        present = {f"images/{file}" for file in images.list_photographs(root / "images")[0]}
+        super().__init__(root, labels, split, heldout, fraction, "of Oxford-IIIT Pet", present=present)
 
 
 def is_pets(root: str | Path) -> bool:
@@ -77,7 +39,7 @@ def is_pets(root: str | Path) -> bool:
 
 
 def _read_labels(path: Path) -> dict[str, str]:
-    """Label by file name, in the order of the list: lines ``Abyssinian_1 1 1 1`` are image, class, species, breed."""
+    """Label by name, in the order of the list: lines ``Abyssinian_1 1 1 1`` are image, class, species, breed."""
     if not path.is_file():
         raise LsegreproError(f"no list {path}: get Oxford-IIIT Pet with: lsegrepro prepare pets")
     labels: dict[str, str] = {}
@@ -85,10 +47,10 @@ def _read_labels(path: Path) -> dict[str, str]:
         fields = line.split()
         if not fields or line.startswith("#"):
             continue
-        file = f"{fields[0].removesuffix('.jpg')}.jpg"
-        if len(fields) != 4 or fields[2] not in SPECIES or "/" in file or "\\" in file:
+        if len(fields) != 4 or fields[2] not in SPECIES or "/" in fields[0] or "\\" in fields[0]:
             raise LsegreproError(f"{path}, line {number}: expected an image's name, its class, 1 (cat) or 2 (dog) and "
                                  f"its breed, got {line[:80]!r}")
-        if labels.setdefault(file, SPECIES[fields[2]]) != SPECIES[fields[2]]:
+        name = f"images/{fields[0].removesuffix('.jpg')}.jpg"
+        if labels.setdefault(name, SPECIES[fields[2]]) != SPECIES[fields[2]]:
             raise LsegreproError(f"{path}, line {number}: {fields[0]} is a cat in one line and a dog in another")
     return labels

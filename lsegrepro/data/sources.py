@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain, islice
 from pathlib import Path
 
@@ -27,23 +27,8 @@ def open_weak(
     """Open one folder below `root`, or several joined by ``+``, each by its layout.
 
     A folder in the published layout of Oxford-IIIT Pet, Pascal VOC or ImageNet is opened as that; any other is one
-    folder a label. ``pets+VOCdevkit/VOC2012`` is the cats and dogs of both, and the background of VOC.
-
-    Parameters
-    ----------
-    root : path
-    names : str
-    split, heldout, fraction
-        As in `weak.WeakFolder`.
-
-    Returns
-    -------
-    ReplaceUnreadable
-
-    Raises
-    ------
-    LsegreproError
-        If a folder is named twice, or cannot be opened.
+    folder a label. ``pets+VOCdevkit/VOC2012`` is the cats and dogs of both, and the background of VOC. Other arguments
+    are as in `weak.Photographs`. Raises `LsegreproError` if a folder is named twice, or cannot be opened.
     """
     folders = [name.strip() for name in names.split("+")]
     if len(set(folders)) < len(folders) or not all(folders):
@@ -60,15 +45,8 @@ def open_weak(
 class JoinedSets:
     """Weak sets end to end; the images of the first come first.
 
-    Parameters
-    ----------
-    parts : mapping of str to weak set
-        The key comes before the names of its part, so that no two are alike.
-
-    Attributes
-    ----------
-    sources : list of str
-        Where each image comes from: what its part says of it, or else the part.
+    The key of a part comes before its names, so that no two are alike, and is the source of its images, unless the part
+    says more of them.
 
     >>> from lsegrepro.data.drawn import DrawnWeak
     >>> both = JoinedSets({"a": DrawnWeak("train", 6, 0), "b": DrawnWeak("heldout", 4, 0)})
@@ -77,13 +55,13 @@ class JoinedSets:
     """
 
     def __init__(self, parts: Mapping[str, WeakSet]) -> None:
-        self.parts = dict(parts)
-        self.labels = [label for part in self.parts.values() for label in part.labels]
-        self.names = [f"{key}/{name}" for key, part in self.parts.items() for name in part.names]
-        self.sources = [source for key, part in self.parts.items()
+        self.parts = list(parts.values())
+        self.labels = [label for part in parts.values() for label in part.labels]
+        self.names = [f"{key}/{name}" for key, part in parts.items() for name in part.names]
+        self.sources = [source for key, part in parts.items()
                         for source in getattr(part, "sources", [key] * len(part))]
-        self.digest = digest([[key, part.digest] for key, part in self.parts.items()])
-        self.description = "; ".join(f"{key}: {part.description}" for key, part in self.parts.items())
+        self.digest = digest([[key, part.digest] for key, part in parts.items()])
+        self.description = "; ".join(f"{key}: {part.description}" for key, part in parts.items())
 
     def __len__(self) -> int:
         return len(self.names)
@@ -91,7 +69,7 @@ class JoinedSets:
     def image(self, index: int) -> np.ndarray:
         """Image `index`, prepared: (300, 300, 3) uint8."""
         index = range(len(self))[index]
-        for part in self.parts.values():
+        for part in self.parts:
             if index < len(part):
                 break
             index -= len(part)
@@ -104,11 +82,6 @@ class ReplaceUnreadable:
     So one damaged file in ten thousand does not end hours of training. Which photograph replaces which depends on
     the files alone, so a training is repeated, and resumed, with the same ones. Names, labels and digest are those
     of the set: they are of its list, not of its pixels.
-
-    Parameters
-    ----------
-    dataset : WeakSet
-        Its `image` raises `LsegreproError` for a photograph that cannot be read.
 
     Attributes
     ----------
@@ -130,29 +103,19 @@ class ReplaceUnreadable:
     def image(self, index: int) -> np.ndarray:
         """Image `index`, or the next of its label that can be read: (300, 300, 3) uint8.
 
-        Raises
-        ------
-        LsegreproError
-            If none of the next `MAX_REPLACEMENTS` can be read.
+        Raises `LsegreproError` if none of the next `MAX_REPLACEMENTS` can be read.
         """
-        index = range(len(self))[index]
-        first_error = None
-        for candidate in self._candidates(index):
+        following = chain(range(index, len(self)), range(index))
+        same_label = (other for other in following if self.labels[other] == self.labels[index])
+        for candidate in islice(same_label, MAX_REPLACEMENTS + 1):
             name = self.names[candidate]
             try:
                 if name not in self.unreadable:
                     return self.dataset.image(candidate)
             except LsegreproError as error:
-                first_error = first_error or error
                 reason = str(error)
                 if self.unreadable.setdefault(name, reason) is reason:  # threads may meet it at the same time
                     tqdm.write(f"lsegrepro: {reason}; the next photograph with label {self.labels[index]} replaces it",
                                file=sys.stderr)
-        raise first_error or LsegreproError(f"{self.unreadable[self.names[index]]}; nor can the next "
-                                            f"{MAX_REPLACEMENTS} of its label be read: is the disk there?")
-
-    def _candidates(self, index: int) -> Iterator[int]:
-        """The image itself, then those of its label that come after it, from the last one round to the first."""
-        others = ((index + step) % len(self) for step in range(1, len(self)))
-        same_label = (other for other in others if self.labels[other] == self.labels[index])
-        return chain([index], islice(same_label, MAX_REPLACEMENTS))
+        raise LsegreproError(f"{self.unreadable[self.names[index]]}; nor can those of its label that "
+                             "come next be read: is the disk there?")

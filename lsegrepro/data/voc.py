@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import paper
 from ..files import LsegreproError, digest
-from . import count_labels, images
-from .weak import in_split, read_text
+from . import images
+from .weak import Photographs, read_text
 
 CLASSES = 21
 """VOC's classes with background, 0: the indices of a mask are 0 to 20, and 255 for void."""
@@ -32,26 +32,9 @@ def colour_map() -> np.ndarray:
 class VocSegmentation:
     """One split of Pascal VOC 2012: photographs and masks.
 
-    An image of the official list whose photograph or mask is not on the disk is counted and named in `absent`,
-    never silently left out.
-
-    Parameters
-    ----------
-    root : path
-        ``VOCdevkit/VOC2012``, or a folder above it.
-    split : {"train", "val", "trainval"}
-
-    Attributes
-    ----------
-    ids, absent : list of str
-        Names of the images, ``2007_000033``, and of those that are listed but not there.
-    listed : int
-        Number of images in the official list.
-
-    Raises
-    ------
-    LsegreproError
-        If the layout is not the official one, or no image of the split is present.
+    `root` is ``VOCdevkit/VOC2012`` or a folder above it; `split` is train, val or trainval. An image of the official
+    list whose photograph or mask is not on the disk is counted and named in `absent`, never silently left out. Raises
+    `LsegreproError` if the layout is not the official one, or no image of the split is present.
     """
 
     redistributable = False
@@ -86,12 +69,9 @@ class VocSegmentation:
         return images.load_image(self._photograph(self.ids[index]))
 
     def mask(self, index: int) -> np.ndarray:
-        """Mask `index`: (H, W) uint8, 0 background, 1-20 classes, 255 void (`read_mask`).
+        """Mask `index`: (H, W) uint8, 0 background, 1-20 classes, 255 void.
 
-        Raises
-        ------
-        LsegreproError
-            As `read_mask`; and if the mask has another size than its photograph.
+        Raises `LsegreproError` as `read_mask`; if it has another size than its photograph, or that is stored turned.
         """
         path, photograph = self._mask(self.ids[index]), self._photograph(self.ids[index])
         values = read_mask(path)
@@ -116,42 +96,28 @@ def read_mask(path: str | Path) -> np.ndarray:
     used = np.unique(values)
     if palette is None:
         if used.tolist() in ([0, VOID], [1, 2, 3]):
-            kind = "a foreground mask (0 and 255)" if VOID in used else "a trimap (1, 2, 3)"
-            raise LsegreproError(f"{path} is {kind} and says nothing of classes: a VOC mask holds class indices; use "
-                                 "SegmentationClass as published")
+            raise LsegreproError(f"{path} is a foreground mask (0 and 255) or a trimap (1, 2, 3) and says nothing of "
+                                 "classes: use SegmentationClass as published")
     else:
         index_of_colour = {tuple(colour): index for index, colour in enumerate(colour_map().tolist())}
-        indices = [index_of_colour.get(tuple(palette[value].tolist())) if value < len(palette) else None
-                   for value in used]
-        if None in indices:
+        classes = [index_of_colour.get(tuple(colour)) for colour in palette[used[used < len(palette)]].tolist()]
+        if None in classes or len(classes) < len(used):
             raise LsegreproError(f"{path} has a palette with other colours than VOC 2012's, so its indices may mean "
                                  "other classes: use SegmentationClass as published")
         lookup = np.zeros(256, np.uint8)
-        lookup[used] = indices
-        values, used = lookup[values], np.array(indices)
-    if wrong := sorted({*used.tolist()} - {*range(CLASSES), VOID}):
+        lookup[used] = classes
+        values, used = lookup[values], np.array(classes)
+    if wrong := sorted(set(used.tolist()) - {*range(CLASSES), VOID}):
         raise LsegreproError(f"{path} holds the indices {wrong}: VOC 2012 has 0 to 20 and 255 (void)")
     return values
 
 
-class VocWeak:
+class VocWeak(Photographs):
     """Photographs of VOC's classification task that have no mask, with their labels for cat and dog.
 
     No photograph of any segmentation list is in it: on those theta is chosen and the networks are measured. One with
     a cat and a dog, or with one that the annotators call difficult, has no single label and is left out. The rest
-    without either is background.
-
-    Parameters
-    ----------
-    root : path
-        ``VOCdevkit/VOC2012``, or a folder above it.
-    split, heldout, fraction
-        As in `weak.WeakFolder`, by the same hash.
-
-    Attributes
-    ----------
-    absent : list of str
-        Photographs of all splits that are listed but not there.
+    without either is background. Arguments are as in `weak.Photographs`.
 
     Raises
     ------
@@ -161,44 +127,25 @@ class VocWeak:
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
-        self.root = _find_voc(Path(root))
-        belongs = in_split(split, heldout, fraction)
-        lists = self.root / "ImageSets"
-        segmentation = {Path(word).stem for path in (lists / "Segmentation").glob("*.txt")
+        root, cure = _find_voc(Path(root)), "get VOC 2012 with: lsegrepro prepare voc2012"
+        lists = root / "ImageSets" / "Segmentation"
+        segmentation = {word.replace("\\", "/").split("/")[-1].split(".")[0] for path in lists.glob("*.txt")
                         for word in read_text(path).split()}
         if not segmentation:
-            raise LsegreproError(f"no lists in {lists / 'Segmentation'}: without them photographs of the evaluation "
-                                 "would be trained on; get VOC 2012 with: lsegrepro prepare voc2012")
-        cat, dog = ((lists / "Main" / f"{cls}_trainval.txt") for cls in paper.CLASSES)
+            raise LsegreproError(f"no lists in {lists}: without them photographs of the evaluation would be trained "
+                                 f"on; {cure}")
+        cat, dog = (root / "ImageSets" / "Main" / f"{cls}_trainval.txt" for cls in paper.CLASSES)
         marks_of_cat, marks_of_dog = _read_presence(cat), _read_presence(dog)
         if marks_of_cat.keys() != marks_of_dog.keys():
-            raise LsegreproError(f"{cat} and {dog} name different photographs: get VOC 2012 with: lsegrepro prepare "
-                                 "voc2012")
-        files, _ = images.list_photographs(self.root / "JPEGImages")
-        present = set(files)
-        if segmentation.isdisjoint({*marks_of_cat, *(Path(file).stem for file in files)}):
-            raise LsegreproError(f"the lists in {lists / 'Segmentation'} name no photograph of {cat} or of "
-                                 f"{self.root / 'JPEGImages'}: they are of another set, and photographs of the "
-                                 "evaluation would be trained on")
-        labels = {f"{name}.jpg": _LABEL[mark, marks_of_dog[name]] for name, mark in marks_of_cat.items()
+            raise LsegreproError(f"{cat} and {dog} name different photographs: {cure}")
+        present = {f"JPEGImages/{file}" for file in images.list_photographs(root / "JPEGImages")[0]}
+        if segmentation.isdisjoint({*marks_of_cat, *(Path(name).stem for name in present)}):
+            raise LsegreproError(f"the lists in {lists} name no photograph of {cat} or of {root / 'JPEGImages'}: they "
+                                 "are of another set, and photographs of the evaluation would be trained on")
+        labels = {f"JPEGImages/{name}.jpg": _LABEL[mark, marks_of_dog[name]] for name, mark in marks_of_cat.items()
                   if name not in segmentation and (mark, marks_of_dog[name]) in _LABEL}
-        self.absent = [file for file in labels if file not in present]
-        names = [file for file in labels if file in present and belongs(file)]
-        if not names:
-            raise LsegreproError(f"no photograph for split {split!r} in {self.root / 'JPEGImages'}: "
-                                 f"{len(labels) - len(self.absent)} of the {len(labels)} listed are there")
-        self.labels = [labels[file] for file in names]
-        self.names = [f"JPEGImages/{file}" for file in names]
+        super().__init__(root, labels, split, heldout, fraction, "of VOC 2012 without masks", present=present)
         self.digest = digest([self.names, self.labels])
-        self.description = (f"{len(self):,} photographs of VOC 2012 without masks ({count_labels(self.labels)}), "
-                            f"split {split!r}; {len(self.absent):,} are absent")
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def image(self, index: int) -> np.ndarray:
-        """Photograph `index`, prepared: (300, 300, 3) uint8."""
-        return images.prepare(images.load_image(self.root / self.names[index]))
 
 
 _LABEL = {("1", "-1"): "cat", ("-1", "1"): "dog", ("-1", "-1"): "background"}

@@ -1,4 +1,4 @@
-"""Photographs known by their label only: one folder a label."""
+"""Photographs known by their label only: what all such sets share, and the layout of one folder a label."""
 
 from __future__ import annotations
 
@@ -7,65 +7,67 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ..files import LsegreproError, digest, one_line, read_bytes
-from . import LABELS, count_labels, images
+from . import LABELS, images
 
 
-class WeakFolder:
-    """Photographs in ``root/cat``, ``root/dog`` and ``root/background``, split by file name.
+class Photographs:
+    """A weak set of files, split by file name: what the layouts below share.
 
-    A photograph belongs to ``heldout`` when the SHA-256 of its name falls in the
-    first `heldout` part of its range: the split does not move when photographs
-    are added. An ``index.csv`` (columns file, source) says where each photograph is from.
+    A photograph belongs to ``heldout`` when the SHA-256 of its name falls in the first `heldout` part of its range: the
+    split does not move when photographs are added.
 
     Parameters
     ----------
-    root : path
-        Folder of the three folders.
+    root : Path
+    labels : mapping of str to str
+        Label by name below `root`, of the photographs of all splits, in their order.
     split : {"train", "heldout", "all"}
     heldout : float
         Share of photographs held out, in [0, 1).
     fraction : float
         Part of the split that is used, in (0, 1], by the same hash: 1/8 is inside 1/4.
+    kind, note : str
+        What they are, and what was left out, for the description.
+    present : set of str, optional
+        Where `labels` are those of a published list: the files that are there.
+
+    Attributes
+    ----------
+    absent : list of str
+        Photographs of all splits that are listed but not there.
 
     Raises
     ------
     LsegreproError
-        If a folder is missing or has no photograph, an argument is out of range, or ``index.csv`` is no table or
-        names none of the photographs.
+        If an argument is out of range, or the split has no photograph.
     """
 
-    def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
-        self.root = Path(root)
-        belongs = in_split(split, heldout, fraction)
-        self.names: list[str] = []
-        self.labels: list[str] = []
-        present, others = set(), Counter()
-        for label in LABELS:
-            folder = self.root / label
-            if not folder.is_dir():
-                raise LsegreproError(
-                    f"no folder {folder}: weak labels are one folder a label, {', '.join(LABELS)}, below {self.root}"
-                )
-            files, left_out = images.list_photographs(folder)
-            present.update(f"{label}/{file}" for file in files)
-            others += left_out
-            names = [f"{label}/{file}" for file in files if belongs(file)]
-            if not names:
-                raise LsegreproError(f"no photograph in {folder} for split {split!r} ({', '.join(images.EXTENSIONS)})"
-                                     f"{images.describe_others(left_out)}")
-            self.names += names
-            self.labels += [label] * len(names)
-        sources = _read_sources(self.root / "index.csv", present)
-        self.sources = [sources.get(name, "unknown") for name in self.names]
+    def __init__(
+        self, root: Path, labels: Mapping[str, str], split: str, heldout: float, fraction: float, kind: str,
+        note: str = "", present: Container[str] | None = None,
+    ) -> None:
+        if split not in ("train", "heldout", "all"):
+            raise LsegreproError(f"unknown split {split!r} of weak labels: choose train, heldout or all")
+        if not 0 <= heldout < 1 or not 0 < fraction <= 1:
+            raise LsegreproError(f"heldout must lie in [0, 1) and fraction in (0, 1], got {heldout} and {fraction}")
+        self.root = root
+        self.absent = [name for name in labels if present is not None and name not in present]
+        if present is not None:
+            note += f"; {len(self.absent):,} of the {len(labels):,} listed are absent"
+        available = [name for name in labels if present is None or name in present]
+        self.names = [name for name in available if _in_split(name.split("/")[-1], split, heldout, fraction)]
+        if not self.names:
+            raise LsegreproError(f"no photograph {kind} for split {split!r} in {root}{note}")
+        self.labels = [labels[name] for name in self.names]
         self.digest = digest(self.names)
-        self.description = (f"{len(self):,} photographs with weak labels ({count_labels(self.labels)}), "
-                            f"split {split!r}{images.describe_others(others)}")
+        counts = ", ".join(f"{self.labels.count(label):,} {label}" for label in LABELS)
+        self.description = f"{len(self):,} photographs {kind} ({counts}), split {split!r}{note}"
 
     def __len__(self) -> int:
         return len(self.names)
@@ -75,24 +77,47 @@ class WeakFolder:
         return images.prepare(images.load_image(self.root / self.names[index]))
 
 
-def in_split(split: str, heldout: float, fraction: float) -> Callable[[str], bool]:
-    """A test whether a file belongs to a split, by its name alone; arguments as in `WeakFolder`.
+class WeakFolder(Photographs):
+    """Photographs in ``root/cat``, ``root/dog`` and ``root/background``; other arguments as in `Photographs`.
 
-    >>> train, heldout = in_split("train", 0.5, 1.0), in_split("heldout", 0.5, 1.0)
-    >>> all(train(name) != heldout(name) for name in ("a.jpg", "b.jpg", "c.jpg"))
-    True
+    An ``index.csv`` (columns file, source) says where each photograph is from, for `sources`. Of two files of one name
+    in a folder (a.jpg and a.png), which may be one photograph in both splits, the first is taken.
+
+    Raises
+    ------
+    LsegreproError
+        As `Photographs`; if a folder is missing or has no photograph of the split, or ``index.csv`` is no table or
+        names none of the photographs.
     """
-    if split not in ("train", "heldout", "all"):
-        raise LsegreproError(f"unknown split {split!r} of weak labels: choose train, heldout or all")
-    if not 0 <= heldout < 1 or not 0 < fraction <= 1:
-        raise LsegreproError(f"heldout must lie in [0, 1) and fraction in (0, 1], got {heldout} and {fraction}")
 
-    def belongs(name: str) -> bool:
-        is_heldout = uniform_hash(name, "split") < heldout
-        return ((split == "all" or is_heldout == (split == "heldout"))
-                and (fraction == 1 or uniform_hash(name, "fraction") < fraction))
+    def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
+        root, labels, others = Path(root), {}, Counter()
+        for label in LABELS:
+            if not (root / label).is_dir():
+                raise LsegreproError(f"no folder {root / label}: weak labels are one folder a label, "
+                                     f"{', '.join(LABELS)}, below {root}")
+            files, left_out = images.list_photographs(root / label)
+            if not files:
+                raise LsegreproError(f"no photograph in {root / label} ({', '.join(images.EXTENSIONS)})"
+                                     f"{images.describe_others(left_out)}")
+            by_stem = {Path(file).stem: file for file in reversed(files)}
+            if len(by_stem) < len(files):
+                left_out["second files of one name"] = len(files) - len(by_stem)
+            labels |= {f"{label}/{file}": label for file in sorted(by_stem.values())}
+            others += left_out
+        sources, note = _read_sources(root / "index.csv", labels), images.describe_others(others)
+        super().__init__(root, labels, split, heldout, fraction, "with weak labels", note)
+        if missing := [label for label in LABELS if label not in self.labels]:
+            raise LsegreproError(f"no photograph in {root / missing[0]} for split {split!r}{note}")
+        self.sources = [sources.get(name, "unknown") for name in self.names]
+        if sources and (unknown := self.sources.count("unknown")):
+            self.description += f"; index.csv has no source of {unknown:,} of them"
 
-    return belongs
+
+def _in_split(file: str, split: str, heldout: float, fraction: float) -> bool:
+    is_heldout = uniform_hash(file, "split") < heldout
+    return ((split == "all" or is_heldout == (split == "heldout"))
+            and (fraction == 1 or uniform_hash(file, "fraction") < fraction))
 
 
 def uniform_hash(name: str, salt: str) -> float:
@@ -108,10 +133,7 @@ def uniform_hash(name: str, salt: str) -> float:
 def read_text(path: Path) -> str:
     """A text file of any system's making: UTF-8 or UTF-16 with a byte-order mark, else UTF-8, else Windows-1252.
 
-    Raises
-    ------
-    LsegreproError
-        If it cannot be read, or is no text.
+    Raises `LsegreproError` if it cannot be read, or is no text.
     """
     data = read_bytes(path)
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -125,27 +147,26 @@ def read_text(path: Path) -> str:
     raise LsegreproError(f"{path} is no text file: save it as plain text (UTF-8)")
 
 
-def _read_sources(path: Path, photographs: set[str]) -> dict[str, str]:
+def _read_sources(path: Path, photographs: Mapping[str, str]) -> dict[str, str]:
     """Source by photograph, from an index as this project, a spreadsheet or an editor writes it; empty without one."""
     if not path.is_file():
         return {}
-    text = read_text(path)
+    text, cure = read_text(path), "correct it, or move it away to do without sources"
     header = text.partition("\n")[0]
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count)))
     except csv.Error as error:
-        raise LsegreproError(f"{path} is not a table of file and source ({one_line(error)}): correct it, or move it "
-                             "away to do without sources") from error
+        raise LsegreproError(f"{path} is not a table of file and source ({one_line(error)}): {cure}") from error
     columns = [column.strip().lower() for column in rows[0]] if rows else []
-    if "file" not in columns:
-        raise LsegreproError(f"{path} has no column named file, and needs file and source: correct it, or move it "
-                             "away to do without sources")
+    if not {"file", "source"} <= set(columns):
+        raise LsegreproError(f"{path} needs columns named file and source, and has {', '.join(columns) or 'none'}: "
+                             f"{cure}")
     sources = {}
     for row in rows[1:]:
         cells = dict(zip(columns, map(str.strip, row), strict=False))
         name = "/".join(cells.get("file", "").replace("\\", "/").split("/")[-2:])  # label/NAME, whatever stands before
         sources[name] = cells.get("source") or "unknown"
-    if photographs.isdisjoint(sources):
-        raise LsegreproError(f"{path} names none of the {len(photographs):,} photographs below {path.parent}: expected "
-                             f"lines such as {min(photographs)}, or move it away to do without sources")
+    if sources.keys().isdisjoint(photographs):
+        raise LsegreproError(f"{path} names none of the {len(photographs):,} photographs below {path.parent}, such as "
+                             f"{min(photographs)}: {cure}")
     return sources

@@ -4,12 +4,11 @@ Two kinds of file. *Regions*: once per data split and superpixel parameters, how
 pixels of cat, of dog and of anything else each superpixel holds. *Scores*: per model,
 class, round, seed and split, the order statistic of each superpixel (so the majority vote
 at every theta), histograms of the raw pixel probabilities, and the image scores of the N patches.
-`records` says what they hold, `builders` makes them image by image, `archive` is the file
+`records` defines them, `builders` makes them image by image, `archive` is the file
 format, `scoring` computes them (with torch). NumPy alone is needed to read them.
 """
 
 from .builders import RegionsBuilder, ScoresBuilder
-from .code import code_digest
 from .records import (
     BOX_FRACTIONS,
     COLUMNS,
@@ -27,5 +26,5 @@ from .records import (
 __all__ = [
     "BOX_FRACTIONS", "COLUMNS", "GRID", "META_KEYS", "VOID",
     "Regions", "RegionsBuilder", "Scores", "ScoresBuilder",
-    "code_digest", "read_regions", "read_scores", "write_regions", "write_scores",
+    "read_regions", "read_scores", "write_regions", "write_scores",
 ]  # fmt: skip

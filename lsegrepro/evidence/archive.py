@@ -25,17 +25,9 @@ VERSION = 3
 def write_archive(path: str | Path, kind: str, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write an archive atomically; the same content gives the same bytes.
 
-    Parameters
-    ----------
-    kind : str
-        What the file is; `read_archive` must be asked for the same.
-    header : dict
-        JSON-serialisable.
-    arrays : mapping
-        Name to array of a plain type, any shape; no array may be called ``header``.
+    `kind` says what the file is, and `read_archive` must be asked for the same. The header is written as JSON; no array
+    may be called ``header``.
 
-    Examples
-    --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "a.npz"
     >>> write_archive(path, "example", {"answer": 42}, {"x": np.arange(3)})
@@ -53,31 +45,22 @@ def write_archive(path: str | Path, kind: str, header: dict[str, Any], arrays: M
 def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Header and arrays of an archive.
 
-    Raises
-    ------
-    LsegreproError
-        If the file is absent, cut short, altered, of another kind or of another version: it names
-        the file and what is wrong with it.
+    Raises `LsegreproError`, naming the file and what is wrong with it, if it is absent, cut short, altered, of another
+    kind or of another version.
     """
     data = io.BytesIO(read_bytes(path))
     try:
         with np.load(data, allow_pickle=False) as archive:
             planes = dict(archive)
         head = json.loads(planes.pop("header").tobytes())
-        format_and_version = head["format"], head["version"]
-        if format_and_version == (kind, VERSION):
-            header, digest = head["content"], head["digest"]
-            arrays = {name: _from_planes(array, head["types"][name]) for name, array in planes.items()}
-            actual = content_digest(header, arrays)
+        if (head["format"], head["version"]) != (kind, VERSION):
+            raise ValueError(f"it is {head['format']!r} version {head['version']}")
+        header, arrays = head["content"], {name: _from_planes(a, head["types"][name]) for name, a in planes.items()}
+        if content_digest(header, arrays) != head["digest"]:
+            raise ValueError("its content has another digest than its header says")
     except Exception as error:  # zipfile, zlib, json and NumPy raise many kinds
-        raise LsegreproError(f"{path} is refused: it was cut or altered, or is no file of the format {kind!r} "
-                             f"({one_line(error)}); fetch or compute it again") from error
-    if format_and_version != (kind, VERSION):
-        raise LsegreproError("{} is refused: it is {!r} version {}, wanted {!r} version {}; use the lsegrepro that "
-                             "wrote it or compute it again".format(path, *format_and_version, kind, VERSION))
-    if actual != digest:
-        raise LsegreproError(f"{path} is refused: it was altered (the digest of its content is {actual[:16]}, its "
-                             f"header says {str(digest)[:16]}); fetch or compute it again")
+        raise LsegreproError(f"{path} is refused: it was cut or altered, or is no file of the format {kind!r} version "
+                             f"{VERSION} ({one_line(error)}); fetch or compute it again") from error
     return header, arrays
 
 
@@ -96,6 +79,7 @@ def _little_endian(array: np.ndarray) -> np.ndarray:
 
 
 def _has_planes(dtype: np.dtype) -> bool:
+    """Whether arrays of this type are stored as byte planes: numbers of several bytes."""
     return dtype.kind in "iuf" and dtype.itemsize > 1
 
 

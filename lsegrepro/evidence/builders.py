@@ -59,17 +59,10 @@ class RegionsBuilder:
 
 @dataclass
 class ScoresBuilder:
-    """Assemble `Scores` image by image, in the order of the regions, checking each against them.
-
-    Parameters
-    ----------
-    regions : Regions
-    meta : dict
-        Exactly `META_KEYS`.
-    """
+    """Assemble `Scores` image by image, in the order of the regions, checking each against them."""
 
     regions: Regions
-    meta: dict[str, Any]
+    meta: dict[str, Any]  # exactly `META_KEYS`
     _rows: list[tuple] = field(default_factory=list, repr=False)
     _histograms: np.ndarray = field(default_factory=lambda: np.zeros((2, 65536), np.int64), repr=False)
 
@@ -79,7 +72,7 @@ class ScoresBuilder:
         require(self.meta["class"] in paper.CLASSES, f"unknown class {self.meta['class']!r}")
 
     def add(self, prob_u16: np.ndarray, labels: np.ndarray, mask: np.ndarray, image_scores: np.ndarray) -> None:
-        """Add the next image.
+        """Add the next image; raises `LsegreproError` if its superpixels or its mask are not those of the regions.
 
         Parameters
         ----------
@@ -89,11 +82,6 @@ class ScoresBuilder:
             (H, W), those that the regions were counted on.
         image_scores : array_like
             (2,), largest foreground and background score of the N test patches.
-
-        Raises
-        ------
-        LsegreproError
-            If the superpixels or the mask are not those of the regions.
         """
         index = len(self._rows)
         require(index < len(self.regions), f"one image more than the {len(self.regions)} of the regions")
@@ -131,11 +119,7 @@ def smallest_box(height: int, width: int) -> np.ndarray:
 
     The box of a fraction has the rounded fraction of each side; where it cannot be centred, it
     lies half a pixel towards the top or the left. So every box holds the smaller ones.
-
-    Returns
-    -------
-    ndarray
-        (height, width) int64 in 0 .. 19.
+    Returns (height, width) int64 in 0 .. 19.
 
     >>> smallest_box(8, 8)[4].tolist()
     [16, 11, 6, 3, 3, 8, 13, 18]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from ..files import LsegreproError, one_line
 from .archive import content_digest, read_archive, write_archive
 
 VOID = 255
-"""Mask value that no count includes, as in VOC's own evaluation."""
+"""Mask value of pixels that are not counted, as in VOC's own evaluation."""
 
 COLUMNS = (*paper.CLASSES, "other")
 """Columns of `Regions.counts`; other is background and every other class, void left out."""
@@ -34,7 +33,7 @@ GRID_BINS = np.searchsorted(GRID_LIMITS, np.arange(65536))
 """(65536,) int64, how many thetas of the grid each 16-bit probability exceeds: its bin in the histograms."""
 
 META_KEYS = ("model", "class", "round", "seed", "split", "weights_sha256", "arguments", "device", "code_digest")
-"""What the header of a scores file says of its making; regions and package version are added."""
+"""How scores were made, in the header of their file; regions and package version are added."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +42,10 @@ class Regions:
 
     Attributes
     ----------
-    split : str
-        For example ``"val"``.
     data_digest : str
         Digest of the segmentation set.
-    superpixels : Superpixels
     ids, absent : tuple of str
-        Images counted, in order, and images on the official list but not at hand.
+        Images counted, in order, and images of the official list that are missing.
     listed : int
         Number of images on the official list.
     sizes : ndarray
@@ -112,7 +108,7 @@ class Regions:
         return content_digest(*self._parts())
 
     def summary(self) -> dict[str, Any]:
-        """What the header of scores says of their regions, so that a mismatch can be named."""
+        """Description of the regions in the header of scores, so that a mismatch can be named."""
         return {"split": self.split, "images": len(self), "superpixels": asdict(self.superpixels),
                 "data_digest": self.data_digest, "digest": self.digest}
 
@@ -166,8 +162,6 @@ class Scores:
         missing = [key for key in (*META_KEYS, "regions", "package_version") if key not in self.meta]
         require(not missing, f"the header lacks {', '.join(missing)}")
         require(self.meta["class"] in paper.CLASSES, f"unknown class {self.meta['class']!r}")
-        require(isinstance(self.meta["regions"], Mapping) and "digest" in self.meta["regions"],
-                "the header does not name its regions")
         n = len(self.image_scores)
         _freeze(self, "statistics", np.uint16, (len(self.statistics),))
         for name in ("foreground", "background"):
@@ -202,14 +196,13 @@ class Scores:
                      for key, value in regions.summary().items() if stated.get(key) != value]
         require(not differing, "the scores belong to other regions: " + "; ".join(differing))
         require(len(self.statistics) == len(regions.counts) and len(self.image_scores) == len(regions),
-                f"{len(self.statistics)} superpixels of {len(self.image_scores)} images, the regions have "
-                f"{len(regions.counts)} of {len(regions)}")
+                "the scores have another number of superpixels or images than their regions")
         totals = regions.totals[:, COLUMNS.index(self.cls)]
         wrong = ((self.foreground.sum(axis=1, dtype=np.int64) != totals)
                  | (self.background.sum(axis=1, dtype=np.int64) != regions.totals.sum(axis=1) - totals))
         require(not wrong.any(), "the histograms do not add up to the pixels of "
                 f"{regions.ids[int(wrong.argmax())]} ({int(wrong.sum())} images in all)")
-        for name in ("foreground", "background") if self.exact else ():
+        for name in ("foreground", "background") if self.exact else ():  # the two kinds of histogram agree
             binned = np.bincount(GRID_BINS, getattr(self, f"{name}_codes"))  # float64: exact up to 2^53 pixels
             require((binned == getattr(self, name).sum(axis=0, dtype=np.int64)).all(),
                     f"the histograms {name} and {name}_codes do not hold the same pixels")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import lru_cache
 from itertools import tee
 from pathlib import Path
 
@@ -20,8 +22,12 @@ from ..network import dense
 from ..network.classify import patch_scores
 from ..network.devices import device_name
 from ..network.weights import Weights, to_json
-from . import Regions, RegionsBuilder, Scores, ScoresBuilder, code_digest
+from .builders import RegionsBuilder, ScoresBuilder
+from .records import Regions, Scores
 from .superpixels import oversegment_all
+
+PACKAGE = Path(__file__).parents[1]
+SCORING_MODULES = ("network", "evidence/superpixels.py", "evidence/scoring.py", "data/images.py")
 
 
 def score_image(
@@ -34,8 +40,8 @@ def score_image(
     image : ndarray
         (H, W, 3) uint8.
     cache : path, optional
-        A file to store the result in, or to read it from if it is of this image and these arguments.
-        Its name or folder must identify the network.
+        A file to store the result in, or to read it from if it is of this image and these arguments; its path must
+        identify the network.
 
     Returns
     -------
@@ -51,16 +57,16 @@ def score_image(
     p = dense.probability_map(weights.net, image, scale_to=args.scale_to or None, precision=args.precision)
     device = next(weights.net.parameters()).device
     prepared = torch.from_numpy(np.array(prepare(image)))[None].to(device)
-    prob_u16, image_scores = dense.to_codes(p), patch_scores(weights.net, prepared)[0].amax(0).cpu().numpy()
+    prob_u16, image_scores = dense.to_prob_u16(p), patch_scores(weights.net, prepared)[0].amax(0).cpu().numpy()
     if cache is not None:
         with atomic(cache) as temporary:
-            np.savez(temporary, identity=np.array(identity), codes=prob_u16, image_scores=image_scores)
+            np.savez(temporary, identity=np.array(identity), prob_u16=prob_u16, image_scores=image_scores)
     return prob_u16, image_scores
 
 
 def _read_cache(cache: Path, identity: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
     try:
-        stored, prob_u16, image_scores = read_npz(cache, ("identity", "codes", "image_scores")).values()
+        stored, prob_u16, image_scores = read_npz(cache, ("identity", "prob_u16", "image_scores")).values()
     except LsegreproError:  # absent or damaged: it is only a cache
         return None
     same = str(stored) == identity and prob_u16.shape == shape and image_scores.shape == (2,)
@@ -84,16 +90,12 @@ def score_set(
     weights: Weights, data: SegmentationSet, regions: Regions, args: Scoring, *, maps: Path | None = None,
     superpixels: Path | None = None, progress: bool = True,
 ) -> Scores:
-    """Score every image of a set.
+    """Score every image of a set, whose regions are those of `count_regions`.
 
     Parameters
     ----------
-    regions : Regions
-        Those of the set (`count_regions`).
-    maps : path, optional
-        Folder that caches the scores of each image; an interrupted scoring goes on from it.
-    superpixels : path, optional
-        The cache of `superpixels.oversegment_all`.
+    maps, superpixels : path, optional
+        Folders that cache the scores and the superpixels of each image; an interrupted scoring resumes from them.
 
     Raises
     ------
@@ -126,3 +128,18 @@ def _labels(
         oversegment_all(images, params, folder, workers), total=number, desc=title, unit="image",
         disable=not progress, mininterval=1,
     )
+
+
+@lru_cache
+def code_digest(package: Path = PACKAGE) -> str:
+    """Digest (16 hex digits) of the source from a photograph and weights to scores: of `SCORING_MODULES`.
+
+    A comment changes it too, so a difference calls for a look, and is no reason to refuse anything. A run's cache of
+    score maps is named by it, so that evidence never mixes two versions.
+    """
+    total = hashlib.sha256()
+    for path in (package / name for name in SCORING_MODULES):
+        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            # Read as text: a checkout with other line ends is the same code.
+            total.update(f"\n# {source.relative_to(package).as_posix()}\n{source.read_text(encoding='utf-8')}".encode())
+    return total.hexdigest()[:16]

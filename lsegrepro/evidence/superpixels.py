@@ -30,26 +30,10 @@ _CACHE_VERSION = 1  # part of every cache key: raise it when `oversegment` chang
 
 
 def oversegment(image: np.ndarray, params: Superpixels | None = None) -> np.ndarray:
-    """Superpixels of an image by Felzenszwalb's method.
+    """Superpixels of an image (H, W, 3) uint8 by Felzenszwalb's method: (H, W) int32, every label of 0 .. S-1 used.
 
-    Parameters
-    ----------
-    image : ndarray
-        (H, W, 3) uint8, any size.
-    params : Superpixels, optional
+    Raises `LsegreproError` if the image has another shape or type.
 
-    Returns
-    -------
-    ndarray
-        (H, W) int32, every label of 0 .. S-1 used.
-
-    Raises
-    ------
-    LsegreproError
-        If the image has another shape or type.
-
-    Examples
-    --------
     >>> halves = np.zeros((40, 60, 3), np.uint8)
     >>> halves[:, 30:] = 255
     >>> labels = oversegment(halves)
@@ -87,8 +71,6 @@ def order_statistic(prob_u16: np.ndarray, labels: np.ndarray) -> np.ndarray:
     LsegreproError
         If the two maps do not fit each other or a label is not used.
 
-    Examples
-    --------
     >>> order_statistic(np.array([[9, 7, 1, 5, 2]], np.uint16), np.array([[0, 0, 0, 1, 1]])).tolist()
     [7, 2]
     """
@@ -136,40 +118,35 @@ def oversegment_cached(image: np.ndarray, params: Superpixels, folder: str | Pat
     >>> [oversegment_cached(image, Superpixels(), folder).shape for _ in range(2)]
     [(4, 5), (4, 5)]
     """
-    labels = _read_cache(image, params, folder)
-    if labels is None:
-        labels = oversegment(image, params)
-        small = labels.astype(np.uint16) if labels.max() < 1 << 16 else labels
-        with atomic(_cache_path(image, params, folder)) as temporary:
-            np.savez_compressed(temporary, labels=small)
+    _check_image(image)
+    path = _cache_path(image, params, folder)
+    try:
+        labels = read_npz(path, ["labels"])["labels"]
+        superpixel_sizes(labels)
+        if labels.shape == image.shape[:2]:
+            return labels.astype(np.int32)
+    except LsegreproError:  # absent or damaged: it is only a cache
+        pass
+    labels = oversegment(image, params)
+    with atomic(path) as temporary:
+        np.savez_compressed(temporary, labels=labels.astype(np.uint16) if labels.max() < 1 << 16 else labels)
     return labels
 
 
 def oversegment_all(
-    images: Iterable[np.ndarray],
-    params: Superpixels,
-    folder: str | Path | None = None,
-    workers: int | None = None,
+    images: Iterable[np.ndarray], params: Superpixels, folder: str | Path | None = None, workers: int | None = None
 ) -> Iterator[np.ndarray]:
-    """Superpixels of many images, in parallel processes, in the order given.
+    """Superpixels of many images (H, W, 3) uint8, in parallel processes, in the order given: each (H, W) int32.
 
-    Images are drawn from the iterable as they are needed, about two a worker; those in
-    the cache start no process. Workers are spawned, not forked, so that a caller with
-    threads or a GPU in use is safe.
+    Images are taken from the iterable as they are needed, about two a worker. Workers are spawned, not forked, so that
+    a caller with threads or a GPU in use is safe.
 
     Parameters
     ----------
-    images : iterable of ndarray
-        Each (H, W, 3) uint8; a generator that loads them is fine.
     folder : path, optional
         The cache; without it nothing is stored.
     workers : int, optional
-        Processes; default the cores at hand, 1 computes in this process.
-
-    Yields
-    ------
-    ndarray
-        (H, W) int32, as `oversegment`.
+        Processes; default one a core, 1 computes in this process.
 
     Raises
     ------
@@ -190,13 +167,12 @@ def oversegment_all(
     if workers == 1:
         yield from map(compute, images)
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"))  # starts a process when it is given work
+    pool = ProcessPoolExecutor(workers, get_context("spawn"))
     pending: deque[Future] = deque()
     try:
         for image in images:
-            labels = None if folder is None else _read_cache(image, params, folder)
-            pending.append(pool.submit(compute, image) if labels is None else _finished(labels))
-            while pending and (pending[0].done() or len(pending) > 2 * workers):
+            pending.append(pool.submit(compute, image))
+            if len(pending) > 2 * workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
@@ -205,12 +181,6 @@ def oversegment_all(
                              "'if __name__ == \"__main__\"'); use workers=1") from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _finished(labels: np.ndarray) -> Future:
-    future: Future = Future()
-    future.set_result(labels)
-    return future
 
 
 def _check_image(image: np.ndarray) -> None:
@@ -223,14 +193,3 @@ def _cache_path(image: np.ndarray, params: Superpixels, folder: str | Path) -> P
     key = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     key.update(np.ascontiguousarray(image))
     return Path(folder) / f"{key.hexdigest()[:32]}.npz"
-
-
-def _read_cache(image: np.ndarray, params: Superpixels, folder: str | Path) -> np.ndarray | None:
-    """The cached label map of an image; None where there is none, or a damaged one."""
-    _check_image(image)
-    try:
-        labels = read_npz(_cache_path(image, params, folder), ["labels"])["labels"]
-        superpixel_sizes(labels)
-    except LsegreproError:
-        return None
-    return labels.astype(np.int32) if labels.shape == image.shape[:2] else None

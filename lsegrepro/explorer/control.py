@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..evaluation import ap, image_counts, threshold
+from ..evaluation import threshold
 from ..figures.style import Html
 from ..files import LsegreproError
 from . import packing
@@ -52,8 +51,8 @@ class ThetaExplorer:
     >>> picture = Picture("grey", np.zeros((4, 6, 3), np.uint8), {net.name: (prob_u16, prob_u16)})
     >>> explorer = ThetaExplorer(Scene([net], [picture]))
     >>> explorer.theta = 0.7
-    >>> explorer.mask.any(), explorer.text
-    (np.False_, 'LSE1, cat, round 2 | grey | theta 0.700 | 0.0 % above theta | 0.0 % after the vote')
+    >>> explorer.text
+    'LSE1, cat, round 2 | grey | theta 0.700 | 0.0 % called cat'
     """
 
     def __init__(
@@ -99,12 +98,6 @@ class ThetaExplorer:
         return self.scene.network(self.network), self.scene.picture(self.picture)
 
     @property
-    def raw(self) -> np.ndarray:
-        """(H, W) bool: pixels above theta."""
-        network, picture = self._shown
-        return picture.maps[network.name][0] > threshold(self.theta)
-
-    @property
     def mask(self) -> np.ndarray:
         """(H, W) bool: foreground after the vote."""
         network, picture = self._shown
@@ -112,33 +105,23 @@ class ThetaExplorer:
 
     @property
     def ap(self) -> float | None:
-        """AP of `mask` on this picture, a fraction; None without a ground truth, or if it is 0/0."""
-        network, picture = self._shown
-        return None if picture.truth is None else _defined(ap(image_counts(self.mask, picture.truth, network.cls)))
-
-    @property
-    def whole_ap(self) -> float | None:
         """AP of the whole set after the vote, a fraction; None without a curve, or if it is 0/0."""
         curve = self._shown[0].curve
-        return None if curve is None else _defined(curve.at(self.theta).ap)
+        value = np.nan if curve is None else curve.at(self.theta).ap
+        return None if np.isnan(value) else float(value)
 
     @property
     def text(self) -> str:
         """What it shows, in words."""
-        parts = [
-            self.network, self.picture, f"theta {self.theta:.3f}",
-            f"{100 * self.raw.mean():.1f} % above theta", f"{100 * self.mask.mean():.1f} % after the vote",
-        ]  # fmt: skip
-        parts += [] if self.ap is None else [f"AP of this picture {100 * self.ap:.1f} %"]
-        parts += [] if self.whole_ap is None else [f"AP {self.scene.on} {100 * self.whole_ap:.1f} %"]
-        return " | ".join(parts)
+        share = f"{100 * self.mask.mean():.1f} % called {self._shown[0].cls}"
+        whole = "" if self.ap is None else f" | AP {self.scene.on} {100 * self.ap:.1f} %"
+        return f"{self.network} | {self.picture} | theta {self.theta:.3f} | {share}{whole}"
 
     @property
     def static(self) -> Html:
         """The HTML that needs no kernel."""
-        start = script_json({"start": self._values})
-        data = start[:-1] + "," + self._payload[1:]
-        return fragment("theta", "Theta explorer", data, THETA_SCRIPTS, f"theta explorer: {html.escape(self.text)}")
+        data = script_json({"start": self._values})[:-1] + "," + self._payload[1:]
+        return fragment("theta", "Theta explorer", data, THETA_SCRIPTS, f"theta explorer: {self.text}")
 
     @property
     def slider(self) -> Html:
@@ -197,7 +180,3 @@ def _is_live() -> bool:
     except ImportError:
         return False
     return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
-
-
-def _defined(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -1,7 +1,6 @@
 """Self-contained HTML fragments: style, script and data of an interactive figure.
 
-The scripts and styles are the files in ``web/``. They need a browser and nothing else: no network, no server,
-no file beside the page.
+The scripts and styles are the files in ``web/``.
 """
 
 from __future__ import annotations

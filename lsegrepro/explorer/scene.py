@@ -80,15 +80,15 @@ class Picture:
     truth: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
-            raise LsegreproError(f"image must be (H, W, 3) uint8, got {self.image.shape} {self.image.dtype}")
-        arrays = [("truth", self.truth, np.uint8)] if self.truth is not None else []
+        size = self.image.shape[:2]
+        arrays = [("image", self.image, (*size, 3), np.uint8)]
+        arrays += [] if self.truth is None else [("truth", self.truth, size, np.uint8)]
         for network, (prob_u16, smoothed) in self.maps.items():
-            arrays += [(f"prob_u16 of {network}", prob_u16, np.uint16), (f"smoothed of {network}", smoothed, np.uint16)]
-        for name, array, dtype in arrays:
-            if array.shape != self.image.shape[:2] or array.dtype != dtype:
-                raise LsegreproError(f"{name} must be {self.image.shape[:2]} {np.dtype(dtype)}, "
-                                     f"got {array.shape} {array.dtype}")
+            arrays += [(f"prob_u16 of {network}", prob_u16, size, np.uint16),
+                       (f"smoothed of {network}", smoothed, size, np.uint16)]
+        for name, array, shape, dtype in arrays:
+            if array.shape != shape or array.dtype != dtype:
+                raise LsegreproError(f"{name} must be {shape} {np.dtype(dtype)}, got {array.shape} {array.dtype}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,12 @@ from .differences import board, effects, forest
 from .overlays import heat, overlay
 from .pictures import Figure6Column, figure_2, figure_4, figure_6
 from .style import show
-from .sweep import Sweep, ThetaLine, ThetaMark, figure_5, sweeps
+from .sweep import ThetaLine, ThetaMark, figure_5
 from .tables import table_2_dots, table_2_html
 
 __all__ = [
-    "Figure6Column", "Sweep", "ThetaLine", "ThetaMark", "board", "effects", "figure_2", "figure_4", "figure_5",
+    "Figure6Column", "ThetaLine", "ThetaMark", "board", "effects", "figure_2", "figure_4", "figure_5",
     "figure_6", "forest", "gradient_weights", "growth_curve", "heat", "images_seen_curve", "iou_ranks", "overlay",
-    "show", "sweeps", "table_2_dots", "table_2_html", "temperature_curve", "tempered_family", "training_curves",
+    "show", "table_2_dots", "table_2_html", "temperature_curve", "tempered_family", "training_curves",
     "union_share_bars",
 ]  # fmt: skip

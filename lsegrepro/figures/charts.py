@@ -22,7 +22,6 @@ from .style import (
     INK,
     MUTED,
     ORANGE,
-    PURPLE,
     SKY,
     VERMILLION,
     WIDTH,
@@ -32,14 +31,13 @@ from .style import (
     level_line,
     model_style,
     picture,
+    plot_points,
     styled,
-)
+)  # fmt: skip
 
 
 @styled
-def gradient_weights(
-    scores: np.ndarray, weights: Mapping[str, np.ndarray], patches: np.ndarray | None = None
-) -> Figure:
+def gradient_weights(scores: np.ndarray, weights: Mapping[str, np.ndarray], patches: np.ndarray) -> Figure:
     """Bars: the share of the gradient of an image's score that each aggregation gives to each patch.
 
     Parameters
@@ -48,20 +46,17 @@ def gradient_weights(
         (N,) in [-1, 1], one class's column of F.
     weights : mapping
         Name of an aggregation to (N,), the derivative of the image's score by each patch's.
-    patches : ndarray, optional
+    patches : ndarray
         (N, sz, sz, 3) uint8, shown above their scores.
     """
-    scores = np.asarray(scores)
-    count, first = len(scores), 0 if patches is None else 1  # the panel of patches comes first
-    figure = Figure(figsize=(WIDTH, 1.6 + 1.05 * len(weights) + first * min(0.85, 6.6 / count)))
-    panels = figure.subplots(first + 1 + len(weights), 1, sharex=True, squeeze=False,
-                             height_ratios=[0.75] * first + [1.0] * (1 + len(weights)))[:, 0]
+    count = len(scores)
+    figure = Figure(figsize=(WIDTH, 2.4 + 1.05 * len(weights)))
+    top, *panels = figure.subplots(2 + len(weights), 1, sharex=True, height_ratios=[0.75] + [1] * (1 + len(weights)))
     places = np.arange(1, count + 1)
-    if patches is not None:
-        for place, patch in zip(places, patches, strict=True):
-            picture(panels[0].inset_axes((place - 0.42, 0, 0.84, 1), transform=panels[0].get_xaxis_transform()), patch)
-        panels[0].set_axis_off()
-    for axes, (name, values) in zip(panels[first:], [("", scores), *weights.items()], strict=True):
+    for place, patch in zip(places, patches, strict=True):
+        picture(top.inset_axes((place - 0.42, 0, 0.84, 1), transform=top.get_xaxis_transform()), patch)
+    top.set_axis_off()
+    for axes, (name, values) in zip(panels, [("", scores), *weights.items()], strict=True):
         bars = axes.bar(places, values, width=0.62, color=BLUE if name else MUTED)
         axes.bar_label(bars, [f"{value:.2f}".replace("-", "\N{MINUS SIGN}") for value in values], fontsize=8, padding=2)
         axes.grid(axis="x", visible=False)
@@ -70,7 +65,7 @@ def gradient_weights(
                  title=f"Share of the gradient: {name}" if name else "Score of each patch")
     panels[-1].set(xticks=places, xlabel="patch", xlim=(0.4, count + 0.6))
     shares = "; ".join(f"{name} gives the best patch {100 * np.max(w):.0f} %" for name, w in weights.items())
-    figure.alt = (f"Bars for {count} patches. Scores run from {scores.min():.2f} to {scores.max():.2f}. "
+    figure.alt = (f"Bars for {count} patches. Scores run from {np.min(scores):.2f} to {np.max(scores):.2f}. "
                   f"Share of the gradient: {shares}.")
     return figure
 
@@ -93,7 +88,8 @@ def tempered_family(scores: np.ndarray) -> Figure:
     best = np.isclose(scores, scores[-1])  # several, if their scores are equal
     right.plot(r, weights[:, ~best], color=MUTED, linewidth=1, alpha=0.7)
     right.plot(r, weights[:, best], color=VERMILLION)
-    for axes, level, name in ((left, scores.mean(), "mean"), (left, scores[-1], "max"), (right, 1 / len(scores), "1/N")):
+    mean, top = scores.mean(), scores[-1]
+    for axes, level, name in ((left, mean, "mean"), (left, top, "max"), (right, 1 / len(scores), "1/N")):
         level_line(axes, level, name, left=True)
     right.annotate("best patch" if best.sum() == 1 else f"each of {best.sum()} best patches", (r[-1], weights[-1, -1]),
                    (-4, 5), textcoords="offset points", ha="right", color=VERMILLION, fontsize=8.5)
@@ -106,8 +102,8 @@ def tempered_family(scores: np.ndarray) -> Figure:
         axes.annotate("r = 1", (1, 1), (-3, -2), xycoords=axes.get_xaxis_transform(), va="top", ha="right",
                       textcoords="offset points", fontsize=8.5, color=MUTED)
         axes.xaxis.set_major_formatter("{x:g}")
-    figure.alt = (f"As r grows from {r[0]:g} to {r[-1]:g}, the aggregated score goes from the mean, {scores.mean():.2f}, "
-                  f"to the maximum, {scores[-1]:.2f}.")
+    figure.alt = (f"As r grows from {r[0]:g} to {r[-1]:g}, the aggregated score goes from the mean, {mean:.2f}, to the "
+                  f"maximum, {top:.2f}.")
     return figure
 
 
@@ -178,9 +174,7 @@ def images_seen_curve(series: Mapping[str, Sequence[tuple[int, Interval]]]) -> F
     axes = figure.subplots()
     for (name, points), colour in zip(series.items(), (VERMILLION, BLUE, GREEN, INK), strict=False):
         images, aps = zip(*sorted(points, key=lambda point: point[0]), strict=True)
-        values, low, high = in_percent(aps)
-        axes.errorbar(images, values, yerr=np.abs([values - low, high - values]), fmt="o-", color=colour, elinewidth=1,
-                      capsize=3, label=name)
+        plot_points(axes, images, aps, colour, fmt="o-", capsize=3, label=name)
     axes.set(xscale="log", xlabel="images seen in training", title="AP (%)", ylim=(0, None))
     figure.legend(loc="outside upper left", ncols=2)
     figure.alt = "AP against images seen. " + "; ".join(
@@ -191,17 +185,9 @@ def images_seen_curve(series: Mapping[str, Sequence[tuple[int, Interval]]]) -> F
 
 @styled
 def growth_curve(amounts: Sequence[int], aps: Sequence[Interval], laws: Sequence[Growth], cls: str) -> Figure:
-    """AP against the number of training photographs, with the AP that each scaling law predicts.
+    """AP against the number of training photographs with a class, with the AP that each scaling law predicts.
 
-    Parameters
-    ----------
-    amounts : sequence of int
-        Training photographs with the class.
-    aps : sequence of Interval
-        AP at each amount, fractions.
-    laws : sequence of Growth
-        Fitted to these points; each line is drawn at the amounts of ``law.at``.
-    cls : str
+    `aps` are measured at `amounts`; the line of each fitted law is drawn at the amounts of ``law.at``.
     """
     if len(amounts) != len(aps) or not len(amounts) or not all(law.at for law in laws):
         raise LsegreproError("a curve of growth needs an AP for each amount, and laws that predict something")
@@ -213,12 +199,10 @@ def growth_curve(amounts: Sequence[int], aps: Sequence[Interval], laws: Sequence
         axes.plot(places, values, color=colour, label=law.law)
         axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
         texts.append(f"{law.law}: {values[-1]:.1f} % [{low[-1]:.1f}, {high[-1]:.1f}] at {places[-1]:,}")
-    values, low, high = in_percent(aps)
-    axes.errorbar(amounts, values, yerr=np.abs([values - low, high - values]), fmt="o", color=VERMILLION, ecolor=INK,
-                  elinewidth=1, label="measured, with interval", zorder=3)
+    plot_points(axes, amounts, aps, VERMILLION, fmt="o", ecolor=INK, label="measured, with interval", zorder=3)
     axes.set(xscale="log", xlabel=f"training photographs with a {cls}", title="AP (%)", ylim=(0, None))
     figure.legend(loc="outside upper left", ncols=3)
-    points = ", ".join(f"{value:.1f} % at {n:,}" for n, value in zip(amounts, values, strict=True))
+    points = ", ".join(f"{100 * ap.value:.1f} % at {n:,}" for n, ap in zip(amounts, aps, strict=True))
     figure.alt = f"AP for {cls} against the number of training photographs: {points}. " + "; ".join(texts) + "."
     return figure
 
@@ -234,30 +218,23 @@ def temperature_curve(aps: Mapping[str, Mapping[float, Interval]], chance: Mappi
     chance : mapping
         Class to the difference, a fraction, that another seed alone makes: a band about the AP at r = 1.
 
-    Raises
-    ------
-    LsegreproError
-        If there is no class, or one without a point.
-
     >>> temperature_curve({"cat": {0.0: Interval(0.1, 0.09, 0.11), 0.25: Interval(0.12, 0.1, 0.14)}}, {}).alt
     'AP by the r of the aggregation. cat: 10.0 [9.0, 11.0] at 0 (mean), 12.0 [10.0, 14.0] at 1/4.'
     """
     if not aps or not all(aps.values()):
         raise LsegreproError("a curve over r needs an AP for each class")
     figure = Figure(figsize=(WIDTH, 3.1))
-    texts = []
-    for axes, (cls, points) in zip(figure.subplots(1, len(aps), sharey=True, squeeze=False)[0], aps.items(),
-                                   strict=True):
+    panels, texts = figure.subplots(1, len(aps), sharey=True, squeeze=False)[0], []
+    for axes, (cls, points) in zip(panels, aps.items(), strict=True):
         temperatures = sorted(points)
         names = ["∞" if math.isinf(r) else str(Fraction(r).limit_denominator(100)) for r in temperatures]
         special = [{0.0: "mean", 1.0: "LSE", math.inf: "max"}.get(r, "") for r in temperatures]
-        values, low, high = in_percent([points[r] for r in temperatures])
         if cls in chance and 1.0 in points:
             middle, half = 100 * points[1.0].value, 100 * abs(chance[cls])
             axes.axhspan(middle - half, middle + half, color=MUTED, alpha=0.2, linewidth=0)
-        axes.errorbar(range(len(values)), values, yerr=np.abs([values - low, high - values]), fmt="-o",
-                      color=VERMILLION, ecolor=INK, elinewidth=1, zorder=3)
-        axes.set(title=f"{cls.capitalize()}, AP (%)", xlabel="r", xticks=range(len(values)), ylim=(0, None),
+        plot_points(axes, range(len(points)), [points[r] for r in temperatures], VERMILLION, fmt="-o", ecolor=INK,
+                    zorder=3)
+        axes.set(title=f"{cls.capitalize()}, AP (%)", xlabel="r", xticks=range(len(points)), ylim=(0, None),
                  xticklabels=[f"{name}\n{word}".strip() for name, word in zip(names, special, strict=True)])
         texts.append(f"{cls}: " + ", ".join(
             f"{interval_text(points[r])} at {name}" + (f" ({word})" if word else "")
@@ -268,28 +245,22 @@ def temperature_curve(aps: Mapping[str, Mapping[float, Interval]], chance: Mappi
 
 @styled
 def iou_ranks(ious: Mapping[str, np.ndarray], marks: Sequence[Exemplar] = (), cls: str = "cat") -> Figure:
-    """IoU of each image that holds the class, from the best to the worst.
+    """IoU of each image that holds the class, from the best to the worst, a line for each model.
 
-    Parameters
-    ----------
-    ious : mapping
-        Model to (n,) fractions, one an image that holds the class.
-    marks : sequence of Exemplar
-        Images of the first model to name.
+    `ious` has (n,) fractions for each model, one an image; `marks` are images of the first model to name.
     """
     if not ious or not all(len(values) for values in ious.values()):
         raise LsegreproError(f"no image holds a {cls}: there is nothing to rank")
     figure = Figure(figsize=(WIDTH, 3.2))
     axes, texts = figure.subplots(), []
-    for model, values in ious.items():
-        values = np.sort(np.asarray(values, float))[::-1]
+    ranked = {model: np.sort(np.asarray(values, float))[::-1] for model, values in ious.items()}
+    for model, values in ranked.items():
         colour, marker = model_style(model)
         axes.plot(np.arange(1, len(values) + 1), 100 * values, marker=marker, color=colour,
                   markersize=4 if len(values) <= 40 else 2.5, label=model, linewidth=0.8)
         texts.append(f"{model}: best {100 * values[0]:.0f} %, median {100 * np.median(values):.0f} %, "
                      f"{(values == 0).sum()} of {len(values)} at 0")
-    first = np.sort(np.asarray(next(iter(ious.values())), float))[::-1]
-    titles: dict[int, list[str]] = {}  # images of one IoU share a place and a label
+    first, titles = next(iter(ranked.values())), {}  # images of one IoU share a place and a label
     for mark in marks:
         titles.setdefault(int(np.argmin(np.abs(first - mark.iou))), []).append(mark.title)
     for place, names in titles.items():
@@ -297,7 +268,7 @@ def iou_ranks(ious: Mapping[str, np.ndarray], marks: Sequence[Exemplar] = (), cl
                       fontsize=8, arrowprops={"arrowstyle": "-", "linewidth": 0.8}, zorder=4,
                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85})
     axes.set(title=f"IoU of each image with a {cls} (%)", xlabel="rank of the image", ylim=(-2, 112),
-             xlim=(0, max(len(values) for values in ious.values()) + 1), yticks=range(0, 101, 20))
+             xlim=(0, max(map(len, ranked.values())) + 1), yticks=range(0, 101, 20))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="upper right")
     figure.alt = f"IoU of each image with a {cls}, by rank. " + "; ".join(texts) + "."
@@ -312,16 +283,14 @@ def union_share_bars(shares: Mapping[str, UnionShares]) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * len(shares)))
     axes, texts = figure.subplots(), []
     for y, (name, of_union) in enumerate(shares.items()):
-        left = 0.0
-        for (field, title), colour in zip(PARTS.items(), (GREEN, MUTED, ORANGE, VERMILLION), strict=True):
-            share = 100 * getattr(of_union, field)
-            axes.barh(y, share, left=left, height=0.62, color=colour, label=None if y else title)
+        parts = {title: 100 * getattr(of_union, field) for field, title in PARTS.items()}
+        left = np.cumsum([0, *parts.values()])
+        for (title, share), x, colour in zip(parts.items(), left, (GREEN, MUTED, ORANGE, VERMILLION), strict=False):
+            axes.barh(y, share, left=x, height=0.62, color=colour, label=None if y else title)
             if share >= 4:
-                axes.text(left + share / 2, y, f"{share:.0f} %", ha="center", va="center", color="white",
-                          fontsize=8.5, fontweight="bold")
-            left += share
-        texts.append(f"{name}: " + ", ".join(f"{title} {100 * getattr(of_union, field):.0f} %"
-                                             for field, title in PARTS.items()))
+                axes.text(x + share / 2, y, f"{share:.0f} %", ha="center", va="center", color="white", fontsize=8.5,
+                          fontweight="bold")
+        texts.append(f"{name}: " + ", ".join(f"{title} {share:.0f} %" for title, share in parts.items()))
     label_rows(axes, list(shares))
     axes.set(xlim=(0, 100), xlabel="share of the pixels that are foreground in ground truth or prediction (%)")
     axes.grid(visible=False)

@@ -59,19 +59,18 @@ def forest(differences: Sequence[Difference]) -> Figure:
     if not differences:
         raise LsegreproError("a chart of differences needs at least one")
     figure = Figure(figsize=(WIDTH, 0.9 + 0.38 * len(differences)))
-    axes, texts = figure.subplots(), []
-    for y, difference in enumerate(differences):
+    axes, texts, names = figure.subplots(), [], [f"{d.name}, {d.cls}" for d in differences]
+    for y, (name, difference) in enumerate(zip(names, differences, strict=True)):
         plot_interval(axes, difference.interval, y, VERMILLION, label=None if y else "this run, with interval")
-        text = f"{difference.name}, {difference.cls}: {interval_text(difference.interval, ' points', sign='+')}"
+        texts.append(f"{name}: {interval_text(difference.interval, ' points', sign='+')}")
         if difference.paper is not None:
             axes.plot(100 * difference.paper, y, "o", color=INK, markerfacecolor="white", markersize=7,
                       label=None if y else "paper")
-            text += f", paper {100 * difference.paper:+.1f}"
-        texts.append(text)
+            texts[-1] += f", paper {100 * difference.paper:+.1f}"
     axes.axvline(0, color=MUTED, linewidth=1)
     axes.set(xlabel="difference of AP (percentage points)")
     axes.grid(axis="y", visible=False)
-    label_rows(axes, [f"{difference.name}, {difference.cls}" for difference in differences])
+    label_rows(axes, names)
     figure.legend(loc="outside upper left", ncols=2)
     figure.alt = "Differences of AP. " + "; ".join(texts) + "."
     return figure
@@ -88,12 +87,7 @@ MARKS = {
 
 @styled
 def board(rows: Sequence[tuple[str, str, Sequence[str]]]) -> Figure:
-    """All claims at a glance: a row for each claim, a mark for each of its comparisons.
-
-    Parameters
-    ----------
-    rows : sequence of (claim, verdict, results)
-        `results` holds one word of `MARKS` for each comparison.
+    """All claims at a glance: a row for each (claim, verdict, results), a mark for each result, one of `MARKS`.
 
     >>> board([("LSE beats max.", "partly", ["for", "not measured"])]).alt
     'What each comparison says. LSE beats max: 1 for, 1 not measured; partly.'
@@ -102,15 +96,14 @@ def board(rows: Sequence[tuple[str, str, Sequence[str]]]) -> Figure:
         raise LsegreproError(f"a board needs at least one claim, and comparisons that say one of {', '.join(MARKS)}")
     figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(rows)))
     axes, texts = figure.subplots(), []
-    names = [claim.rstrip(".") for claim, _, _ in rows]
-    for y, (name, (_, verdict, results)) in enumerate(zip(names, rows, strict=True)):
+    for y, (claim, verdict, results) in enumerate(rows):
         for x, word in enumerate(sorted(results, key=list(MARKS).index)):
             axes.plot(x, y, linestyle="none", **MARKS[word])
         axes.annotate(verdict, (1, y), (6, 0), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
                       va="center", fontsize=9, fontweight="bold", annotation_clip=False)
         counts = ", ".join(f"{results.count(word)} {word}" for word in MARKS if word in results)
-        texts.append(f"{name}: {counts}; {verdict}")
-    label_rows(axes, names)
+        texts.append(f"{claim.rstrip('.')}: {counts}; {verdict}")
+    label_rows(axes, [claim.rstrip(".") for claim, _, _ in rows])
     axes.set(xlim=(-0.6, max(len(results) for _, _, results in rows) - 0.4), xticks=[])
     axes.grid(visible=False)
     figure.legend(handles=[Line2D([], [], linestyle="none", label=word, **look) for word, look in MARKS.items()],

@@ -1,10 +1,11 @@
-"""Arrays as pictures: a probability map in colour, a mask over its image, superpixels. NumPy alone."""
+"""Arrays as pictures: a probability map in colour, a mask over its image, superpixels. No matplotlib figure."""
 
 from __future__ import annotations
 
 from functools import cache
 
 import numpy as np
+from skimage.segmentation import find_boundaries
 
 from ..files import LsegreproError
 from ..paper import CEILING, FLOOR
@@ -21,24 +22,13 @@ def heat_table() -> np.ndarray:
     """
     from matplotlib import colormaps  # only here: a bare machine that segments has no matplotlib
 
-    colours = colormaps["inferno"](np.arange(256))[:, :3]
-    table = np.round(colours * 255).astype(np.uint8)
+    table = np.round(colormaps["inferno"](np.arange(256))[:, :3] * 255).astype(np.uint8)
     table.setflags(write=False)
     return table
 
 
 def heat(prob_u16: np.ndarray) -> np.ndarray:
-    """Colour a probability map over the whole range that is possible, `FLOOR` to `CEILING`.
-
-    Parameters
-    ----------
-    prob_u16 : ndarray
-        (H, W) uint16, floor(p * 65535).
-
-    Returns
-    -------
-    ndarray
-        (H, W, 3) uint8.
+    """Colour a probability map, (H, W) uint16 of floor(p * 65535), over the whole range that is possible: RGB uint8.
 
     >>> heat(np.array([[0, 7811, 57724, 65535]], np.uint16)).sum(axis=2).tolist()
     [[4, 4, 671, 671]]
@@ -53,50 +43,24 @@ def outline(mask: np.ndarray) -> np.ndarray:
     >>> outline(np.ones((3, 3), bool)).any()
     np.False_
     """
-    inner = mask.copy()
-    inner[1:] &= mask[:-1]
-    inner[:-1] &= mask[1:]
-    inner[:, 1:] &= mask[:, :-1]
-    inner[:, :-1] &= mask[:, 1:]
-    return mask & ~inner
-
-
-def tint(image: np.ndarray, colour: tuple[int, int, int] = GREEN, alpha: float = 0.5) -> np.ndarray:
-    """Blend an image with a colour: (H, W, 3) uint8."""
-    mixed = image * np.float32(1 - alpha) + np.float32(alpha) * np.array(colour, np.float32)
-    return np.rint(mixed).astype(np.uint8)
+    return find_boundaries(mask, mode="inner")
 
 
 def overlay(
     image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = GREEN, alpha: float = 0.5
 ) -> np.ndarray:
-    """Blend the foreground of a mask with green, as the paper does (Figure 4).
+    """Blend the foreground of a mask, (H, W) bool, with green, as the paper does (Figure 4): (H, W, 3) uint8.
 
-    The edge of the mask is drawn in the pure colour, so that it shows on a green background too.
-
-    Parameters
-    ----------
-    image : ndarray
-        (H, W, 3) uint8.
-    mask : ndarray
-        (H, W) bool.
-
-    Returns
-    -------
-    ndarray
-        (H, W, 3) uint8.
-
-    Raises
-    ------
-    LsegreproError
-        If the two differ in size.
+    The edge of the mask is drawn in the pure colour, so that it shows on a green background too. Raises
+    `LsegreproError` if the mask and the image, (H, W, 3) uint8, differ in size.
 
     >>> overlay(np.zeros((1, 2, 3), np.uint8), np.array([[True, False]]), alpha=0.5).tolist()
     [[[0, 200, 83], [0, 0, 0]]]
     """
     if image.shape[:2] != mask.shape or image.ndim != 3:
         raise LsegreproError(f"the mask is {mask.shape}, the image {image.shape}: they must agree in size")
-    shown = np.where(mask[..., None], tint(image, colour, alpha), image)
+    tinted = image * np.float32(1 - alpha) + np.float32(alpha) * np.array(colour, np.float32)
+    shown = np.where(mask[..., None], np.rint(tinted).astype(np.uint8), image)
     shown[outline(mask)] = colour
     return shown
 
@@ -107,12 +71,9 @@ def superpixel_view(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     >>> superpixel_view(np.full((2, 4, 3), 9, np.uint8), np.array([[0, 0, 0, 1]] * 2))[0].tolist()
     [[9, 9, 9], [9, 9, 9], [255, 255, 255], [9, 9, 9]]
     """
-    flat = labels.ravel()
-    sizes = np.bincount(flat)
-    sums = np.stack([np.bincount(flat, image[..., c].ravel()) for c in range(3)], axis=1)
-    view = (sums / np.maximum(sizes, 1)[:, None]).astype(np.uint8)[labels]
-    border = np.zeros(labels.shape, bool)
-    border[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    border[:-1] |= labels[:-1] != labels[1:]
-    view[border] = 255
+    flat, sizes = labels.ravel(), np.maximum(np.bincount(labels.ravel()), 1)
+    means = np.stack([np.bincount(flat, image[..., channel].ravel()) / sizes for channel in range(3)], axis=1)
+    view = means.astype(np.uint8)[labels]
+    view[:, :-1][labels[:, :-1] != labels[:, 1:]] = 255
+    view[:-1][labels[:-1] != labels[1:]] = 255
     return view

@@ -1,8 +1,4 @@
-"""Figures 2, 4 and 6 of the paper: patches, the steps to a mask, and results.
-
-Every function takes arrays or small records, and returns a matplotlib figure with its
-alternative text as ``figure.alt``; `style.show` makes HTML of it.
-"""
+"""Figures 2, 4 and 6 of the paper: patches, the steps to a mask, and results."""
 
 from __future__ import annotations
 
@@ -19,17 +15,14 @@ from matplotlib.patches import ConnectionPatch, Rectangle
 from .. import evaluation
 from ..files import LsegreproError
 from ..paper import CEILING, FLOOR
-from . import overlays
-from .overlays import heat, overlay
+from .overlays import heat, heat_table, overlay, superpixel_view
 from .style import INK, MUTED, VERMILLION, WIDTH, picture, styled
 
-_HALO = {"facecolor": INK, "edgecolor": "none", "pad": 1.6, "alpha": 0.85}
 
-
-def _heat_bar(figure: Figure, axes: Axes | Sequence[Axes], theta: float | None = None, **place) -> None:
-    """The colour bar of `overlays.heat`, over the whole range that is possible."""
-    colours = ListedColormap(overlays.heat_table() / 255)
-    bar = figure.colorbar(ScalarMappable(Normalize(FLOOR, CEILING), colours), ax=axes, **place)
+def _heat_bar(figure: Figure, axes: Axes | Sequence[Axes], theta: float | None = None) -> None:
+    """The colour bar of `overlays.heat`, over the whole range that is possible, with a line at theta."""
+    colours = ListedColormap(heat_table() / 255)
+    bar = figure.colorbar(ScalarMappable(Normalize(FLOOR, CEILING), colours), ax=axes, shrink=0.6, aspect=28, pad=0.02)
     marked = theta is not None and FLOOR < theta < CEILING
     middle, name = (theta, f"θ = {theta:g}") if marked else (0.5, "0.5")
     bar.set_ticks([FLOOR, middle, CEILING], labels=[f"{FLOOR:.2f}", name, f"{CEILING:.2f}"])
@@ -37,6 +30,12 @@ def _heat_bar(figure: Figure, axes: Axes | Sequence[Axes], theta: float | None =
     bar.outline.set_visible(False)
     if marked:
         bar.ax.axhline(theta, color="white", linewidth=1.4)
+
+
+def _frame(axes: Axes, top: float, left: float, side: float) -> None:
+    """Frame a square of pixels in orange, with a white edge that shows on any picture."""
+    for colour, thickness in (("white", 3.2), (VERMILLION, 1.7)):
+        axes.add_patch(Rectangle((left - 0.5, top - 0.5), side, side, fill=False, color=colour, linewidth=thickness))
 
 
 @styled
@@ -69,44 +68,34 @@ def figure_2(
     ratios = [1.0, 1.0] if original is None else [original.shape[1] / original.shape[0], 1.0, 1.0]
     side = min((WIDTH - 0.2 * len(ratios)) / sum(ratios), 3.2)
     figure = Figure(figsize=(side * sum(ratios) + 0.2 * len(ratios), side + 0.4))
-    axes = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
+    *first, middle, last = figure.subplots(1, len(ratios), width_ratios=ratios)
     figure.get_layout_engine().set(w_pad=0.05, wspace=0.02)
-    if original is not None:
+    for axes in first:
+        picture(axes, original, "Central crop")
         height, width = original.shape[:2]
-        side = min(height, width)
-        picture(axes[0], original, "Central crop")
-        place = ((width - side) / 2 - 0.5, (height - side) / 2 - 0.5)
-        for colour, thickness in (("white", 3.5), (VERMILLION, 1.8)):
-            axes[0].add_patch(Rectangle(place, side, side, fill=False, color=colour, linewidth=thickness))
-    picture(axes[-2], image, f"A patch in each of {n * n} cells")
+        short = min(height, width)
+        _frame(axes, (height - short) / 2, (width - short) / 2, short)
+    picture(middle, image, f"A patch in each of {n * n} cells")
     for top, left, *_ in cells:
-        for draw, edge in ((axes[-2].axhline, top), (axes[-2].axvline, left)):
+        for draw, edge in ((middle.axhline, top), (middle.axvline, left)):
             if edge:
                 draw(edge - 0.5, color="white", linewidth=2.2)
                 draw(edge - 0.5, color=INK, linewidth=0.9, dashes=(4, 2))
-    for number, (top, left) in enumerate(corners, start=1):
-        for colour, thickness in (("white", 3), (VERMILLION, 1.6)):
-            axes[-2].add_patch(Rectangle((left - 0.5, top - 0.5), size, size, fill=False, color=colour,
-                                         linewidth=thickness))
-        _number(axes[-2], left, top, number, size)
-    gap = max(2, size // 16)
-    sheet = np.full((n * (size + gap) - gap,) * 2 + (3,), 255, np.uint8)
-    picture(axes[-1], sheet, "The patches")
+    step = size + max(2, size // 16)  # a patch and the gap behind it
+    sheet = np.full((n * step - step + size,) * 2 + (3,), 255, np.uint8)
     for k, (top, left) in enumerate(corners):
-        y, x = (int(step) * (size + gap) for step in divmod(k, n))
+        y, x = (step * place for place in divmod(k, n))
         sheet[y : y + size, x : x + size] = image[top : top + size, left : left + size]
-        _number(axes[-1], x, y, k + 1, size)
-    axes[-1].images[0].set_data(sheet)
+        _frame(middle, top, left, size)
+        for axes, row, column in ((middle, top, left), (last, y, x)):
+            axes.text(column + 0.06 * size, row + 0.07 * size, str(k + 1), color="white", fontsize=7.5, va="top",
+                      bbox={"facecolor": INK, "edgecolor": "none", "pad": 1.6, "alpha": 0.85})
+    picture(last, sheet, "The patches")
     figure.alt = (
         f"A training image of {image.shape[0]} by {image.shape[1]} pixels, cut by a grid into {n * n} cells; "
         f"one patch of {size} by {size} pixels lies at random in each cell. Beside it the {n * n} patches."
     )
     return figure
-
-
-def _number(axes: Axes, x: float, y: float, number: int, size: int) -> None:
-    place = (x + 0.06 * size, y + 0.07 * size)
-    axes.text(*place, str(number), color="white", fontsize=7.5, va="top", bbox=_HALO)
 
 
 @styled
@@ -131,36 +120,31 @@ def figure_4(
     votes = np.bincount(labels.ravel(), raw.ravel(), len(sizes))
     final = (2 * votes > sizes)[labels]  # a tie is background
     grey = np.rint(255 * votes / np.maximum(sizes, 1)).astype(np.uint8)[labels]
-    height, width = image.shape[:2]
-    figure = Figure(figsize=(WIDTH, 0.8 + 2 * (WIDTH - 1.5) / 3 * height / width))
+    figure = Figure(figsize=(WIDTH, 0.8 + 2 * (WIDTH - 1.5) / 3 * image.shape[0] / image.shape[1]))
     axes = figure.subplots(2, 3)
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06, wspace=0.08, hspace=0.1)
     panels = (
         (image, "Image"), (heat(prob_u16), "Probability"), (raw, f"Per pixel, p > {theta:g}"),
-        (overlays.superpixel_view(image, labels), "Superpixels"),
-        (np.stack([grey] * 3, axis=2), "Share of votes"),
-        (overlay(image, final), f"Majority: “{cls}”"),
+        (superpixel_view(image, labels), "Superpixels"),
+        (np.stack([grey] * 3, axis=2), "Share of votes"), (overlay(image, final), f"Majority: “{cls}”"),
     )  # fmt: skip
     for axis, (shown, title) in zip(axes.flat, panels, strict=True):
         picture(axis, shown, title)
-    for start, end in (((0, 0), (0, 1)), ((0, 1), (0, 2)), ((1, 0), (1, 1)), ((1, 1), (1, 2))):
-        _arrow(figure, axes[start], (1, 0.5), axes[end], (0, 0.5))
-    _arrow(figure, axes[0, 0], (0.5, 0), axes[1, 0], (0.5, 1), shorten=14)
-    _arrow(figure, axes[0, 2], (0, 0), axes[1, 1], (1, 1), shorten=3)
-    _heat_bar(figure, axes, theta, shrink=0.6, aspect=28, pad=0.02)
+    right, left = (1, 0.5), (0, 0.5)
+    for start, a, end, b, gap in (
+        (axes[0, 0], right, axes[0, 1], left, 1), (axes[0, 1], right, axes[0, 2], left, 1),
+        (axes[1, 0], right, axes[1, 1], left, 1), (axes[1, 1], right, axes[1, 2], left, 1),
+        (axes[0, 0], (0.5, 0), axes[1, 0], (0.5, 1), 14), (axes[0, 2], (0, 0), axes[1, 1], (1, 1), 3),
+    ):  # fmt: skip
+        figure.add_artist(ConnectionPatch(a, b, start.transAxes, end.transAxes, arrowstyle="-|>", mutation_scale=10,
+                                          color=MUTED, linewidth=1.4, shrinkA=1, shrinkB=gap))
+    _heat_bar(figure, axes, theta)
     figure.alt = (
         f"Six panels: an image; its probability map; the {100 * raw.mean():.1f} % of pixels above theta "
         f"{theta:g}; its {len(sizes)} superpixels; the share of foreground votes in each; and the "
         f"{100 * final.mean():.1f} % of pixels that the majority labels {cls}, in green."
     )
     return figure
-
-
-def _arrow(figure: Figure, start: Axes, a: tuple, end: Axes, b: tuple, shorten: float = 1) -> None:
-    figure.add_artist(ConnectionPatch(
-        a, b, start.transAxes, end.transAxes, arrowstyle="-|>", mutation_scale=10, color=MUTED, linewidth=1.4,
-        shrinkA=1, shrinkB=shorten,
-    ))  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,18 +163,16 @@ def figure_6(results: Sequence[Figure6Column], cls: str = "cat") -> Figure:
     if not results:
         raise LsegreproError("Figure 6 needs at least one result")
     aspects = [r.image.shape[1] / r.image.shape[0] for r in results]
-    row = min((WIDTH - 1.1) / sum(aspects), 2.3)
-    figure = Figure(figsize=(WIDTH, 3 * row + 0.5))
+    figure = Figure(figsize=(WIDTH, 3 * min((WIDTH - 1.1) / sum(aspects), 2.3) + 0.5))
     axes = figure.subplots(3, len(results), width_ratios=aspects, squeeze=False)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
-    for column, result in zip(axes.T, results, strict=True):
-        green = overlay(result.image, result.mask)
-        for axis, shown in zip(column, (result.image, heat(result.prob_u16), green), strict=True):
+    for column, r in zip(axes.T, results, strict=True):
+        for axis, shown in zip(column, (r.image, heat(r.prob_u16), overlay(r.image, r.mask)), strict=True):
             picture(axis, shown)
-        column[0].set_title(result.title, fontsize=8.5, fontweight="normal", loc="center")
+        column[0].set_title(r.title, fontsize=8.5, fontweight="normal", loc="center")
     for axis, name in zip(axes[:, 0], ("image", "probability", "result"), strict=True):
         axis.set_ylabel(name)
-    _heat_bar(figure, axes, shrink=0.6, aspect=28, pad=0.02)
+    _heat_bar(figure, axes)
     shares = ", ".join(f"{100 * r.mask.mean():.0f} %" for r in results)
     figure.alt = (
         f"{len(results)} images in columns; under each the probability of {cls} at every pixel, and "

@@ -133,6 +133,12 @@ def plot_interval(axes: Axes, interval: Interval, y: float, colour: str, marker:
     axes.plot(value, y, marker, color=colour, markersize=7, zorder=5, label=label)
 
 
+def plot_points(axes: Axes, x: Sequence[float], intervals: Sequence[Interval], colour: str, **look) -> None:
+    """Draw intervals of fractions, as percent, at places along x: markers with upright bars."""
+    values, low, high = in_percent(intervals)
+    axes.errorbar(x, values, yerr=np.abs([values - low, high - values]), color=colour, elinewidth=1, **look)
+
+
 def label_rows(axes: Axes, names: Sequence[str]) -> None:
     """Name the rows of a horizontal chart, from the top."""
     axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))

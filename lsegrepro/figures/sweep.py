@@ -1,4 +1,4 @@
-"""AP against theta (Figure 5, exact at every theta), and against the parameters of the superpixels."""
+"""Figure 5: AP against theta, exact at every theta."""
 
 from __future__ import annotations
 
@@ -12,26 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .. import evaluation, paper
-from ..evaluation import Interval
 from ..files import LsegreproError
 from ..paper import CEILING
-from .style import INK, RULE, WIDTH, in_percent, model_style, styled
+from .style import INK, RULE, WIDTH, level_line, model_style, styled
 
 _DASHES = (0, (4, 2))
 
 
 @dataclass(frozen=True, eq=False)
 class ThetaLine:
-    """One line of Figure 5.
-
-    Attributes
-    ----------
-    model, cls : str
-    thetas, ap : ndarray
-        (m,) each; a step begins at each theta and holds until the next.
-    smoothed : bool
-        After the vote of the superpixels: solid. Raw pixels: dashed.
-    """
+    """A line of Figure 5: `ap` (m,) holds from each of `thetas` (m,) to the next. Dashed unless `smoothed`."""
 
     model: str
     cls: str
@@ -63,12 +53,11 @@ def figure_5(
     split: str = "val",
     baselines: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Figure 5: AP against theta for each architecture and each class.
+    """Figure 5: AP against theta for each architecture, with exactly the data given; a panel for each class.
 
     Parameters
     ----------
     lines : sequence of ThetaLine
-        Drawn with exactly the data given, a panel for each class.
     marks : sequence of ThetaMark
     split : str
         What the AP was measured on, for the axis.
@@ -79,27 +68,21 @@ def figure_5(
     if not classes:
         raise LsegreproError(f"Figure 5 needs a line for one of {', '.join(paper.CLASSES)}")
     figure = Figure(figsize=(WIDTH, 3.7))
-    panels = figure.subplots(1, len(classes), sharey=True, squeeze=False)[0]
-    texts = []
+    panels, texts = figure.subplots(1, len(classes), sharey=True, squeeze=False)[0], []
     for axis, cls in zip(panels, classes, strict=True):
         texts += [_theta_line(axis, line) for line in lines if line.cls == cls]
         for mark in (mark for mark in marks if mark.cls == cls):
             colour, marker = model_style(mark.model)
-            axis.plot(
-                mark.theta, 100 * mark.ap, marker, markersize=7, markeredgewidth=1.5, markeredgecolor=colour,
-                markerfacecolor="white" if mark.oracle else colour, zorder=4, clip_on=False,
-            )  # fmt: skip
-        axis.axvline(paper.THETA[cls], color=INK, linewidth=1, dashes=(1.5, 2))
+            axis.plot(mark.theta, 100 * mark.ap, marker, markersize=7, markeredgewidth=1.5, markeredgecolor=colour,
+                      markerfacecolor="white" if mark.oracle else colour, zorder=4, clip_on=False)
         if baselines and cls in baselines:
-            axis.axhline(100 * baselines[cls], color=INK, linewidth=1, dashes=(1.5, 2))
-            axis.annotate("everything foreground", (0.01, 100 * baselines[cls]), (0, 3), va="bottom",
-                          fontsize=8, textcoords="offset points")
+            level_line(axis, 100 * baselines[cls], "everything foreground", left=True)
             texts.append(f"{cls}, everything foreground: {100 * baselines[cls]:.1f} %")
+        axis.axvline(paper.THETA[cls], color=INK, linewidth=1, dashes=(1.5, 2))
         axis.axvspan(CEILING, 1, color=RULE, linewidth=0, alpha=0.6)
-        axis.annotate(f"paper: {paper.THETA[cls]:g}", (paper.THETA[cls], 1), (-3, -2), ha="right", va="top",
-                      xycoords=axis.get_xaxis_transform(), textcoords="offset points", fontsize=8)
-        axis.annotate(f"ceiling {CEILING:.4f}", (CEILING, 0.5), (4, 0), rotation=90, va="center",
-                      xycoords=axis.get_xaxis_transform(), textcoords="offset points", fontsize=8)
+        place = {"xycoords": axis.get_xaxis_transform(), "textcoords": "offset points", "fontsize": 8}
+        axis.annotate(f"paper: {paper.THETA[cls]:g}", (paper.THETA[cls], 1), (-3, -2), ha="right", va="top", **place)
+        axis.annotate(f"ceiling {CEILING:.4f}", (CEILING, 0.5), (4, 0), rotation=90, va="center", **place)
         axis.set(title=cls.capitalize(), xlabel="θ", xlim=(0, 0.94))
     top = max((axis.dataLim.ymax for axis in panels if np.isfinite(axis.dataLim.ymax)), default=0)
     panels[0].set(ylabel=f"AP = IoU on {split} (%)", ylim=(0, max(1.0, 1.15 * top)))
@@ -110,29 +93,26 @@ def figure_5(
 
 def _theta_line(axis: Axes, line: ThetaLine) -> str:
     """Draw one line; return in words where it peaks."""
-    colour, _ = model_style(line.model)
-    axis.plot(
-        line.thetas, 100 * np.asarray(line.ap), color=colour, zorder=3 if line.smoothed else 2.5,
-        linewidth=1.8 if line.smoothed else 1.1, linestyle="-" if line.smoothed else _DASHES,
-        drawstyle="steps-post",
-    )  # fmt: skip
-    name = f"{line.cls}, {line.model}, {'smoothed' if line.smoothed else 'raw'}"
+    width, dash, name = (1.8, "-", "smoothed") if line.smoothed else (1.1, _DASHES, "raw")
+    axis.plot(line.thetas, 100 * np.asarray(line.ap), color=model_style(line.model)[0], linewidth=width, linestyle=dash,
+              zorder=3 if line.smoothed else 2.5, drawstyle="steps-post")
     if np.isnan(line.ap).all():
-        return f"{name}: undefined"
+        return f"{line.cls}, {line.model}, {name}: undefined"
     best = int(np.nanargmax(line.ap))
-    return f"{name}: at most {100 * line.ap[best]:.1f} %, at theta {line.thetas[best]:.3f}"
+    return f"{line.cls}, {line.model}, {name}: at most {100 * line.ap[best]:.1f} %, at theta {line.thetas[best]:.3f}"
 
 
 def _theta_legend(figure: Figure, lines: Sequence[ThetaLine], marks: Sequence[ThetaMark], split: str) -> None:
     """Models in the first line of the legend, kinds of lines and marks in the second."""
-    models, kinds = [], []
+    models = []
     for model in dict.fromkeys(line.model for line in lines):
         colour, marker = model_style(model)
         shape = marker if any(mark.model == model for mark in marks) else ""
         models.append(Line2D([], [], color=colour, marker=shape, markersize=6, label=model))
+    kinds = []
     if len({line.smoothed for line in lines}) == 2:
-        kinds.append(Line2D([], [], color=INK, label="smoothed"))
-        kinds.append(Line2D([], [], color=INK, linewidth=1.1, linestyle=_DASHES, label="raw"))
+        kinds += [Line2D([], [], color=INK, label="smoothed"),
+                  Line2D([], [], color=INK, linewidth=1.1, linestyle=_DASHES, label="raw")]
     for oracle, name in ((False, "θ chosen on train"), (True, f"best on {split} (oracle)")):
         if any(mark.oracle == oracle for mark in marks):
             kinds.append(Line2D([], [], linestyle="", marker="o", markersize=6, color=INK, label=name,
@@ -140,63 +120,4 @@ def _theta_legend(figure: Figure, lines: Sequence[ThetaLine], marks: Sequence[Th
     # matplotlib fills a legend column by column.
     pairs = zip_longest(models, kinds, fillvalue=Line2D([], [], linestyle="", label=" "))
     handles = [handle for pair in pairs for handle in pair] if kinds else models
-    columns = max(len(models), len(kinds))
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.6)
-
-
-@dataclass(frozen=True, eq=False)
-class Sweep:
-    """AP as one parameter varies and the others stay fixed.
-
-    Attributes
-    ----------
-    parameter : str
-        Its name, for the axis.
-    values : sequence of float
-        (m,), ascending.
-    ap : mapping
-        Name of a network, beginning with its model, to m intervals, fractions.
-    """
-
-    parameter: str
-    values: Sequence[float]
-    ap: Mapping[str, Sequence[Interval]]
-
-
-@styled
-def sweeps(panels: Sequence[Sweep], levels: Mapping[str, float], split: str = "train") -> Figure:
-    """AP against each parameter, a panel each: points with intervals, and a dashed line across to compare with.
-
-    Parameters
-    ----------
-    panels : sequence of Sweep
-        Values stand at equal distances, whatever they are.
-    levels : mapping
-        Name of a network to the AP, a fraction, of its dashed line.
-    split : str
-        What the AP was measured on, for the axis.
-    """
-    if not panels:
-        raise LsegreproError("a chart of parameters needs at least one of them")
-    figure = Figure(figsize=(WIDTH, 3.2))
-    ratios = [len(panel.values) + 1 for panel in panels]
-    row = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=ratios)[0]
-    texts = []
-    for axis, panel in zip(row, panels, strict=True):
-        for i, (name, intervals) in enumerate(panel.ap.items()):
-            colour, marker = model_style(name.replace(",", " ").split(" ")[0])
-            value, low, high = in_percent(intervals)
-            places = np.arange(len(panel.values)) + 0.12 * (i - (len(panel.ap) - 1) / 2)  # bars side by side
-            axis.vlines(places, low, high, color=colour, linewidth=1.4)
-            axis.plot(places, value, color=colour, marker=marker, markersize=5, linewidth=1.2, label=name)
-            axis.axhline(100 * levels[name], color=colour, linewidth=0.9, linestyle=_DASHES)
-            points = ", ".join(f"{v:.2f} % [{a:.2f}, {b:.2f}] at {x:g}"
-                               for x, v, a, b in zip(panel.values, value, low, high, strict=True))
-            texts.append(f"{panel.parameter}, {name}: {points}")
-        axis.set(xlabel=panel.parameter, xticks=range(len(panel.values)), xlim=(-0.5, len(panel.values) - 0.5),
-                 xticklabels=[f"{x:g}" for x in panel.values])
-    row[0].set(ylabel=f"AP = IoU on {split} (%)")
-    handles, names = row[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=max(1, len(names)))
-    figure.alt = f"AP on {split} against the parameters of the superpixels. " + "; ".join(texts) + "."
-    return figure
+    figure.legend(handles=handles, loc="outside upper left", ncols=max(len(models), len(kinds)), columnspacing=1.6)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from matplotlib.lines import Line2D
 from .. import paper
 from ..evaluation import TableRow
 from ..files import LsegreproError
-from .style import INK, RULE, WIDTH, Html, interval_text, label_rows, model_style, plot_interval, styled
+from .style import INK, RULE, WIDTH, Html, in_percent, interval_text, label_rows, model_style, plot_interval, styled
 
 METRICS = {"foreground": "foreground", "background": "background", "ap": "AP"}
 """Columns of Table 2: field of `evaluation.TableRow` (and of `paper.Row`) to heading."""
@@ -30,18 +31,16 @@ table.table-2 small {display: block; font-size: .8em; font-weight: 400; opacity:
 """
 
 
-def _by_model_and_class(rows: Sequence[TableRow]) -> dict[tuple[str, str], TableRow]:
-    places = {(row.model, row.cls): row for row in rows}
-    if len(places) != len(rows):
-        raise LsegreproError("two rows of Table 2 have the same model and class; choose one of them")
-    if unknown := {row.cls for row in rows} - set(paper.CLASSES):
-        raise LsegreproError(f"unknown class {unknown.pop()!r}; choose one of {', '.join(paper.CLASSES)}")
-    return places
-
-
-def _models(rows: Sequence[TableRow]) -> list[str]:
-    """The paper's four, then others in the order given."""
-    return list(dict.fromkeys([*paper.TABLE_2, *(row.model for row in rows)]))
+def _by_model(rows: Sequence[TableRow]) -> dict[str, dict[str, TableRow]]:
+    """Rows by model and class: the paper's four models, then others in the order given."""
+    models: dict[str, dict[str, TableRow]] = {model: {} for model in paper.TABLE_2}
+    for row in rows:
+        if row.cls not in paper.CLASSES:
+            raise LsegreproError(f"unknown class {row.cls!r}; choose one of {', '.join(paper.CLASSES)}")
+        if row.cls in models.setdefault(row.model, {}):
+            raise LsegreproError("two rows of Table 2 have the same model and class; choose one of them")
+        models[row.model][row.cls] = row
+    return models
 
 
 def table_2_html(rows: Sequence[TableRow], caption: str, level: float = 0.95) -> Html:
@@ -57,29 +56,26 @@ def table_2_html(rows: Sequence[TableRow], caption: str, level: float = 0.95) ->
     level : float
         Of the intervals, for the caption.
 
-    Examples
-    --------
     >>> from lsegrepro.evaluation import Interval
     >>> table_2_html([TableRow("LSE1", "cat", None, None, Interval(0.3, 0.25, 0.35))], "Ours.").text
     'Ours. LSE1 cat AP: paper 34.36 %, here 30.0 %.'
     """
-    places = _by_model_and_class(rows)
     columns = [(cls, field) for cls in paper.CLASSES for field in METRICS]
     head = "".join(f'<th scope="col">{cls} {METRICS[field]}</th>' for cls, field in columns)
-    lines = []
-    for model in _models(rows):
-        if model in paper.TABLE_2:
-            cells = "".join(f"<td>{getattr(paper.TABLE_2[model][cls], field):.2f}</td>" for cls, field in columns)
-            lines.append(f'<tr class="paper"><th scope="row">{model}, paper</th>{cells}</tr>')
-        cells = "".join(_cell(places.get((model, cls)), field) for cls, field in columns)
-        here = ", here" if model in paper.TABLE_2 else ""
-        lines.append(f'<tr class="ours"><th scope="row">{html.escape(model)}{here}</th>{cells}</tr>')
-    texts = [
-        f"{row.model} {row.cls} AP: "
-        + (f"paper {paper.TABLE_2[row.model][row.cls].ap:.2f} %, " if row.model in paper.TABLE_2 else "")
-        + f"here {100 * row.ap.value:.1f} %"
-        for row in rows if row.ap is not None
-    ]  # fmt: skip
+    lines, texts = [], []
+
+    def line(kind: str, name: str, cells: Iterable[str]) -> str:
+        return f'<tr class="{kind}"><th scope="row">{html.escape(name)}</th>{"".join(cells)}</tr>'
+
+    for model, ours in _by_model(rows).items():
+        printed = paper.TABLE_2.get(model)
+        if printed:
+            lines.append(line("paper", f"{model}, paper",
+                              (f"<td>{getattr(printed[cls], field):.2f}</td>" for cls, field in columns)))
+        lines.append(line("ours", f"{model}, here" if printed else model,
+                          (_cell(ours.get(cls), field) for cls, field in columns)))
+        texts += [f"{model} {cls} AP: " + (f"paper {printed[cls].ap:.2f} %, " if printed else "")
+                  + f"here {100 * row.ap.value:.1f} %" for cls, row in ours.items() if row.ap]
     note = f" Percent; in brackets the {100 * level:g} % interval over images."
     return Html(f'<style>{_CSS}</style><table class="table-2"><caption>{html.escape(caption)}{note}</caption>'
                 f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>",
@@ -91,7 +87,7 @@ def _cell(row: TableRow | None, field: str) -> str:
     if interval is None or np.isnan(interval.value):
         why = NOT_RUN if row is None else "undefined"
         return f'<td><span role="img" aria-label="{why}" title="{why}">—</span></td>'
-    value, low, high = (100 * number for number in (interval.value, interval.low, interval.high))
+    value, low, high = in_percent([interval])[:, 0]
     brackets = "" if np.isnan(low) else f"<small>[{low:.1f}, {high:.1f}]</small>"
     return f"<td>{value:.2f}{brackets}</td>"
 
@@ -112,36 +108,34 @@ def table_2_dots(
     """
     if not metrics or set(metrics) - set(METRICS):
         raise LsegreproError(f"metrics must be some of {', '.join(METRICS)}, got {list(metrics)}")
-    places, models = _by_model_and_class(rows), _models(rows)
+    models, texts = _by_model(rows), []
     figure = Figure(figsize=(WIDTH, 0.75 + len(metrics) * (0.55 + 0.34 * len(models))))
     panels = figure.subplots(len(metrics), len(paper.CLASSES), sharey=True, sharex="row", squeeze=False)
-    texts = []
-    for panel_row, field in zip(panels, metrics, strict=True):
-        for axes, cls in zip(panel_row, paper.CLASSES, strict=True):
-            for y, model in enumerate(models):
-                colour, marker = model_style(model)
-                printed = getattr(paper.TABLE_2[model][cls], field) if model in paper.TABLE_2 else None
-                if printed is not None:
-                    axes.plot(printed, y, marker, color=INK, mfc="white", markersize=7, zorder=4.5)
-                ours = getattr(places.get((model, cls)), field, None)
-                if ours is not None and not np.isnan(ours.value):
-                    plot_interval(axes, ours, y, colour, marker)
-                    texts.append(f"{model} {cls} {METRICS[field]} {interval_text(ours, ' %')}"
-                                 + ("" if printed is None else f", paper {printed:.2f} %"))
-            label_rows(axes, models)
-            if field == "ap" and baselines and cls in baselines:
-                axes.set_ylim(top=-0.9)  # room for the name of the line
-                axes.axvline(100 * baselines[cls], color=INK, linewidth=1, dashes=(1.5, 2))
-                axes.annotate("everything foreground", (100 * baselines[cls], 1), (3, -2), va="top",
-                              xycoords=axes.get_xaxis_transform(), textcoords="offset points", fontsize=8)
-            axes.set(title=f"{cls.capitalize()}, {'AP' if field == 'ap' else f'{METRICS[field]} accuracy'} (%)")
-            axes.grid(axis="y", color=RULE)
+    for axes, (field, cls) in zip(panels.flat, itertools.product(metrics, paper.CLASSES), strict=True):
+        for y, (model, ours) in enumerate(models.items()):
+            colour, marker = model_style(model)
+            interval = getattr(ours.get(cls), field, None)
+            measured = interval is not None and not np.isnan(interval.value)
+            if measured:
+                plot_interval(axes, interval, y, colour, marker)
+                texts.append(f"{model} {cls} {METRICS[field]} {interval_text(interval, ' %')}")
+            if model in paper.TABLE_2:
+                printed = getattr(paper.TABLE_2[model][cls], field)
+                axes.plot(printed, y, marker, color=INK, mfc="white", markersize=7, zorder=4.5)
+                if measured:
+                    texts[-1] += f", paper {printed:.2f} %"
+        label_rows(axes, list(models))
+        if field == "ap" and baselines and cls in baselines:
+            axes.set_ylim(top=-0.9)  # room for the name of the line
+            axes.axvline(100 * baselines[cls], color=INK, linewidth=1, dashes=(1.5, 2))
+            axes.annotate("everything foreground", (100 * baselines[cls], 1), (3, -2), va="top",
+                          xycoords=axes.get_xaxis_transform(), textcoords="offset points", fontsize=8)
+        axes.set(title=f"{cls.capitalize()}, {'AP' if field == 'ap' else f'{METRICS[field]} accuracy'} (%)")
+        axes.grid(axis="y", color=RULE)
         if field != "background":
-            panel_row[0].set_xlim(left=0)
-    handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=6, color=INK, markerfacecolor=fill, label=name)
-        for name, fill in (("this run, with interval", INK), ("paper", "white"))
-    ]
+            axes.set_xlim(left=0)
+    handles = [Line2D([], [], linestyle="", marker="o", markersize=6, color=INK, markerfacecolor=fill, label=name)
+               for name, fill in (("this run, with interval", INK), ("paper", "white"))]
     figure.legend(handles=handles, loc="outside upper left", ncols=2)
     figure.alt = "Table 2 as dots. " + ("; ".join(texts) or "Nothing was run") + "."
     return figure

@@ -14,7 +14,7 @@ from .model import PatchNet
 def central_corners(side: int, number: int, size: int) -> np.ndarray:
     """Corners of the test patches, the central patch of each cell of the grid: (1, N, 2) top and left.
 
-    The paper only says "forwarding N patches"; the central ones make the score a
+    The paper writes "forwarding N patches" and no more; the central ones make the score a
     function of the image.
 
     >>> central_corners(300, 4, 133)[0].tolist()

@@ -148,7 +148,7 @@ def dense(net: PatchNet, x: Tensor, conv3: Winograd | Direct | None = None) -> T
     batch, height, width = x.shape[0], x.shape[2] - size + 1, x.shape[3] - size + 1
     # All fragments have one size if the image is extended to a multiple of the total stride.
     x = functional.pad(x, (0, -width % (p1 * p2), 0, -height % (p1 * p2)))
-    with stage("conv1"):  # its weights are tiny beside its input: one pass over the whole tile
+    with stage("conv1"):  # its weights are tiny against its input: one pass over the whole tile
         x = net.conv1(channels_last(x))
     with stage("pool1"):
         x = pool(x, p1)
@@ -178,12 +178,12 @@ def _tail(net: PatchNet, conv3: Winograd | Direct, x: Tensor) -> Tensor:
     with stage("layout"):
         x = split(x, p2, rows_first=isinstance(conv3, Winograd))  # (K*p2*p2, h2, ., .)
 
-    def full(x: Tensor) -> Tensor:  # (R, h3) to (R, 2)
+    def full_layers(x: Tensor) -> Tensor:  # (R, h3) to (R, 2)
         with stage("full"):
             return net.bound(net.full5(tanh_(net.full4(tanh_(x)))), tanh_)
 
     with stage("conv3"):
-        x = conv3(tanh_(x), full)  # (K*p2*p2, 2, ., .)
+        x = conv3(tanh_(x), full_layers)  # (K*p2*p2, 2, ., .)
     with stage("layout"):
         return join(x, p2)
 
@@ -229,8 +229,8 @@ def pool(x: Tensor, size: int) -> Tensor:
         length, reach = x.shape[axis] - size + 1, 1
         while reach < size:
             shift = min(reach, size - reach)
-            keep = x.shape[axis] - shift
-            x = torch.maximum(x.narrow(axis, 0, keep), x.narrow(axis, shift, keep))
+            size_left = x.shape[axis] - shift
+            x = torch.maximum(x.narrow(axis, 0, size_left), x.narrow(axis, shift, size_left))
             reach += shift
         x = x.narrow(axis, 0, length)
     return x
@@ -273,8 +273,8 @@ def probability_map(
     image : ndarray
         (H, W, 3) uint8.
     scale_to : int or None
-        Short side at which the network sees the image (training saw 300 pixels); the
-        probabilities are brought back to (H, W) bilinearly. None keeps the image's own size.
+        Short side to which the image is scaled for the network (300 pixels in training); the
+        probabilities are resized to (H, W) bilinearly. None: the image's own size.
 
     Returns
     -------
@@ -289,14 +289,12 @@ def probability_map(
     return p.numpy()
 
 
-def to_codes(probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities as 16-bit codes, floor(p * 65535): what evidence and evaluation work on.
+def to_prob_u16(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities in 16 bits, floor(p * 65535): what evidence and evaluation work on.
 
-    >>> to_codes(np.array([0.0, 0.5, 1.0])).tolist()
+    >>> to_prob_u16(np.array([0.0, 0.5, 1.0])).tolist()
     [0, 32767, 65535]
     """
     exact = probabilities.astype(np.float64)
     exact *= 65535  # in place: a photograph may have a hundred million pixels
     return np.floor(exact, out=exact).astype(np.uint16)
-
-

@@ -1,4 +1,4 @@
-"""Devices: choose one by name, and say what arithmetic it does."""
+"""Devices: choose one by name, set its arithmetic, and name it in cards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ mantissa) and add in float32. On a CPU float32 is float32."""
 def parse_device(name: str) -> torch.device:
     """A device by name: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
-    Of several GPUs ``auto`` takes one by the number of the process, so that jobs that run side by side spread.
+    Of several GPUs ``auto`` takes one by the number of the process, so that jobs that run at once use all of them.
 
     Raises
     ------

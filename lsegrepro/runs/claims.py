@@ -23,15 +23,8 @@ import numpy as np
 
 from .. import evaluation, paper
 from ..evaluation import Difference, Interval
-from .comparisons import (
-    LSE_OR_MAX,
-    RESAMPLES,
-    SMALL_OR_LARGE,
-    classification_counts,
-    false_positives_at_equal_recall,
-    interval,
-    measure,
-)
+from . import comparisons
+from .comparisons import RESAMPLES, interval, measure
 from .folder import RunFolder
 
 VERDICTS = ("reproduced", "not reproduced", "mixed", "inconclusive")
@@ -47,18 +40,10 @@ LEVEL = 0.01
 
 @dataclass(frozen=True)
 class Comparison(Difference):
-    """One effect, measured on val: a `Difference`, whose interval is None where a network of it was not scored.
+    """One effect measured on val, a fraction, positive where it speaks for the claim.
 
-    The effect is a fraction, positive where it speaks for the claim.
-
-    Attributes
-    ----------
-    p : float
-        Two-sided p-value of "the effect is 0", not corrected.
-    seeds : int
-        The least number of seeds of its networks.
-    left_out : str
-        Why it does not count, or nothing.
+    `p` is the two-sided p-value of "the effect is 0", not corrected; `seeds` the least number of seeds of its
+    networks; `left_out` says why it does not count, or nothing.
     """
 
     p: float = 1.0
@@ -70,15 +55,8 @@ class Comparison(Difference):
 class Claim:
     """A claim of the paper and the comparisons that it makes.
 
-    Attributes
-    ----------
-    key, text, source : str
-        Name for other pages, the claim in a sentence, and where the paper makes it.
-    measure : str
-        What the effect of each comparison is.
-    comparisons : sequence of Comparison
-    unit : str
-        Of an effect times 100.
+    `key` is its name for other pages, `text` the claim in a sentence, `source` where the paper makes it, `measure` says
+    what the effect of a comparison is, `unit` that of an effect times 100.
 
     >>> wins = [Comparison(f"{i}", "cat", Interval(0.1, 0.05, 0.2), p=0.001) for i in range(3)]
     >>> claim = Claim("a", "", "", "", [*wins, Comparison("4", "cat", None)])
@@ -107,15 +85,10 @@ class Claim:
     @cached_property
     def outcomes(self) -> list[str]:
         """One of `OUTCOMES` for each comparison."""
-        outcomes = []
-        for comparison, p in zip(self.comparisons, self.p_values, strict=True):
-            if not comparison.interval:
-                outcomes.append("not measured")
-            elif comparison.left_out or p >= SIGNIFICANCE:
-                outcomes.append("undecided")
-            else:
-                outcomes.append("for" if comparison.interval.value > 0 else "against")
-        return outcomes
+        return ["not measured" if not c.interval else
+                "undecided" if c.left_out or p >= SIGNIFICANCE else
+                "for" if c.interval.value > 0 else "against"
+                for c, p in zip(self.comparisons, self.p_values, strict=True)]
 
     @property
     def verdict(self) -> str:
@@ -145,13 +118,14 @@ def lse_beats_max(run: RunFolder) -> Claim:
     """Section 4, Table 2: a network trained with log-sum-exp has a higher AP than its twin trained with the maximum."""
     return Claim("aggregation", "LSE beats max.", "Section 4, Table 2",
                  "AP of the network trained with log-sum-exp, less that of its twin trained with the maximum",
-                 _pairs(run, LSE_OR_MAX))
+                 _pairs(run, comparisons.LSE_OR_MAX))
 
 
 def small_patches_beat_large(run: RunFolder) -> Claim:
     """Section 4, Table 2: nine small patches give a higher AP than four large ones under the same aggregation."""
     return Claim("patches", "Nine small patches beat four large ones.", "Section 4, Table 2",
-                 "AP of the network of nine small patches, less that of four large ones", _pairs(run, SMALL_OR_LARGE))
+                 "AP of the network of nine small patches, less that of four large ones",
+                 _pairs(run, comparisons.SMALL_OR_LARGE))
 
 
 def superpixels_help(run: RunFolder) -> Claim:
@@ -167,7 +141,7 @@ def superpixels_help(run: RunFolder) -> Claim:
 def hard_negatives_cut_false_positives(run: RunFolder) -> Claim:
     """Section 3.2: round 2 has fewer false positives than round 1, where both find as much foreground on train."""
     def effect(model: str, cls: str) -> np.ndarray:
-        before, after = false_positives_at_equal_recall(run, model, cls)
+        before, after = comparisons.false_positives_at_equal_recall(run, model, cls)
         with np.errstate(divide="ignore", invalid="ignore"):
             return 1 - after / before
 
@@ -203,7 +177,7 @@ def classification_for_free(run: RunFolder) -> Claim:
     def effect(cls: str) -> np.ndarray:
         present = evaluation.present(run.regions("val"), cls)
         no = evaluation.classification_counts(np.tile([0.0, 1.0], (len(present), 1)), present)
-        answers = np.concatenate([classification_counts(run, "LSE1", cls), no[None]])
+        answers = np.concatenate([comparisons.classification_counts(run, "LSE1", cls), no[None]])
         right = evaluation.accuracy(evaluation.resampled_counts(answers, resamples=RESAMPLES))
         return right[:-1].mean(axis=0) - right[-1]
 
@@ -239,42 +213,32 @@ CLAIMS: list[Callable[[RunFolder], Claim]] = [
 # What a comparison needs: may it count, and how large is its effect?
 
 
-@dataclass(frozen=True)
-class HeldOutLoss:
-    """Held-out loss of a network in round 1: mean over the last fifth of the training, and its fall to there.
+def held_out_losses(run: RunFolder, model: str, cls: str, seed: int = 0) -> tuple[float, float]:
+    """Mean held-out loss of a network in the middle fifth of round 1 and in its last fifth; nan if unknown.
 
-    `fall` is from the middle fifth. A cooldown of the rate at the end is left out: there the loss falls because of
-    the rate. Both are nan if the training curve does not say.
+    A cooldown of the rate at the end is left out: there the loss falls because of the rate.
     """
-
-    value: float
-    fall: float
-
-
-def held_out_loss(run: RunFolder, model: str, cls: str, seed: int = 0) -> HeldOutLoss:
-    """Where the held-out loss of a network in round 1 stands, and whether it still falls."""
-    unknown = HeldOutLoss(float("nan"), float("nan"))
     if not run.card_path(model, cls, 1, seed).is_file():
-        return unknown
+        return float("nan"), float("nan")
     arguments = run.card(model, cls, 1, seed)["arguments"]
-    rows = [row for row in run.curve(model, cls, 1, seed) if "heldout_loss" in row]
     end = arguments["samples"] - arguments.get("cooldown", 0)
-    samples, loss = (np.array([row[key] for row in rows]) for key in ("samples", "heldout_loss"))
-    middle, last = (samples > 0.4 * end) & (samples <= 0.6 * end), (samples > 0.8 * end) & (samples <= end)
-    if not (middle.any() and last.any()):
-        return unknown
-    return HeldOutLoss(float(loss[last].mean()), float(loss[middle].mean() - loss[last].mean()))
+    rows = [row for row in run.curve(model, cls, 1, seed) if "heldout_loss" in row]
+    parts = [[row["heldout_loss"] for row in rows if low * end < row["samples"] <= high * end]
+             for low, high in ((0.4, 0.6), (0.8, 1))]
+    middle, last = (float(np.mean(part)) if part else float("nan") for part in parts)
+    return middle, last
 
 
 def loss_fall(run: RunFolder, model: str, cls: str, seed: int = 0) -> float:
     """Fall of the held-out loss in round 1 from the middle fifth of the training to its last; nan if unknown."""
-    return held_out_loss(run, model, cls, seed).fall
+    middle, last = held_out_losses(run, model, cls, seed)
+    return middle - last
 
 
 def has_learned(run: RunFolder, model: str, cls: str) -> bool:
     """Whether the held-out loss of every seed of a network has fallen from log 2 (`FALLEN`), and no longer falls."""
-    losses = [held_out_loss(run, model, cls, seed) for seed in run.seeds(model, cls, 2)]
-    return all(loss.value < paper.LOSS_START - FALLEN and loss.fall < LEVEL for loss in losses)
+    losses = [held_out_losses(run, model, cls, seed) for seed in run.seeds(model, cls, 2)]
+    return all(last < paper.LOSS_START - FALLEN and middle - last < LEVEL for middle, last in losses)
 
 
 def beats_box(run: RunFolder, model: str, cls: str) -> Interval:
@@ -286,14 +250,9 @@ def compare(
     run: RunFolder, name: str, cls: str, models: Sequence[str], effect: Callable[[], np.ndarray],
     printed: float | None = None, *, rounds: tuple[int, ...] = (2,), must_beat_box: bool = True,
 ) -> Comparison:
-    """Measure one effect, where all its networks were scored.
+    """Measure one effect, (1 + `RESAMPLES`,) from a call of `effect`, where all its networks were scored.
 
-    Parameters
-    ----------
-    effect : callable
-        Nothing to (1 + `RESAMPLES`,), the effect and its resamples.
-    must_beat_box : bool
-        Whether one of the networks must beat the centred box for the comparison to count.
+    `must_beat_box` says whether one of the networks must beat the centred box for the comparison to count.
     """
     if not all(run.has_network(model, cls, round) for model in models for round in rounds):
         return Comparison(name, cls, None, printed)

@@ -104,7 +104,9 @@ def _answers(run: RunFolder, answer: str, network: Network, split: str) -> np.nd
     scores = _scores(run, *network, split)
     if answer == "gated box":
         margins = evaluation.image_margin(_scores(run, *network, "train"))
-        return evaluation.gated_box(regions, scores, np.quantile(margins, np.arange(GATES) / GATES))
+        gates = np.quantile(margins, np.arange(GATES) / GATES)
+        gates[0] = -np.inf  # a box in every image is among the choices
+        return evaluation.gated_box(regions, scores, gates)
     return (evaluation.raw_grid_counts if answer == "pixels" else evaluation.smoothed_grid_counts)(regions, scores)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import shutil
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -20,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from .. import evaluation, paper
-from ..config import Profile, parse_aggregation, vary
+from ..config import Profile, parse_aggregation
 from ..data import LABELS, label_codes
 from ..evaluation.counts import class_totals, counts_from_positives
-from ..files import LsegreproError, atomic, locked, read_json, write_json
+from ..files import LsegreproError, locked, read_json, write_json
 from .folder import SPLITS, Network, RunFolder, require_choice, require_file
-from .publish import PUBLISHED
+from .publish import PUBLISHED, copy_file
 from .results import choose_theta
 from .statistics import read_statistics
 
@@ -61,11 +60,16 @@ class Experiment:
 
     def varied(self, run: RunFolder) -> RunFolder:
         """The run that it trains: the profile with its changes, in a folder of its own."""
-        changes = self.changes
-        if self.trains and self.round == 1:
-            changes = changes | {"training": run.profile.experiments | changes.get("training", {})}
-        profile = vary(run.profile, self.name, changes, self.models, (self.round,), self.seeds)
-        return dataclasses.replace(run, profile=profile, folder=run.folder / "experiments" / self.name)
+        profile, changes = run.profile, self.changes
+        training = (profile.experiments if self.trains and self.round == 1 else {}) | changes.get("training", {})
+        network = {key: {field: value for field, value in table.items() if field not in training}
+                   for key, table in profile.network.items() if key.split("-")[0] in (*self.models, *profile.classes)}
+        varied = dataclasses.replace(
+            profile, name=f"{profile.name}, {self.name}", models=self.models, rounds=(self.round,),
+            seeds=self.seeds or profile.seeds, network=network, training=profile.training | training,
+            round2=profile.round2 | changes.get("round2", {}),
+            **{key: dataclasses.replace(getattr(profile, key), **changes.get(key, {})) for key in ("data", "scoring")})
+        return dataclasses.replace(run, profile=varied, folder=run.folder / "experiments" / self.name)
 
 
 def load_experiments(profile: Profile) -> dict[str, Experiment]:
@@ -98,32 +102,21 @@ class ExperimentResult:
     """What one network, of an experiment or of the run itself, gave."""
 
     samples: int  # images seen, in all rounds up to its own
-    hours: float  # of its training in the round named
     photographs: int  # training photographs that hold the class; 0 if unknown
-    final: dict[str, float]  # last row of its training curve: loss, heldout_loss, heldout_accuracy
-    theta: float | None  # chosen on train; None where VOC was not scored
-    counts: np.ndarray | None  # (n, 4) int64, pixels of each val image at that theta
-
-    @property
-    def ap(self) -> float | None:
-        """AP on val, a fraction; None where VOC was not scored."""
-        return None if self.counts is None else float(evaluation.ap(self.counts.sum(axis=0)))
+    theta: float  # chosen on train
+    counts: np.ndarray  # (n, 4) int64, pixels of each val image at that theta
 
 
 # Run an experiment
 
 
-def run_experiment(
-    run: RunFolder, name: str, *, classes: tuple[str, ...] = (), score: bool = True
-) -> dict[str, ExperimentResult]:
+def run_experiment(run: RunFolder, name: str, classes: tuple[str, ...] = ()) -> dict[str, ExperimentResult]:
     """Train and score the networks of an experiment that are missing, and write its result.
 
     Parameters
     ----------
     classes : tuple of str
         Only these, now; a later call adds the others. Default all of the run.
-    score : bool
-        Also score VOC, for AP. A result without it is completed by a later call with it.
 
     Returns
     -------
@@ -140,21 +133,20 @@ def run_experiment(
     experiment = find_experiment(run, name)
     for cls in classes:
         require_choice("class", cls, run.profile.classes)
-    varied, score = experiment.varied(run), score or not experiment.trains
+    varied = experiment.varied(run)
     for network in varied.networks():
-        result = read_experiment(run, name).get(varied.name(*network))
-        if network[1] not in (classes or run.profile.classes) or (result and (result.counts is not None or not score)):
+        key, cls = varied.name(*network), network[1]
+        if cls not in (classes or run.profile.classes) or key in read_experiment(run, name):
             continue
         _copy_shared(run, varied, experiment, network)
         make.train_network(varied, *network)
-        for split in SPLITS if score else ():
+        for split in SPLITS:
             make.score_network(varied, *network, split)
-        photographs = int((label_codes(varied.weak("train")) == LABELS.index(network[1])).sum())
-        record = _record(varied, network, photographs, score)
+        record = _record(varied, network, int((label_codes(varied.weak("train")) == LABELS.index(cls)).sum()))
         with locked(result_path(run, name), timeout=PATIENCE):  # another process may add another class meanwhile
             content = _read_json(run, name) or {
                 "command": command(run, name), "val": run.regions("val").data_digest, "networks": {}}
-            content["networks"][varied.name(*network)] = record
+            content["networks"][key] = record
             write_json(result_path(run, name), content)
     return read_experiment(run, name)
 
@@ -177,8 +169,7 @@ def _copy_shared(run: RunFolder, varied: RunFolder, experiment: Experiment, netw
     for path in paths:
         target = varied.folder / path.relative_to(run.folder)
         if path.is_file() and not target.is_file():
-            with atomic(target) as temporary:
-                shutil.copyfile(path, temporary)
+            copy_file(path, target)
 
 
 def command(run: RunFolder, name: str) -> str:
@@ -222,23 +213,21 @@ def read_experiment(run: RunFolder, name: str) -> dict[str, ExperimentResult]:
 
 
 def missing(run: RunFolder, name: str) -> list[str]:
-    """Classes of the run that an experiment was not scored for, for every model and seed."""
-    scored = {key for key, result in read_experiment(run, name).items() if result.counts is not None}
-    networks = find_experiment(run, name).varied(run).networks()
+    """Classes of the run that an experiment was not done for, with every model and seed."""
+    scored, networks = read_experiment(run, name), find_experiment(run, name).varied(run).networks()
     return list(dict.fromkeys(network[1] for network in networks if run.name(*network) not in scored))
 
 
 def baseline(run: RunFolder, model: str, cls: str, round: int, seed: int) -> ExperimentResult | None:
     """What a network of the run itself gave, for the same table; None if it is not there."""
     network = (model, cls, round, seed)
-    if model not in run.profile.models or cls not in run.profile.classes or not run.card_path(*network).is_file():
+    if not run.card_path(*network).is_file() or not all(run.has_scores(*network, split) for split in SPLITS):
         return None
     try:
         photographs = read_statistics(run, "weak-labels")["train"]["labels"][cls]
     except LsegreproError:
         photographs = 0
-    scored = all(run.has_scores(*network, split) for split in SPLITS)
-    return _result(run, cls, _record(run, network, photographs, scored))
+    return _result(run, cls, _record(run, network, photographs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,14 +240,9 @@ class ExperimentRow:
     results: tuple[ExperimentResult, ...]  # one a seed
 
     @property
-    def counts(self) -> np.ndarray | None:
-        """(s, n, 4) int64; None unless all seeds were scored."""
-        counts = [result.counts for result in self.results]
-        return None if any(c is None for c in counts) else np.stack(counts)
-
-    def mean(self, key: str) -> float:
-        """Mean over the seeds of a number of the last row of the curve; nan if there is none."""
-        return float(np.mean([result.final.get(key, np.nan) for result in self.results]))
+    def counts(self) -> np.ndarray:
+        """Pixels of each val image, of each seed: (s, n, 4) int64."""
+        return np.stack([result.counts for result in self.results])
 
     @property
     def temperature(self) -> float:
@@ -296,26 +280,20 @@ def experiment_rows(run: RunFolder, question: str) -> list[ExperimentRow]:
     return sorted(rows, key=lambda row: row.temperature) if question == "temperature" else rows
 
 
-def _record(run: RunFolder, network: Network, photographs: int, score: bool) -> dict[str, Any]:
-    """What `ExperimentResult` holds, as JSON."""
-    card = run.card(*network)
-    record = {"arguments": card["arguments"], "scoring": dataclasses.asdict(run.profile.scoring),
-              "sha256": card["sha256"], "samples": run.images_seen(*network), "hours": card["hours"],
-              "device": card["device"], "photographs": photographs, "final": card["final"], "theta": None,
-              "positives": None}
-    if score:
-        theta = choose_theta(run, *network)
-        counts = evaluation.per_image_counts(run.regions("val"), run.scores(*network), theta=theta)
-        record |= {"theta": theta, "positives": counts[:, :2].tolist()}
-    return record
+def _record(run: RunFolder, network: Network, photographs: int) -> dict[str, Any]:
+    """What a network of a run gave, as JSON: what `ExperimentResult` holds, and how it was made."""
+    card, theta = run.card(*network), choose_theta(run, *network)
+    counts = evaluation.per_image_counts(run.regions("val"), run.scores(*network), theta=theta)
+    return {"arguments": card["arguments"], "scoring": dataclasses.asdict(run.profile.scoring),
+            "sha256": card["sha256"], "samples": run.images_seen(*network), "hours": card["hours"],
+            "device": card["device"], "photographs": photographs, "final": card["final"], "theta": theta,
+            "ap": float(evaluation.ap(counts.sum(axis=0))), "positives": counts[:, :2].tolist()}
 
 
 def _result(run: RunFolder, cls: str, record: dict[str, Any]) -> ExperimentResult:
-    counts = None
-    if record["positives"] is not None:
-        counts = counts_from_positives(np.array(record["positives"], np.int64), class_totals(run.regions("val"), cls))
-    return ExperimentResult(counts=counts, **{key: record[key] for key in ("samples", "hours", "photographs", "final",
-                                                                           "theta")})
+    positives = np.array(record["positives"], np.int64)
+    return ExperimentResult(record["samples"], record["photographs"], record["theta"],
+                            counts_from_positives(positives, class_totals(run.regions("val"), cls)))
 
 
 def _read_json(run: RunFolder, name: str) -> dict[str, Any]:

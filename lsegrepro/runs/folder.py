@@ -35,29 +35,16 @@ Network = tuple[str, str, int, int]
 
 @dataclass(frozen=True, eq=False)  # a run is itself: what is computed of it is cached by it
 class RunPaths:
-    """What a run is of, and the path of each of its results.
-
-    Attributes
-    ----------
-    profile : Profile
-    folder : Path
-    data : Path or None
-        Root of the photographs; None takes the environment variable LSEGREPRO_DATA.
-    device : str
-        For the commands that compute; ``"auto"`` is a GPU where there is one.
-    depth : {"scratch", "weights", "evidence"}
-        Where reproduction begins: at the photographs; at the published weights, which are taken instead of made; or
-        at the evidence, and then no photograph is looked at.
-    progress : bool
-        Whether the commands that compute show a progress bar.
-    """
+    """What a run is of, and the path of each of its results."""
 
     profile: Profile
     folder: Path
-    data: Path | None = None
-    device: str = "auto"
+    data: Path | None = None  # root of the photographs; None takes the environment variable LSEGREPRO_DATA
+    device: str = "auto"  # for the commands that compute; auto is a GPU where there is one
+    # Where reproduction begins: scratch, at the photographs; weights, at the published ones, which are taken instead of
+    # made; evidence, and then no photograph is looked at.
     depth: str = "scratch"
-    progress: bool = True
+    progress: bool = True  # whether the commands that compute show a progress bar
 
     def name(self, model: str, cls: str, round: int = 1, seed: int = 0) -> str:
         """Name of a network's files. Raises `LsegreproError` if there is no such model, class, round or seed.
@@ -102,8 +89,8 @@ class RunPaths:
 class RunFolder(RunPaths):
     """A run: the data sets of its profile, and readers of its results.
 
-    A reader raises `LsegreproError` if the file is not there (the message has the command that makes it), is damaged,
-    or is of another configuration than the profile's.
+    A reader raises `LsegreproError` if the file is not there (with the command that makes it), is damaged, or is of
+    another configuration than the profile's.
     """
 
     @property
@@ -262,8 +249,6 @@ def repository() -> Path | None:
 def in_repository(path: str | Path) -> Path:
     """A path below the checkout as seen from the working folder, so that a notebook in ``notebooks/`` finds it too.
 
-    Relative where the working folder is in the checkout; unchanged where there is no checkout.
-
     >>> open_run("quick").folder == in_repository("runs/quick")
     True
     """
@@ -278,7 +263,7 @@ def open_run(
     profile: str | Path = "quick", folder: str | Path | None = None, *, data: str | Path | None = None,
     device: str = "auto", depth: str = "scratch", progress: bool = True,
 ) -> RunFolder:
-    """Open a run; nothing is computed or written.
+    """Open a run; nothing is computed or written. Arguments as in `RunPaths`, and:
 
     Parameters
     ----------
@@ -286,13 +271,7 @@ def open_run(
         quick, local, long, full, paper or the path of a TOML file.
     folder : path, optional
         Of the results. A relative one that is not in the working folder is looked for in the repository. Default the
-        repository's ``runs/{profile}``, or ``runs/{profile}-weights`` at depth weights.
-    data : path, optional
-        Root of the photographs; default the environment variable LSEGREPRO_DATA.
-    device : str
-        auto, cpu, cuda or cuda:N.
-    depth : str
-        One of `config.DEPTHS`, as in `RunPaths`; a run of depth weights has the last round alone.
+        repository's ``runs/{profile}``, or ``runs/{profile}-weights`` at depth weights, which has the last round alone.
 
     >>> open_run("quick").folder.name
     'quick'

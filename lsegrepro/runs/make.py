@@ -7,12 +7,13 @@ it): the workflow decides in which order files are made. A file that is there al
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from .. import evidence
+from .. import evidence, paper
 from ..evidence import scoring
 from ..files import LsegreproError, digest
 from ..network.devices import parse_device
@@ -20,11 +21,11 @@ from ..network.weights import Weights, load_weights
 from ..training import mining
 from ..training.batches import WeakDataset
 from ..training.loop import train
-from .folder import SPLITS, RunFolder, require_file, require_same
+from .folder import RunFolder, require_file, require_same
 from .publish import adopt_weights
 
 if TYPE_CHECKING:
-    from ..training.batches import HardNegatives
+    from ..data import SegmentationSet, WeakSet
 
 
 def train_network(
@@ -44,10 +45,15 @@ def train_network(
     if path.is_file():
         _check_images(run, path, run.card(*network))
         return path
-    start = load_network(run, model, cls, 1, seed) if round == 2 else None
-    hard = hard_negatives(run, model, cls, seed) if round == 2 else None
-    return train(run.profile.arguments(*network), _dataset(run, "train"), path, heldout=_dataset(run, "heldout"),
-                 start=start, hard_negatives=hard, device=parse_device(run.device), progress=run.progress,
+    start = hard_negatives = None
+    if round == 2:
+        start = load_network(run, model, cls, 1, seed)
+        _check_negatives(run, model, cls, seed)
+    dataset, heldout = _dataset(run, "train"), _dataset(run, "heldout")
+    if round == 2:
+        hard_negatives = mining.read_negatives(run.negatives_path(model, cls, seed), heldout)
+    return train(run.profile.arguments(*network), dataset, path, heldout=heldout, start=start,
+                 hard_negatives=hard_negatives, device=parse_device(run.device), progress=run.progress,
                  stop_after=stop_after)
 
 
@@ -68,8 +74,13 @@ def count_regions(run: RunFolder, split: str) -> Path:
     if path.is_file():
         run.regions(split)
         return path
-    regions = scoring.count_regions(run.segmentation(split), split, run.profile.superpixels, superpixel_cache(run),
-                                    progress=run.progress)
+    data = run.segmentation(split)
+    _print_description(run, data)
+    regions = scoring.count_regions(data, split, run.profile.superpixels, superpixel_cache(run), progress=run.progress)
+    for cls in run.profile.classes:
+        if not regions.pixels(cls)[0].any():
+            raise LsegreproError(f"in {data.description} no mask has a pixel of {cls}, index "
+                                 f"{paper.VOC_INDEX[cls]}: are they masks of VOC's classes?")
     evidence.write_regions(path, regions)
     return path
 
@@ -89,18 +100,6 @@ def score_network(
     return path
 
 
-def make_run(run: RunFolder) -> None:
-    """Every result of a run, one after the other: what the workflow does, in one process."""
-    for split in SPLITS:
-        count_regions(run, split)
-    for model, cls, round, seed in run.networks():
-        train_network(run, model, cls, round, seed)
-        if round == 1 and 2 in run.profile.rounds:
-            mine_negatives(run, model, cls, seed)
-        for split in SPLITS:
-            score_network(run, model, cls, round, seed, split)
-
-
 def load_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> Weights:
     """A trained network of a run, on the run's device."""
     path = run.weights_path(model, cls, round, seed)
@@ -111,13 +110,6 @@ def load_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int
     return weights
 
 
-def hard_negatives(run: RunFolder, model: str, cls: str, seed: int = 0) -> HardNegatives:
-    """The hard negatives of a run with their pixels, for round 2."""
-    _check_negatives(run, model, cls, seed)
-    heldout = _dataset(run, "heldout")
-    return mining.read_negatives(run.negatives_path(model, cls, seed), heldout)
-
-
 def superpixel_cache(run: RunFolder) -> Path:
     """The folder that keeps the superpixels of each image, until it is deleted."""
     return run.regions_path("val").parents[1] / "cache" / "superpixels"
@@ -125,12 +117,20 @@ def superpixel_cache(run: RunFolder) -> Path:
 
 def map_cache(run: RunFolder, weights: Weights) -> Path:
     """The folder that keeps the score maps of a network, one file an image, until it is deleted."""
-    made_by = digest([weights.sha256, dataclasses.asdict(run.profile.scoring), evidence.code_digest()])
+    made_by = digest([weights.sha256, dataclasses.asdict(run.profile.scoring), scoring.code_digest()])
     return run.folder / "cache" / "maps" / made_by
 
 
 def _dataset(run: RunFolder, split: str) -> WeakDataset:
-    return WeakDataset(run.weak(split), parse_device(run.device), run.progress)
+    weak, device = run.weak(split), parse_device(run.device)
+    _print_description(run, weak)
+    return WeakDataset(weak, device, run.progress)
+
+
+def _print_description(run: RunFolder, data: WeakSet | SegmentationSet) -> None:
+    """Say which images are used, and how many were left out."""
+    if run.progress:
+        print(data.description, file=sys.stderr)
 
 
 def _check_images(run: RunFolder, path: Path, card: dict) -> None:

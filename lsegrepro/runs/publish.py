@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tempfile
 from pathlib import Path
 
 from ..config import load_profile, read_card
@@ -26,28 +27,24 @@ LEFT_OUT = (".*", "*.checkpoint", "*-round1-*.safetensors")
 def adopt_weights(path: Path) -> None:
     """Copy the published network of the name of `path` there, with its card and training curve.
 
-    The card gains ``"published": true``: other images than the reader's trained it, and that is no fault.
-
-    Raises
-    ------
-    LsegreproError
-        If there is no such network, or it is not the one of its card.
+    The card gains ``"published": true``: other images than the reader's trained it, and that is no fault. Raises
+    `LsegreproError` if there is no such network, or it is not the one of its card.
     """
-    source = _source(path)
+    source = _published(path)
     card = read_card(source.with_suffix(".json"))
     if card.get("sha256") != sha256(source):
         raise LsegreproError(f"{source} and its card disagree on the digest: one of them was changed or is incomplete")
-    _copy(source.with_suffix(".jsonl"), path.with_suffix(".jsonl"))
+    copy_file(source.with_suffix(".jsonl"), path.with_suffix(".jsonl"))
     write_json(path.with_suffix(".json"), card | {"published": True})
-    _copy(source, path)  # last: a weights file always has a card
+    copy_file(source, path)  # last: a weights file always has a card
 
 
 def adopt(path: Path) -> None:
     """Copy the published file of the name of `path`, from the folder of the same name, there."""
-    _copy(_source(path), path)
+    copy_file(_published(path), path)
 
 
-def _source(path: Path) -> Path:
+def _published(path: Path) -> Path:
     source = PUBLISHED / path.parent.name / path.name
     if not source.is_file():
         raise LsegreproError(f"{source.name} is not among the published {path.parent.name}: depth weights "
@@ -55,7 +52,8 @@ def _source(path: Path) -> Path:
     return source
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file; the copy has its name when it is whole."""
     with atomic(target) as temporary:
         shutil.copyfile(source, temporary)
 
@@ -63,24 +61,20 @@ def _copy(source: Path, target: Path) -> None:
 def publish(run: RunFolder) -> None:
     """Make a finished run the published one: copy its numbers, and write the table of its results.
 
-    No picture is copied, and of round 1 no weights: its cards, curves, hard negatives and scores say what the book
-    says of it.
-
-    Raises
-    ------
-    LsegreproError
-        If the run is of another profile or lacks a file. What was published before is then as it was.
+    No picture is copied, and of round 1 no weights. Raises `LsegreproError` if the run is of another profile or lacks a
+    file; what was published before is then as it was.
     """
-    from .verify import write_results
+    from .verify import results_table, write_results
 
     if run.profile != load_profile(PROFILE):
         raise LsegreproError(f"the published run is of profile {PROFILE} as it is built in, with both rounds; this one "
                              f"is of {run.profile.spec}, with rounds {', '.join(map(str, run.profile.rounds))}")
+    _require_files(run)
+    results = results_table(run)  # refuses evidence that is damaged or of something else
     with locked(PUBLISHED / "results.json"):
         if run.folder.resolve() != PUBLISHED.resolve():
-            _require_files(run)
             _replace_folders(run.folder)
-        write_results(dataclasses.replace(run, folder=PUBLISHED))
+        write_results(dataclasses.replace(run, folder=PUBLISHED), results)
 
 
 def _require_files(run: RunFolder) -> None:
@@ -99,20 +93,13 @@ def _require_files(run: RunFolder) -> None:
 
 def _replace_folders(folder: Path) -> None:
     """Put the folders of a run in the place of those published before; a copy that fails leaves them as they were."""
-    def left_out(parent: str, names: list[str]) -> set[str]:
-        return {name for name in names if (Path(parent) / name).is_dir()} | ignored(parent, names)
-
-    ignored, copies = shutil.ignore_patterns(*LEFT_OUT), {kind: PUBLISHED / f".{kind}.new" for kind in FOLDERS}
-    try:
-        for kind, copy in copies.items():
-            shutil.rmtree(copy, ignore_errors=True)
-            if (folder / kind).is_dir():  # a run need not have experiments
-                shutil.copytree(folder / kind, copy, ignore=left_out)
-    except OSError:
-        for copy in copies.values():
-            shutil.rmtree(copy, ignore_errors=True)
-        raise
-    for kind, copy in copies.items():
-        shutil.rmtree(PUBLISHED / kind, ignore_errors=True)
-        if copy.is_dir():
-            copy.rename(PUBLISHED / kind)
+    with tempfile.TemporaryDirectory(dir=PUBLISHED, prefix=".") as copies:
+        for kind in FOLDERS:
+            copy = Path(copies, kind)
+            copy.mkdir()
+            for path in (folder / kind).glob("*.*"):
+                if path.is_file() and not any(map(path.match, LEFT_OUT)):
+                    shutil.copy(path, copy)
+        for kind in FOLDERS:
+            shutil.rmtree(PUBLISHED / kind, ignore_errors=True)
+            Path(copies, kind).rename(PUBLISHED / kind)

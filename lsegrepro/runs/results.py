@@ -152,9 +152,3 @@ def coverage(regions: Regions) -> str:
     if not regions.absent:
         return f"all {regions.listed:,} {regions.split} images"
     return f"{len(regions):,} of {regions.listed:,} {regions.split} images"
-
-
-def estimate_all(regions: Regions, scores: Scores, theta: float) -> float:
-    """AP on the whole list, if the absent images drew false positives as the present ones without a class do."""
-    counts = evaluation.per_image_counts(regions, scores, theta=theta)
-    return float(evaluation.ap((counts * present_weights(regions)[:, None]).sum(axis=0)))

@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from .. import paper
 from ..config import Superpixels, load_profile
-from ..data.images import EXTENSIONS, load_image, resize
+from ..data import images
+from ..data.images import load_image, resize
 from ..evaluation import image_counts, threshold
 from ..evidence.superpixels import oversegment, smooth
 from ..figures.overlays import overlay
@@ -69,7 +70,7 @@ def segment(
     from ..network import dense
 
     threshold(theta)
-    codes = dense.to_codes(dense.probability_map(weights.net, image))
+    codes = dense.to_prob_u16(dense.probability_map(weights.net, image))
     labels = cut(image, superpixels or load_profile(PROFILE).superpixels)
     return Segmentation(image, codes, labels, theta)
 
@@ -148,15 +149,23 @@ def published_network(model: str, cls: str, device: str = "auto") -> tuple[Weigh
 
 
 def list_photographs(paths: Iterable[str | Path]) -> list[Path]:
-    """Files as they are; of a folder, the photographs in it. Raises `LsegreproError` if a folder has none."""
+    """Files as they are; of a folder, the photographs in it, and what else it holds is counted on stderr.
+
+    Raises `LsegreproError` if a folder has no photograph.
+    """
     files: list[Path] = []
     for path in map(Path, paths):
-        inside = [path]
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS)
-        if not inside:
-            raise LsegreproError(f"no photograph in the folder {path} ({', '.join(EXTENSIONS)})")
-        files += inside
+        if not path.is_dir():
+            files.append(path)
+            continue
+        names, others = images.list_photographs(path)
+        if not names:
+            raise LsegreproError(f"no photograph in the folder {path} ({', '.join(images.EXTENSIONS)})"
+                                 f"{images.describe_others(others)}")
+        if others:
+            print(printable(f"lsegrepro: {path}: {len(names):,} photographs{images.describe_others(others)}"),
+                  file=sys.stderr)
+        files += [path / name for name in names]
     return files
 
 
@@ -203,7 +212,7 @@ def segment_files(
     threshold(0.0 if theta is None else theta)
     files = list_photographs(paths)
     names = output_names(files)
-    if any(os.path.realpath(path) == os.path.realpath(out) for path in paths):
+    if any(Path(path).is_dir() and os.path.realpath(path) == os.path.realpath(out) for path in paths):
         raise LsegreproError(f"{out} is a folder of photographs: the next call would take the results for some of "
                              "them; choose another --out")
     if len(files) == 1:

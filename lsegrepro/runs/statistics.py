@@ -95,57 +95,27 @@ def other_class_share(run: RunFolder, cls: str) -> float:
 
 
 def weak_labels(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """Numbers of images with weak labels, by split, label and source.
+    """Numbers of images with weak labels: split (train, heldout) to a dict.
 
-    Returns
-    -------
-    dict
-        Split (train, heldout) to ``images``, ``description``, ``digest``, ``labels`` (label to images), ``sources``
-        (source to label to images) and ``shortcut`` (class to `source_shortcut`); the last two are empty where all
-        images come from one source.
+    It has ``images``, ``labels`` (label to images), ``sources`` (source to label to images) and ``shortcut`` (class to
+    `source_shortcut`); the last two are empty where all images come from one source.
     """
     splits = {}
     for split in ("train", "heldout"):
         weak = run.weak(split)
         labels, source = _labels(weak), np.array(getattr(weak, "sources", []))
-        splits[split] = {"digest": weak.digest, "images": len(weak), "description": weak.description,
-                         "labels": _count_labels(labels), "sources": {}, "shortcut": {}}
+        splits[split] = {"images": len(weak), "labels": _count_labels(labels), "sources": {}, "shortcut": {}}
         if len(set(source)) > 1:
             splits[split]["sources"] = {str(name): _count_labels(labels[source == name]) for name in np.unique(source)}
             splits[split]["shortcut"] = {cls: source_shortcut(labels, source, cls) for cls in paper.CLASSES}
     return splits
 
 
-def crop_loss(run: RunFolder) -> dict[str, dict[str, float]]:
-    """How much of each class the central crop cuts away from the val images.
-
-    Returns
-    -------
-    dict
-        Class to ``images`` that hold it, ``lost``, the mean share of its pixels outside the crop, and ``half`` and
-        ``all``, the images that lose more than half of them and all of them.
-    """
-    losses = {}
-    for cls, masks in _masks(run).items():
-        shares = []
-        for mask in masks:
-            pixels = np.count_nonzero(mask == paper.VOC_INDEX[cls]) * (paper.IMAGE_SIDE / min(mask.shape)) ** 2
-            shares.append(np.count_nonzero(prepare_mask(mask) == paper.VOC_INDEX[cls]) / pixels)
-        inside = np.minimum(shares, 1)
-        losses[cls] = {"images": len(masks), "lost": float(1 - inside.mean()) if masks else 0.0,
-                       "half": int((inside < 0.5).sum()), "all": int((inside == 0).sum())}
-    return losses
-
-
 def patch_coverage(run: RunFolder) -> dict[str, dict[str, dict[str, float]]]:
-    """How much of the class a bag of patches covers, in val images that hold it.
+    """How much of the class a bag of patches covers, in val images that hold it: architecture to class to means.
 
-    Returns
-    -------
-    dict
-        Architecture to class to means over `BAGS` bags of each image: ``touched``, patches that touch the class;
-        ``filled``, patches mostly of it; and shares of the bags: ``none`` misses it, ``several`` have more than one
-        patch mostly of it, ``majority`` more than N / 2. A class that no image holds is left out.
+    Means over `BAGS` bags of each image: ``filled``, patches mostly of the class, and shares of the bags: ``none``
+    misses it, ``several`` have more than one patch mostly of it. A class that no image holds is left out.
     """
     from ..network import patches  # torch
 
@@ -158,8 +128,7 @@ def patch_coverage(run: RunFolder) -> dict[str, dict[str, dict[str, float]]]:
                       for corners in patches.random_corners(rng, BAGS, paper.IMAGE_SIDE, arch.patches, arch.patch)]
             if shares:
                 touched, filled = ((np.array(shares) > least).sum(axis=1) for least in (0, 0.5))
-                bags = {"touched": touched, "filled": filled, "none": touched == 0, "several": filled > 1,
-                        "majority": filled > arch.patches / 2}
+                bags = {"filled": filled, "none": touched == 0, "several": filled > 1}
                 table.setdefault(name, {})[cls] = {key: float(values.mean()) for key, values in bags.items()}
     return table
 
@@ -224,7 +193,7 @@ def first_steps(run: RunFolder) -> dict[str, Any]:
 
 
 STATISTICS: dict[str, Callable[[RunFolder], dict[str, Any]]] = {
-    "weak-labels": weak_labels, "crop": crop_loss, "bags": patch_coverage, "sources": accuracy_within_sources,
+    "weak-labels": weak_labels, "bags": patch_coverage, "sources": accuracy_within_sources,
     "first-steps": first_steps,
 }
 OF_TRAINING = ("weak-labels", "sources", "first-steps")

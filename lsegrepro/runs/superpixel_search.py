@@ -67,7 +67,7 @@ def read_search(run: RunFolder) -> list[Setting]:
     except (KeyError, TypeError, ValueError) as error:
         raise LsegreproError(f"{path} is no table of superpixel parameters: delete it and measure again") from error
     own = {run.name(*n): run.card(*n)["sha256"] for n in run.last_networks() if run.card_path(*n).is_file()}
-    require_same(run, path, {name: own[name] for name in own.keys() & digests.keys()}, digests)
+    require_same(run, path, {name: digest for name, digest in own.items() if name in digests}, digests)
     return settings
 
 

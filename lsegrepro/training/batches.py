@@ -1,14 +1,13 @@
 """Training batches: which images a step draws, their jitter, and N patches of each (Section 3.2).
 
-What a step draws depends on (seed, round, step) alone, so a training that was
-interrupted goes on with the batches it would have seen.
+What a step draws depends on (seed, round, step) alone, so a resumed training continues with the same batches.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -23,34 +22,21 @@ from ..data import LABELS, WeakSet, label_codes
 from ..files import LsegreproError
 from ..network import patches
 
-RESIDENT_BYTES = 16 * 2**30
-"""A dataset that takes more memory than this is not held there: each batch is decoded when it is needed."""
-
-AHEAD = 4
-"""Batches of such a dataset that are decoded while the device trains on one."""
-
-MAX_SOURCE_WEIGHT = 2.0
-"""With balanced sources, a photograph is drawn at most so many times as often as with uniform ones."""
+RESIDENT_BYTES = 16 * 2**30  # of the largest dataset that is decoded once and then stays in memory
+PREFETCH = 4  # batches of a larger dataset that are made while the device trains on one
+MAX_SOURCE_WEIGHT = 2.0  # with balanced sources, how often a photograph is drawn at most, against uniform ones
 
 
 class WeakDataset:
     """A weak set as a tensor on the device: n images, (n, 300, 300, 3) uint8, and their labels.
 
-    It is decoded when first used. A set larger than `RESIDENT_BYTES` stays on disk, and
-    its images are decoded whenever they are asked for.
-
-    Parameters
-    ----------
-    weak : WeakSet
-    device : str or torch.device
-    progress : bool
-        Show a progress bar while all images are decoded.
+    It is decoded when first used. A set larger than `RESIDENT_BYTES` stays on disk, and its images are decoded
+    whenever they are asked for.
 
     Attributes
     ----------
-    codes : ndarray
+    labels : ndarray
         (n,) uint8: the label of each image, as a position in `LABELS`.
-    in_memory : bool
 
     Examples
     --------
@@ -63,12 +49,12 @@ class WeakDataset:
     def __init__(self, weak: WeakSet, device: str | torch.device = "cpu", progress: bool = True) -> None:
         self.weak, self.device, self.progress = weak, torch.device(device), progress
         self.names, self.digest, self.description = weak.names, weak.digest, weak.description
-        self.codes = label_codes(weak)
-        self.in_memory = len(self.codes) * 3 * paper.IMAGE_SIDE**2 <= RESIDENT_BYTES
+        self.labels = label_codes(weak)
+        self.in_memory = len(self.labels) * 3 * paper.IMAGE_SIDE**2 <= RESIDENT_BYTES
         self.candidates = lru_cache(self._candidates)  # a search of all labels, wanted at every step
 
     def __len__(self) -> int:
-        return len(self.codes)
+        return len(self.labels)
 
     @property
     def unreadable(self) -> dict[str, str]:
@@ -96,23 +82,85 @@ class WeakDataset:
     def _candidates(self, cls: str, negatives: str, sources: str = "uniform") -> tuple[Candidates, Candidates]:
         """`positives_and_negatives` of this dataset; arguments as in `Training`."""
         balanced = np.asarray(getattr(self.weak, "sources", np.zeros(len(self)))) if sources == "balanced" else None
-        return positives_and_negatives(self.codes, cls, negatives, balanced)
+        return positives_and_negatives(self.labels, cls, negatives, balanced)
+
+
+def batches(
+    dataset: WeakDataset, config: Training, steps: range, hard_negatives: HardNegatives | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """`make_batch` of each of some steps.
+
+    Batches of a dataset that is not in memory are made in a thread, `PREFETCH` of them before they are needed; close
+    the iterator to stop it.
+    """
+    if dataset.in_memory:
+        yield from (make_batch(dataset, config, step, hard_negatives) for step in steps)
+        return
+    thread = ThreadPoolExecutor(1)
+    try:
+        pending = deque(thread.submit(make_batch, dataset, config, step, hard_negatives) for step in steps[:PREFETCH])
+        for step in steps:
+            if step + PREFETCH in steps:
+                pending.append(thread.submit(make_batch, dataset, config, step + PREFETCH, hard_negatives))
+            yield pending.popleft().result()
+    finally:  # also where the training stops early, or fails
+        thread.shutdown(cancel_futures=True)
+
+
+def make_batch(
+    dataset: WeakDataset, config: Training, step: int, hard_negatives: HardNegatives | None = None
+) -> tuple[Tensor, Tensor]:
+    """Make the batch of one step: draw B images, jitter them, and cut N patches out of each (Sections 3.1 and 3.2).
+
+    In round 2 a negative sample is, with chance `config.hard`, N hard negatives instead.
+
+    Returns
+    -------
+    x : Tensor
+        (B*N, 3, sz, sz) float32 in [-1, 1]: N patches of each image, on the device of the dataset.
+    target : Tensor
+        (B,) int64: 0 where the image holds the class, 1 where not.
+    """
+    net = config.net
+    rng, index, target = draw_images(dataset, config, step)
+    images = patches.jitter(patches.to_float(dataset.images(index)), rng, config.jitter)  # (B, 3, 300, 300)
+    corners = patches.random_corners(rng, len(images), images.shape[-1], net.patches, net.patch)
+    x = patches.cut(images, corners, net.patch)  # (B*N, 3, sz, sz)
+    if hard_negatives is not None and len(hard_negatives.index):  # without false positives there is none
+        replaced = np.flatnonzero((target == 1) & (rng.random(config.batch) < config.hard))
+        if len(replaced):
+            hard = hard_patches(rng, hard_negatives, len(replaced) * net.patches, net.patch, config.jitter)
+            bags = x.unflatten(0, (config.batch, net.patches))  # (B, N, 3, sz, sz), a view
+            bags[patches.to_device(replaced, x.device)] = hard.unflatten(0, (len(replaced), net.patches))
+    return x, patches.to_device(target, x.device)
+
+
+def draw_images(
+    dataset: WeakDataset, config: Training, step: int
+) -> tuple[np.random.Generator, np.ndarray, np.ndarray]:
+    """Draw a balanced batch: each sample is positive or negative with equal chance.
+
+    Returns the generator of the step, for its further draws; which images, (B,) int32; and the targets, (B,) int64.
+    """
+    rng = step_rng(config.seed, config.round, step)
+    positives, negatives = dataset.candidates(config.cls, config.negatives, config.sources)
+    target = rng.integers(0, 2, config.batch)
+    uniform = rng.random(config.batch)
+    return rng, np.where(target == 0, positives.pick(uniform), negatives.pick(uniform)), target
+
+
+def step_rng(seed: int, round: int, step: int) -> np.random.Generator:
+    """The random generator of one step: independent for every (seed, round, step), seed < 2^63, the others < 2^32."""
+    words = [seed % 2**32, round, step, seed // 2**32]  # always four, so that no two triples give the same
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The images that positives, or negatives, are drawn from.
+    """The images that positives, or negatives, are drawn from."""
 
-    Attributes
-    ----------
-    index : ndarray
-        (K,) int32, increasing: numbers in the dataset.
-    cumulative : ndarray, optional
-        (K,) float64: chance that a draw is this image or one before it; without, all are equally likely.
-    """
-
-    index: np.ndarray
-    cumulative: np.ndarray | None = None
+    index: np.ndarray  # (K,) int32, increasing: numbers in the dataset
+    cumulative: np.ndarray | None = None  # (K,) float64, cumulative chances; None: all are equally likely
 
     def pick(self, uniform: np.ndarray) -> np.ndarray:
         """Images drawn by random numbers that are uniform in [0, 1).
@@ -126,42 +174,31 @@ class Candidates:
 
 
 def positives_and_negatives(
-    codes: np.ndarray, cls: str, negatives: str, sources: np.ndarray | None = None
+    labels: np.ndarray, cls: str, negatives: str, sources: np.ndarray | None = None
 ) -> tuple[Candidates, Candidates]:
     """The images with a class and those without it, and how often each is drawn.
 
-    Parameters
-    ----------
-    codes : ndarray
-        (n,) uint8, positions in `LABELS`.
-    negatives : {"paper", "others", "background"}
-        As in `Training`.
-    sources : ndarray, optional
-        (n,) source of each image, to be balanced within each label.
-
-    Raises
-    ------
-    LsegreproError
-        If there are no positives or no negatives.
+    Takes labels (n,) uint8 as positions in `LABELS`, `negatives` as in `Training`, and the source of each image (n,) if
+    sources are to be balanced within each label. Raises `LsegreproError` if there are no positives or no negatives.
 
     >>> positives_and_negatives(np.array([0, 1, 2, 0], np.uint8), "cat", "background")[0].index
     array([0, 3], dtype=int32)
     >>> positives_and_negatives(np.array([0, 1, 2, 2], np.uint8), "cat", "paper")[1].cumulative.round(3)
     array([0.135, 0.568, 1.   ])
     """
-    code, background = LABELS.index(cls), LABELS.index("background")
-    positive = np.flatnonzero(codes == code).astype(np.int32)
-    negative = np.flatnonzero(codes == background if negatives == "background" else codes != code).astype(np.int32)
+    is_class, is_background = labels == LABELS.index(cls), labels == LABELS.index("background")
+    positive = np.flatnonzero(is_class).astype(np.int32)
+    negative = np.flatnonzero(is_background if negatives == "background" else ~is_class).astype(np.int32)
     if not len(positive) or not len(negative):
         raise LsegreproError(f"training {cls} needs images with and without it: {len(positive)} with, "
                              f"{len(negative)} without")
-    other_class = codes[negative] != background
-    by_paper = negatives == "paper" and other_class.any() and not other_class.all()
+    is_other = ~is_background[negative]
+    by_paper = negatives == "paper" and is_other.any() and not is_other.all()
     if not by_paper and sources is None:
         return Candidates(positive), Candidates(negative)
-    share = paper.other_class_share(cls) if by_paper else other_class.mean()
-    chance = np.zeros(len(codes))
-    for index, total in [(positive, 1.0), (negative[other_class], share), (negative[~other_class], 1 - share)]:
+    share = paper.other_class_share(cls) if by_paper else is_other.mean()
+    chance = np.zeros(len(labels))
+    for index, total in [(positive, 1.0), (negative[is_other], share), (negative[~is_other], 1 - share)]:
         chance[index] = total * _chances(len(index), None if sources is None else sources[index])
     return (Candidates(positive, np.cumsum(chance[positive])), Candidates(negative, np.cumsum(chance[negative])))
 
@@ -173,122 +210,24 @@ def _chances(count: int, sources: np.ndarray | None) -> np.ndarray:
     _, source, images = np.unique(sources, return_inverse=True, return_counts=True)
     share, largest = np.zeros(len(images)), MAX_SOURCE_WEIGHT * images / count
     for _ in images:  # what a source at its limit cannot take goes to the others
-        open_ = share < largest
-        share[open_] = np.minimum(largest[open_], share[open_] + (1 - share.sum()) / open_.sum())
+        below = share < largest
+        share[below] = np.minimum(largest[below], share[below] + (1 - share.sum()) / below.sum())
         if share.sum() > 1 - 1e-12:
             break
     return (share / images)[source]
-
-
-def step_rng(seed: int, round: int, step: int) -> np.random.Generator:
-    """The random generator of one step: independent for every (seed, round, step), seed < 2^63, the others < 2^32."""
-    # Always four words: a seed of two words followed by the others could equal another (seed, round, step).
-    words = [seed % 2**32, round, step, seed // 2**32]
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
-
-
-def draw_images(
-    dataset: WeakDataset, config: Training, step: int
-) -> tuple[np.random.Generator, np.ndarray, np.ndarray]:
-    """Draw a balanced batch: each sample is positive or negative with equal chance.
-
-    Returns
-    -------
-    rng : Generator
-        That of the step, for its further draws.
-    index : ndarray
-        (B,) int32: which images.
-    target : ndarray
-        (B,) int64: 0 where the image holds the class, 1 where not.
-    """
-    rng = step_rng(config.seed, config.round, step)
-    positives, negatives = dataset.candidates(config.cls, config.negatives, config.sources)
-    target = rng.integers(0, 2, config.batch)
-    uniform = rng.random(config.batch)
-    return rng, np.where(target == 0, positives.pick(uniform), negatives.pick(uniform)), target
-
-
-def make_batch(
-    dataset: WeakDataset, config: Training, step: int, hard_negatives: HardNegatives | None = None,
-    images: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Make the batch of one step: draw B images, jitter them, and cut N patches out of each (Sections 3.1 and 3.2).
-
-    In round 2 a negative sample is, with chance `config.hard`, N hard negatives instead.
-
-    Parameters
-    ----------
-    images : Tensor, optional
-        (B, 300, 300, 3) uint8, the images of `draw_images`, if they are decoded already.
-
-    Returns
-    -------
-    x : Tensor
-        (B*N, 3, sz, sz) float32 in [-1, 1]: N patches of each image, on the device of the dataset.
-    target : Tensor
-        (B,) int64: 0 where the image holds the class, 1 where not.
-    """
-    net = config.net
-    rng, index, target = draw_images(dataset, config, step)
-    images = dataset.images(index) if images is None else images
-    x = patches.jitter(patches.to_float(images), rng, config.jitter)  # (B, 3, 300, 300)
-    corners = patches.random_corners(rng, len(x), x.shape[-1], net.patches, net.patch)
-    x = patches.cut(x, corners, net.patch)  # (B*N, 3, sz, sz)
-    if hard_negatives is not None and len(hard_negatives.index):  # without false positives there is none
-        replaced = np.flatnonzero((target == 1) & (rng.random(config.batch) < config.hard))
-        if len(replaced):
-            hard = hard_patches(rng, hard_negatives, len(replaced) * net.patches, net.patch, config.jitter)
-            bags = x.unflatten(0, (config.batch, net.patches))  # (B, N, 3, sz, sz), a view
-            bags[patches.to_device(replaced, x.device)] = hard.unflatten(0, (len(replaced), net.patches))
-    return x, patches.to_device(target, x.device)
-
-
-def batches(
-    dataset: WeakDataset, config: Training, hard_negatives: HardNegatives | None = None, first: int = 0
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """`make_batch` of step `first` and of every step after it.
-
-    Images of a dataset that is not in memory are decoded in threads, `AHEAD` batches before they
-    are needed; close the iterator to stop them.
-    """
-    steps = range(first, config.steps)
-    if dataset.in_memory:
-        for step in steps:
-            yield make_batch(dataset, config, step, hard_negatives)
-        return
-    decoder = ThreadPoolExecutor(1)
-    decoded: deque[Future[Tensor]] = deque()
-    try:
-        for step in range(first, config.steps + AHEAD):
-            if step in steps:
-                decoded.append(decoder.submit(dataset.images, draw_images(dataset, config, step)[1]))
-            if step - AHEAD in steps:
-                yield make_batch(dataset, config, step - AHEAD, hard_negatives, decoded.popleft().result())
-    finally:  # also where the training stops early, or fails
-        decoder.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
 class HardNegatives:
     """Hard negatives: patches of held-out background images that the network of round 1 took for the class (`mining`).
 
-    Attributes
-    ----------
-    dataset : WeakDataset
-        The held-out images.
-    index : ndarray
-        (P,) int: which image each patch lies in.
-    centres : ndarray
-        (P, 2) int: row and column of each patch's central pixel; the part of a patch that falls
-        outside its image is filled by reflection, as in dense inference.
-    digest : str
-        Of the list of patches.
+    The part of a patch that falls outside its image is filled by reflection, as in dense inference.
     """
 
-    dataset: WeakDataset
-    index: np.ndarray
-    centres: np.ndarray
-    digest: str
+    dataset: WeakDataset  # the held-out images
+    index: np.ndarray  # (P,) int, which image each patch lies in
+    centres: np.ndarray  # (P, 2) int, row and column of each patch's central pixel
+    digest: str  # of the list of patches
 
 
 def hard_patches(

@@ -1,18 +1,75 @@
-"""Checkpoints: what an interrupted training continues from, and whether it is the same training."""
+"""Checkpoints: the state of a training on disk, and whether it belongs to the training that is asked for."""
 
 from __future__ import annotations
 
 import copy
 import io
 import json
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ..config import LATER, Training
-from ..files import LsegreproError, atomic, read_json
-from ..network.weights import Weights, card_path
+from ..files import LsegreproError, atomic
+from ..network.model import PatchNet
+from ..network.weights import Weights
 from .batches import HardNegatives, WeakDataset
+
+
+@dataclass
+class TrainingState:
+    """A network in training: all that a checkpoint holds."""
+
+    net: PatchNet
+    optimiser: torch.optim.Optimizer
+    average: PatchNet | None  # of the weights, if the training asks for it
+    loss_sum: Tensor  # scalar, the sum of the losses since the last row of the curve
+    step: int = 0  # steps done
+    curve: list[dict] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)  # on that clock, as if there had been no interruption
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the training, interruptions left out."""
+        return time.monotonic() - self.began
+
+    def save(self, path: Path, identity: dict) -> None:
+        """Write a checkpoint; `identity` is that of `identify`."""
+        content = io.BytesIO()  # torch's own writing turns a full disk into a RuntimeError
+        torch.save({
+            "identity": json.dumps(identity), "step": self.step, "net": self.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "average": self.average.state_dict() if self.average else None,
+            "curve": self.curve, "loss_sum": self.loss_sum, "seconds": self.seconds,
+        }, content)
+        with atomic(path) as temporary:
+            temporary.write_bytes(content.getvalue())
+
+    def restore(self, path: Path, identity: dict) -> None:
+        """Resume from a checkpoint; raises `LsegreproError` if it is damaged or of another training.
+
+        Up to its cooldown a training does not depend on its length. Before the cooldown of both, the checkpoint may
+        therefore have another length and cooldown: so a finished network branches off a longer training.
+        """
+        try:
+            saved = torch.load(path, map_location=self.loss_sum.device, weights_only=True)
+            step, saved_identity = saved["step"], json.loads(saved["identity"])
+        except Exception as error:  # torch, pickle, zipfile and json raise many kinds
+            raise LsegreproError(f"{path} is damaged, or no checkpoint of this version: delete it and run "
+                                 "again") from error
+        pair = copy.deepcopy((identity, saved_identity))
+        if all(step * a["batch"] <= a["samples"] - a.get("cooldown", 0) for a in (i["arguments"] for i in pair)):
+            for other in pair:
+                other["arguments"] |= {"samples": 0, "cooldown": 0}
+        require_same_training(*pair, path)
+        self.net.load_state_dict(saved["net"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
+        self.step, self.curve, self.loss_sum = step, saved["curve"], saved["loss_sum"]
+        self.began = time.monotonic() - saved["seconds"]
 
 
 def identify(
@@ -27,67 +84,20 @@ def identify(
     }
 
 
-def is_finished(out: Path, identity: dict) -> bool:
-    """Whether the training is finished; raises `LsegreproError` if the weights in its place are of another one."""
-    if not out.is_file():
-        return False
-    require_same(identity, read_json(card_path(out)), out)
-    return True
+def require_same_training(identity: dict, saved_identity: dict, path: Path) -> None:
+    """Raise `LsegreproError`, naming what differs, unless a file was made by the training that is asked for.
 
-
-def write_checkpoint(path: Path, identity: dict, state: dict) -> None:
-    """Write the state of a training, tensors and numbers, with its identity."""
-    content = io.BytesIO()  # torch's own writing turns a full disk into a RuntimeError
-    torch.save({"identity": json.dumps(identity), **state}, content)
-    with atomic(path) as temporary:
-        temporary.write_bytes(content.getvalue())
-
-
-def read_checkpoint(path: Path, identity: dict, device: torch.device) -> dict:
-    """Read the state of a training; raises `LsegreproError` if it is damaged or of another training.
-
-    Up to its cooldown a training does not depend on its length. Before the cooldown of both, the checkpoint may
-    therefore have another length and cooldown: so a finished network branches off a longer training.
-    """
-    try:
-        saved = torch.load(path, map_location=device, weights_only=True)
-        step, made_by = saved["step"], json.loads(saved["identity"])
-    except Exception as error:  # torch, pickle, zipfile and json raise many kinds
-        raise LsegreproError(f"{path} is damaged, or no checkpoint of this version: delete it and run again") from error
-    trainings = [copy.deepcopy(identity), made_by]
-    before_cooldown = all(step * arguments["batch"] <= arguments["samples"] - arguments.get("cooldown", 0)
-                          for arguments in (training["arguments"] for training in trainings))
-    for training in trainings if before_cooldown else ():
-        del training["arguments"]["samples"]
-        training["arguments"].pop("cooldown", None)
-    require_same(*trainings, path)
-    return saved
-
-
-def require_same(identity: dict, made_by: dict, path: Path) -> None:
-    """Raise `LsegreproError`, naming what differs, unless a file was made by the same training.
-
-    Parameters
-    ----------
-    identity : dict
-        `identify` of the training that is asked for.
-    made_by : dict
-        The same of the training that made the file.
-    path : Path
-        The file.
-
-    >>> require_same({"arguments": {"seed": 0}}, {"arguments": {"seed": 1}}, Path("w.checkpoint"))
+    >>> require_same_training({"arguments": {"seed": 0}}, {"arguments": {"seed": 1}}, Path("w.checkpoint"))
     Traceback (most recent call last):
     lsegrepro.files.LsegreproError: w.checkpoint has seed = 1, asked for 0: delete it or choose another run folder
     """
     for key, value in json.loads(json.dumps(identity)).items():  # as in a file: tuples are lists
-        other = made_by.get(key)
-        if key == "arguments":
-            for name in value | LATER:
-                wanted, has = (arguments.get(name, LATER.get(name)) for arguments in (value, other or {}))
-                if has != wanted:
-                    raise LsegreproError(f"{path} has {name} = {has!r}, asked for {wanted!r}: "
-                                         "delete it or choose another run folder")
-        elif other != value:
+        saved = saved_identity.get(key)
+        for name in value | LATER if key == "arguments" else ():
+            asked, has = (arguments.get(name, LATER.get(name)) for arguments in (value, saved or {}))
+            if has != asked:
+                raise LsegreproError(f"{path} has {name} = {has!r}, asked for {asked!r}: delete it or choose another "
+                                     "run folder")
+        if key != "arguments" and saved != value:
             raise LsegreproError(f"{path} was made with another {key.replace('_', ' ')}: delete it or choose another "
                                  "run folder")

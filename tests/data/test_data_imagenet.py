@@ -8,7 +8,7 @@ from conftest import file_size_limit, one_line
 from PIL import Image
 
 from lsegrepro import LsegreproError
-from lsegrepro.data import imagenet, images
+from lsegrepro.data import images
 from lsegrepro.data.imagenet import LAYOUTS, ImageNet, is_imagenet, prepare_imagenet
 
 SIAMESE, CAT, RETRIEVER, WOLF, CARNIVORE = "n02123597", "n02121620", "n02099601", "n02114367", "n02075296"
@@ -33,7 +33,7 @@ def test_photographs_are_labelled_by_their_folder(tmp_path, layout):
     weak = ImageNet(tmp_path, "all")
     assert weak.names == sorted(f"{synset}/{synset}_{n}.JPEG" for synset in LABEL for n in (1, 2, 10))
     assert weak.labels == [LABEL[name.split("/")[0]] for name in weak.names]
-    assert "6 cat, 3 dog, 3 background" in weak.description and "3 of synsets above cat and dog" in weak.description
+    assert "6 cat, 3 dog, 3 background" in weak.description and "synsets above cat and dog (3)" in weak.description
     assert weak.image(0).shape == (300, 300, 3)
 
 
@@ -45,7 +45,8 @@ def test_splits_and_what_is_left_out(tmp_path):
     (tmp_path / CAT / "._n02121620_1.JPEG").write_bytes(b"")
     (tmp_path / CAT / "list.txt").write_bytes(b"")
     again = ImageNet(tmp_path, "all")
-    assert again.digest == everything.digest and again.description.endswith("; left out: .txt (1)")
+    assert again.digest == everything.digest
+    assert again.description.endswith("; left out: .txt (1), synsets above cat and dog (3)")
 
 
 def test_roots_that_are_none(tmp_path):
@@ -58,7 +59,7 @@ def test_roots_that_are_none(tmp_path):
     (tmp_path / CARNIVORE).mkdir()
     with pytest.raises(LsegreproError) as error:
         ImageNet(tmp_path)
-    one_line(error, tmp_path, "no photograph of a cat")
+    one_line(error, tmp_path, "no photograph of ImageNet")
 
 
 def prepare(source, target, **options):
@@ -81,10 +82,12 @@ def test_preparing_lists_what_cannot_be_read_and_skips_what_is_there(tmp_path):
     write(tmp_path / "full")
     damaged = tmp_path / "full" / CAT / f"{CAT}_2.JPEG"
     damaged.write_bytes(damaged.read_bytes()[:300])
+    (tmp_path / "full" / CAT / "phone.heic").write_bytes(b"")
     Image.new("CMYK", (50, 40)).save(tmp_path / "full" / CAT / "cmyk.JPEG")
     Image.new("RGBA", (50, 40)).save(tmp_path / "full" / CAT / "a PNG.JPEG", "PNG")
     prepared = prepare(tmp_path / "full", tmp_path / "small")
     assert (prepared.written, prepared.skipped) == (13, 0) and list(prepared.unreadable) == [f"{CAT}/{CAT}_2.JPEG"]
+    assert prepared.left_out == {".heic": 1, "synsets above cat and dog": 3}
     assert f"{CAT}_2.JPEG" in (tmp_path / "small" / "unreadable.json").read_text()
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "small").glob("n*/*")}
     os.unlink(tmp_path / "small" / CAT / f"{CAT}_1.JPEG")
@@ -94,43 +97,12 @@ def test_preparing_lists_what_cannot_be_read_and_skips_what_is_there(tmp_path):
     assert changed == [f"{CAT}_1.JPEG"]
 
 
-def test_a_killed_preparation_goes_on(tmp_path, monkeypatch):
-    """What is there under its final name is whole, whenever the process ends."""
-    write(tmp_path / "full")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(imagenet, "ProcessPoolExecutor", Killed)
-        prepare(tmp_path / "full", tmp_path / "small")
-    assert len(list((tmp_path / "small").glob("n*/n*.JPEG"))) == 5
-    prepared = prepare(tmp_path / "full", tmp_path / "small")
-    assert (prepared.written, prepared.skipped) == (7, 5)
-
-
-class Killed:
-    """A pool whose process is killed in the middle of the sixth photograph."""
-
-    def __init__(self, workers):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def map(self, function, tasks, chunksize):
-        yield from map(function, tasks[:5])
-        raise KeyboardInterrupt
-
-
 def test_a_full_disk_and_a_target_that_is_the_source(tmp_path):
     write(tmp_path / "full")
     with pytest.raises(LsegreproError) as error:
         prepare(tmp_path / "full", tmp_path / "full" / "." / ".")
     one_line(error, "the source itself")
-    with pytest.raises(LsegreproError) as error:
-        prepare(tmp_path / "full", tmp_path / "small", workers=0)
-    one_line(error, "at least 1")
     with file_size_limit(2000), pytest.raises(LsegreproError) as error:
         prepare(tmp_path / "full", tmp_path / "small")
     one_line(error, "cannot write", tmp_path / "small")
-    assert not list((tmp_path / "small").glob("n*/n*.JPEG"))
+    assert not list((tmp_path / "small").glob("n*/n*.JPEG"))  # what has its final name is whole

@@ -43,7 +43,8 @@ def test_labels_are_those_of_the_list(root):
         {f"images/{name}.jpg": "cat" for name in CATS}
         | {f"images/{name}.jpg": "dog" for name in DOGS if name != "beagle_3"})
     assert len(pets) == 49 and pets.absent == ["images/beagle_3.jpg"]
-    assert "20 cat, 29 dog" in pets.description and "50 listed, 1 are absent" in pets.description
+    assert pets.description == ("49 photographs of Oxford-IIIT Pet (20 cat, 29 dog, 0 background), split 'all'; "
+                                "1 of the 50 listed are absent")
 
 
 @pytest.mark.parametrize("change", [
@@ -62,25 +63,16 @@ def test_wrong_kinds_named_jpg_are_read(root):
         assert image.shape == (300, 300, 3) and image.dtype == np.uint8 and np.abs(image.astype(int) - grey).max() <= 1
 
 
-def test_splits_go_by_name_and_do_not_move(root):
+def test_splits_are_those_of_folders(root, tmp_path_factory):
     train, heldout, everything = OxfordPets(root, "train"), OxfordPets(root, "heldout"), OxfordPets(root, "all")
     assert not set(train.names) & set(heldout.names)
     assert {*train.names, *heldout.names} == set(everything.names)
-    assert len({train.digest, heldout.digest, everything.digest}) == 3
-    assert OxfordPets(root, "train").digest == train.digest
-    (root / "images" / "beagle_30.jpg").unlink()
-    fewer = OxfordPets(root, "train")
-    assert set(train.names) - set(fewer.names) <= {"images/beagle_30.jpg"}
-    assert set(OxfordPets(root, "train", fraction=0.3).names) < set(train.names)
-
-
-def test_the_split_is_that_of_folders(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("weak")
     for label in ("cat", "dog", "background"):
         for name in CATS + DOGS:
             save(folder / label / f"{name}.jpg", 0)
     same = {name.removeprefix("cat/") for name in WeakFolder(folder, "heldout").names if name.startswith("cat/")}
-    assert {name.removeprefix("images/") for name in OxfordPets(root, "heldout").names} <= same
+    assert {name.removeprefix("images/") for name in heldout.names} <= same
 
 
 def test_masks_are_never_opened(root):
@@ -96,8 +88,7 @@ def test_masks_are_never_opened(root):
     assert not any("trimaps" in path for path in paths)
 
 
-@pytest.mark.parametrize("line", ["Abyssinian_1 1 3 1", "Abyssinian_1 1 1", "../x 1 1 1", "a/b 1 1 1", "/etc/x 1 1 1",
-                                  "Abyssinian_1 1 2 1"])
+@pytest.mark.parametrize("line", ["Abyssinian_1 1 3 1", "Abyssinian_1 1 1", "../x 1 1 1", "Abyssinian_1 1 2 1"])
 def test_a_list_of_another_kind_is_refused(root, line):
     listing = root / "annotations" / "list.txt"
     listing.write_text(listing.read_text() + line + "\n")
@@ -114,4 +105,4 @@ def test_no_list_no_photographs(root):
         path.unlink()
     with pytest.raises(LsegreproError) as error:
         OxfordPets(root, "train")
-    one_line(error, root / "images", "0 of the 50")
+    one_line(error, root, "no photograph of Oxford-IIIT Pet", "50 of the 50 listed are absent")

@@ -41,12 +41,9 @@ def test_no_synset_is_two_things():
 
 
 @pytest.mark.parametrize(("synset", "label"), [
-    ("n02121620", "cat"), ("n02123045", "cat"), ("n02127052", "cat"), ("n02125311", "cat"),  # tabby, lynx, cougar
-    ("n02084071", "dog"), ("n02085620", "dog"), ("n02113978", "dog"), ("n01322604", "dog"),  # Chihuahua, puppy
-    ("n02114367", "background"), ("n02115641", "background"), ("n02129165", "background"),  # wolf, dingo, lion
-    ("n02120079", "background"), ("n01440764", "background"), ("n99999999", "background"),  # fox, tench, unknown
-    ("n02083346", None), ("n02120997", None), ("n02075296", None), ("n00015388", None),  # canine, feline, ... animal
-    ("n02384858", None), ("n01322343", None), ("n02083863", None), ("n07994941", None),  # racer, pup, Canis, pack
+    ("n02123045", "cat"), ("n02127052", "cat"), ("n02085620", "dog"), ("n01322604", "dog"),  # tabby, lynx, ..., puppy
+    ("n02114367", "background"), ("n02129165", "background"), ("n99999999", "background"),  # wolf, lion, unknown
+    ("n02083346", None), ("n00015388", None), ("n02384858", None), ("n07994941", None),  # canine, animal, racer, pack
 ])
 def test_labels(synset, label):
     assert imagenet.synset_label(synset) == label
@@ -83,8 +80,3 @@ def test_parsing_and_closure(script):
     assert content["above"] == {"n00000001": "entity", "n00000002": "animal, living beast",
                               "n00000008": "a, b, c, d, e, f, g, h, i, j, k"}  # a parent of what is below cat
     assert content["groups"] == {"n00000009": "clowder"}
-
-
-def test_without_the_database_the_script_says_what_to_do(script, tmp_path):
-    with pytest.raises(SystemExit, match="wordnet-base"):
-        script.main([str(tmp_path / "data.noun")])

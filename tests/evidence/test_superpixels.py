@@ -1,12 +1,11 @@
 """The majority vote as an order statistic, against voting pixel by pixel; the cache; the order."""
 
-from concurrent.futures import ProcessPoolExecutor
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from literal import voted
 
 from lsegrepro import LsegreproError
 from lsegrepro.evidence import superpixels
@@ -31,20 +30,6 @@ def voting(draw):
     return prob_u16, np.unique(labels, return_inverse=True)[1].reshape(shape).astype(np.int32)
 
 
-def vote(prob_u16, labels, theta):
-    """The majority vote written down: count the pixels above theta; a tie is background."""
-    mask = np.zeros(prob_u16.shape, bool)
-    for label in set(labels.ravel().tolist()):
-        ayes = noes = 0
-        for code in prob_u16[labels == label].tolist():
-            if code > theta * 65535:
-                ayes += 1
-            else:
-                noes += 1
-        mask[labels == label] = ayes > noes
-    return mask
-
-
 def photograph(height, width, seed=0):
     """Blocks of colour with noise: superpixels to find at any size."""
     rng = np.random.default_rng(seed)
@@ -52,14 +37,14 @@ def photograph(height, width, seed=0):
     return (blocks[:height, :width] + rng.normal(0, 4, (height, width, 3))).clip(0, 255).astype(np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(voting())
 def test_order_statistic_is_the_vote_at_every_theta(case):
     prob_u16, labels = case
     painted = smooth(prob_u16, labels)
-    breaks = [code / 65535 for code in set(prob_u16.ravel().tolist()) if code < 65535]
+    breaks = [value / 65535 for value in set(prob_u16.ravel().tolist()) if value < 65535]
     for theta in {0.0, 0.6, *breaks, *(min(b + 0.4 / 65535, 0.99999999) for b in breaks)}:
-        assert ((painted > theta * 65535) == vote(prob_u16, labels, theta)).all()
+        assert ((painted > theta * 65535) == voted(prob_u16, labels, theta)).all()
 
 
 def test_tie_is_background():
@@ -90,7 +75,7 @@ def test_maps_that_do_not_fit_are_refused(prob_u16, labels, says):
         order_statistic(prob_u16, labels)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (1, 40), (40, 1), (2, 2), (3, 3), (61, 47)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (2, 2), (61, 47)])
 def test_any_size(shape):
     labels = oversegment(photograph(*shape), Superpixels(min_size=20))
     assert labels.shape == shape and labels.dtype == np.int32
@@ -111,17 +96,6 @@ def test_no_image(image):
         oversegment(image)
 
 
-@pytest.mark.parametrize("name, value", [("scale", 0), ("scale", float("nan")), ("sigma", -1),
-                                         ("min_size", 0), ("min_size", 1.5), ("scale", "100")])
-def test_wrong_parameters(name, value):
-    with pytest.raises(LsegreproError, match=name):
-        Superpixels(**{name: value})
-
-
-def test_one_spelling_of_a_parameter():
-    assert repr(Superpixels(scale=50, sigma=1, min_size=40)) == repr(Superpixels(50.0, 1.0, 40))
-
-
 def test_cache_computes_once(tmp_path, monkeypatch):
     image, params = photograph(40, 50), Superpixels(min_size=20)
     first = oversegment_cached(image, params, tmp_path)
@@ -133,28 +107,19 @@ def test_cache_computes_once(tmp_path, monkeypatch):
     assert (again == first).all() and again.dtype == np.int32
 
 
-def test_damaged_cache_is_computed_again(tmp_path):
+def test_a_damaged_cache_is_computed_again(tmp_path):
     image, params = photograph(20, 30), Superpixels(min_size=20)
     labels = oversegment_cached(image, params, tmp_path)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     damaged = [b"", whole[: len(whole) // 2]]
-    for place in range(0, len(whole), 5):
-        damaged.append(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+    damaged += [whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :] for place in range(0, len(whole), 25)]
     for content in damaged:
         path.write_bytes(content)
-        cached = superpixels._read_cache(image, params, tmp_path)
-        assert cached is None or (cached == labels).all()  # some bytes of a zip file mean nothing
-    path.write_bytes(whole[:-30])
+        assert (oversegment_cached(image, params, tmp_path) == labels).all()
+    np.savez_compressed(path, labels=labels.T.astype(np.uint16))  # of another shape
     assert (oversegment_cached(image, params, tmp_path) == labels).all()
     assert path.read_bytes() == whole
-
-
-def test_cache_of_another_shape_is_not_taken(tmp_path):
-    image, params = photograph(20, 30), Superpixels()
-    path = superpixels._cache_path(image, params, tmp_path)
-    np.savez_compressed(path, labels=np.zeros((30, 20), np.uint16))
-    assert oversegment_cached(image, params, tmp_path).shape == (20, 30)
 
 
 def test_parallel_keeps_the_order(tmp_path):
@@ -166,22 +131,11 @@ def test_parallel_keeps_the_order(tmp_path):
     assert len(list(tmp_path.iterdir())) == 7
 
 
-def test_cached_images_start_no_process(tmp_path, monkeypatch):
-    image, params = photograph(20, 30), Superpixels()
-    oversegment_cached(image, params, tmp_path)
-    monkeypatch.setattr(ProcessPoolExecutor, "submit", None)
-    assert len(list(oversegment_all([image] * 3, params, tmp_path, workers=2))) == 3
-
-
-def test_images_are_drawn_as_needed():
-    drawn = []
-    images = (drawn.append(i) or photograph(8, 8) for i in range(1000))
-    labels = oversegment_all(images, Superpixels(), workers=1)
-    next(labels)
-    assert len(drawn) == 1
-
-
-def test_workers_below_one():
+def test_images_are_taken_as_needed():
+    taken = []
+    images = (taken.append(i) or photograph(8, 8) for i in range(1000))
+    next(oversegment_all(images, Superpixels(), workers=1))
+    assert len(taken) == 1
     with pytest.raises(LsegreproError, match="workers"):
         list(oversegment_all([], Superpixels(), workers=0))
 
@@ -189,12 +143,9 @@ def test_workers_below_one():
 def test_on_photographs(real_data):
     from lsegrepro.data.voc import VocSegmentation
 
-    photographs = VocSegmentation(real_data, "val")
-    rng = np.random.default_rng(0)
-    for index in (0, 400):
-        image = photographs.image(index)[:200, :200]
-        labels = oversegment(image)
-        prob_u16 = rng.integers(0, 65536, labels.shape).astype(np.uint16)
-        for label, value in enumerate(order_statistic(prob_u16, labels).tolist()):
-            inside = np.sort(prob_u16[labels == label])
-            assert value == inside[len(inside) - (len(inside) // 2 + 1)]
+    image = VocSegmentation(real_data, "val").image(0)[:200, :200]
+    labels = oversegment(image)
+    prob_u16 = np.random.default_rng(0).integers(0, 65536, labels.shape).astype(np.uint16)
+    for label, value in enumerate(order_statistic(prob_u16, labels).tolist()):
+        inside = np.sort(prob_u16[labels == label])
+        assert value == inside[len(inside) - (len(inside) // 2 + 1)]

@@ -58,7 +58,6 @@ def check(page, seen, theta, network=CAT, picture="with a truth"):
         for text, value in zip(cells[3 * row : 3 * row + 3], wanted, strict=True):
             assert text == "\u2013" if value is None else float(text.removesuffix(" %")) == pytest.approx(
                 100 * value, abs=0.051)
-    return masks
 
 
 def test_by_keyboard_at_many_thetas(opened, seen):
@@ -72,8 +71,7 @@ def test_by_keyboard_at_many_thetas(opened, seen):
         check(page, seen, theta)
         assert slider.get_attribute("aria-valuetext") == f"{theta:.3f}"
     for k in range(0, 882, 42):
-        page.evaluate("k => { const s = document.querySelector('input'); s.value = k / 1000;"
-                      "s.dispatchEvent(new Event('input')); }", k)
+        slider.fill(str(k / 1000))
         check(page, seen, k / 1000)
     page.get_by_role("button", name="train 0.705").press("Enter")
     check(page, seen, 0.705)
@@ -95,37 +93,30 @@ def test_the_pictures_are_the_masks(opened, seen):
     assert np.abs(pixels(page, 1, prob_u16.shape) - overlays.heat(prob_u16).astype(int)).max() <= 8
 
 
-def curve_at(page):
-    """Where the moving point is, in the data's own units, and the chosen line."""
-    return page.evaluate("""() => {
-      const svg = document.querySelector(".lse-theta > .lse-body > svg"), dot = svg.querySelector("circle[r='6']");
-      return [+dot.getAttribute("cx"), +dot.getAttribute("cy"), svg.querySelector(".lse-chosen").getAttribute("d"),
-              svg.getAttribute("aria-label"), svg.clientWidth];
-    }""")
+POINT = """() => {
+  const svg = document.querySelector(".lse-theta > .lse-body > svg"), dot = svg.querySelector("circle[r='6']");
+  return [+dot.getAttribute("cx"), +dot.getAttribute("cy"), svg.getAttribute("aria-label"), svg.clientWidth];
+}"""
 
 
 def test_a_selector_moves_the_curve_and_the_numbers(opened, seen):
     page = opened.page
     page.wait_for_selector(".lse-theta .lse-chosen", state="attached")
-    lines, points = {}, {}
+    highest = max(np.nanmax(evaluation.ap(curve.at_many(np.arange(882) / 1000)))
+                  for n in seen.networks for curve in (n.curve, n.raw_curve))
     for name in (CAT, MAX, DOG):
         page.get_by_role("combobox", name="Network").select_option(label=name)
         page.wait_for_selector(f".lse-theta[data-network='{name}']")
         check(page, seen, 0.6, name)
-        x, y, lines[name], said, width = curve_at(page)
-        points[name] = x, y
-        assert ", dog, round 1. LSE2 (chosen): at most" in said if name == DOG else ", cat, round 2. LSE1" in said
-        # Exact: the point's height is the AP of the curve, on the axis from 0 to the largest AP of all.
-        highest = max(np.nanmax(evaluation.ap(curve.at_many(np.arange(882) / 1000)))
-                      for n in seen.networks for curve in (n.curve, n.raw_curve))
+        x, y, label, width = page.evaluate(POINT)
+        assert ", dog, round 1. LSE2 (chosen): at most" in label if name == DOG else ", cat, round 2. LSE1" in label
+        # The point's height is the AP of the curve, on the axis from 0 to the largest AP of all.
         ap = seen.network(name).curve.at(0.6).ap
         assert y == pytest.approx(190 - 20 - (190 - 20 - 22) * ap / highest, abs=0.01)
         assert x == pytest.approx(46 + (width - 46 - 14) * 600 / 881, abs=0.01)
-    assert len(set(lines.values())) == 3 and len(set(points.values())) == 3
     page.get_by_role("combobox", name="Picture").select_option(label="without")
     page.wait_for_selector(".lse-theta[data-picture=without]")
-    masks = check(page, seen, 0.6, DOG, "without")
-    assert (pixels(page, 2, masks["raw"].shape)[..., 0] == 255 * masks["raw"]).all()
+    check(page, seen, 0.6, DOG, "without")
     page.get_by_role("combobox", name="Network").focus()
     page.keyboard.press("ArrowUp")  # a native selector: keys are the browser's
     page.wait_for_selector(f".lse-theta[data-network='{MAX}']")
@@ -138,21 +129,21 @@ def test_by_finger_and_by_mouse(opened, seen):
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     left, right = box["x"] + 46, box["x"] + box["width"] - 14
+
+    def theta():
+        return float(page.locator(".lse-theta").get_attribute("data-theta"))
+
     page.touchscreen.tap(left + (right - left) * 0.3 / 0.881, box["y"] + 80)
-    theta = float(page.locator(".lse-theta").get_attribute("data-theta"))
-    assert theta == pytest.approx(0.3, abs=0.002)
-    check(page, seen, theta)
+    assert theta() == pytest.approx(0.3, abs=0.002)
     page.mouse.move(left + (right - left) * 0.4 / 0.881, box["y"] + 80)
     page.mouse.down()
     page.mouse.move(left + (right - left) * 0.7 / 0.881, box["y"] + 90, steps=4)
     page.mouse.up()
-    theta = float(page.locator(".lse-theta").get_attribute("data-theta"))
-    assert theta == pytest.approx(0.7, abs=0.002)
+    assert theta() == pytest.approx(0.7, abs=0.002)
     slider = page.get_by_role("slider", name="theta").bounding_box()
     page.touchscreen.tap(slider["x"] + 9 + (slider["width"] - 18) * 0.2 / 0.881, slider["y"] + slider["height"] / 2)
-    theta = float(page.locator(".lse-theta").get_attribute("data-theta"))
-    assert theta == pytest.approx(0.2, abs=0.003)  # the thumb stands below the point
-    check(page, seen, theta)
+    assert theta() == pytest.approx(0.2, abs=0.003)  # the thumb stands below the point
+    check(page, seen, theta())
 
 
 def test_the_live_region_waits_for_the_hand_to_rest(opened):
@@ -172,12 +163,9 @@ def test_the_live_region_waits_for_the_hand_to_rest(opened):
 def test_focus_can_be_seen_and_a_phone_is_wide_enough(chromium, seen, tmp_path):
     made = Opened(chromium, tmp_path / "theta.html", ThetaExplorer(seen).static, viewport={"width": 360, "height": 800})
     assert made.page.evaluate("document.scrollingElement.scrollWidth") == 360
-    for _ in range(6):
+    for _ in range(4):
         made.page.keyboard.press("Tab")
-        tag, outline = made.page.evaluate(
-            "[document.activeElement.tagName, getComputedStyle(document.activeElement).outlineStyle]")
-        if tag != "BODY":
-            assert tag in ("SELECT", "INPUT", "BUTTON") and outline == "solid"
+        assert made.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     made.close()
 
 

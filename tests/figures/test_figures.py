@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import subprocess
 import sys
@@ -10,13 +11,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
 from lsegrepro import LsegreproError, evaluation, figures, paper
 from lsegrepro.evaluation import Interval, TableRow
-from lsegrepro.figures import charts, effects, overlays, sweep, tables, temperature_curve
+from lsegrepro.figures import charts, effects, overlays, speed, sweep, tables, temperature_curve
 from lsegrepro.figures import style as display
 
 
@@ -252,28 +254,17 @@ def test_figure_5_of_an_undefined_ap():
         sweep.figure_5([])
 
 
-def test_sweeps_draw_the_intervals_they_are_given():
-    ap = {"LSE1, cat": [Interval(0.1, 0.08, 0.13), Interval(0.12, 0.12, 0.12)],
-          "max1, cat": [Interval(0.05, 0.04, 0.06)] * 2}
-    panels = [sweep.Sweep("scale", [50, 100], ap), sweep.Sweep("σ", [0.5, 1.2], ap)]
-    figure = sweep.sweeps(panels, {"LSE1, cat": 0.12, "max1, cat": 0.05})
-    for axis, ticks in zip(figure.axes, (["50", "100"], ["0.5", "1.2"]), strict=True):
-        assert [label.get_text() for label in axis.get_xticklabels()] == ticks
-        points = [line for line in axis.lines if line.get_marker() not in ("", "None", None)]
-        bars = [bar.get_segments() for bar in axis.collections]
-        for name, line, segments in zip(ap, points, bars, strict=True):
-            wanted = 100 * np.array([(i.value, i.low, i.high) for i in ap[name]])
-            assert to_hex(line.get_color()) == to_hex(display.MODEL_STYLE[name[:4]][0])
-            np.testing.assert_allclose(line.get_ydata(), wanted[:, 0])
-            np.testing.assert_allclose([s[:, 1] for s in segments], wanted[:, 1:])
-            np.testing.assert_allclose([s[:, 0] for s in segments], np.repeat(line.get_xdata()[:, None], 2, axis=1))
-    assert "scale, LSE1, cat: 10.00 % [8.00, 13.00] at 50" in figure.alt
-    assert drawn(figure)[0] == "image/svg+xml"
-    with pytest.raises(LsegreproError, match="at least one"):
-        sweep.sweeps([], {})
-
-
 # Charts
+
+
+def test_speed_chart_has_a_bar_for_each_method_of_a_record():
+    path = sorted((ROOT / "published" / "bench").glob("*.json"))[0]
+    record = json.loads(path.read_text())
+    figure = speed.speed_chart(record)
+    for axes, (model, measured) in zip(figure.axes, record["models"].items(), strict=True):
+        ratios = [way["times_floor"] for way in measured["ways"].values()]
+        assert [bar.get_width() for bar in axes.patches] == pytest.approx(ratios)
+        assert f"{model}, dilated convolutions: {measured['ways']['dilation']['times_floor']:.3g}" in figure.alt
 
 
 def test_gradient_weights_show_the_numbers_given(rng):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
@@ -21,6 +21,7 @@ def both(x, weight, bias, pool, chain):
     return zip(*results, strict=True)
 
 
+@settings(max_examples=30)
 @given(batch=st.integers(1, 4), channels=st.integers(1, 4), filters=st.integers(1, 5), k=st.integers(1, 4),
        pool=st.integers(1, 4), extra=st.tuples(st.integers(0, 9), st.integers(0, 9)), last=st.booleans(),
        seed=st.integers(0, 1000))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import one_line
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -85,7 +85,7 @@ def test_sizes_between_layers_are_table_1(name):
     assert tuple(seen) == architecture.input_sizes
 
 
-@pytest.mark.parametrize("shape", [(3, 12, 12), (1, 3, 11, 12), (1, 3, 13, 13), (1, 1, 12, 12), (12, 12, 3)])
+@pytest.mark.parametrize("shape", [(3, 12, 12), (1, 3, 11, 12), (1, 1, 12, 12)])
 def test_patches_of_another_size_are_refused(shape):
     with pytest.raises(LsegreproError) as error:
         model.PatchNet(SMALL)(torch.zeros(shape))
@@ -106,22 +106,6 @@ def test_initial_weights_fill_their_bounds():
         assert abs(w.mean().item()) < 5 * (m**0.25) / math.sqrt(w.numel())
 
 
-def test_a_seed_gives_the_same_weights_whatever_was_drawn_before():
-    nets = []
-    for _ in range(2):
-        torch.rand(7)
-        nets.append(model.PatchNet(SMALL, generator=torch.Generator().manual_seed(5)))
-    other = model.PatchNet(SMALL, generator=torch.Generator().manual_seed(6))
-    assert all(torch.equal(a, b) for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True))
-    assert not any(torch.equal(a, b) for a, b in zip(nets[0].parameters(), other.parameters(), strict=True))
-
-
-def test_unknown_initialisation_is_refused():
-    with pytest.raises(LsegreproError) as error:
-        model.PatchNet(SMALL, initialisation="xavier")
-    one_line(error, "xavier", "torch7")
-
-
 # The aggregations
 
 
@@ -131,19 +115,11 @@ def log_sum_exp(x, axis):
     return (star + np.log(np.exp(x - star).sum(axis, keepdims=True))).squeeze(axis)
 
 
-@pytest.mark.parametrize("magnitude", [0, 1, 100, 1e4, -1e4, 1e30, -1e30])
+@pytest.mark.parametrize("magnitude", [0, 100, -1e4, 1e30])
 def test_lse_is_stable(rng, magnitude):
     x = (rng.uniform(-1, 1, (5, 9, 2)) + magnitude).astype(np.float32)
     result = model.lse(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(result, log_sum_exp(x.astype(np.float64), 1), rtol=3e-7, atol=1e-6)
-
-
-def test_lse_of_scores_far_apart_is_the_largest():
-    x = torch.tensor([[[1e4, -1e4], [-1e4, 1e4], [0.0, 0.0]]], requires_grad=True)
-    f = model.lse(x)
-    assert f.tolist() == [[1e4, 1e4]]
-    f.sum().backward()
-    assert x.grad.tolist() == [[[1, 0], [0, 1], [0, 0]]]
 
 
 @pytest.mark.parametrize("name", ["lse", "max", "mean", "tempered:0.001", "tempered:1", "tempered:50"])
@@ -153,6 +129,7 @@ def test_gradients_by_finite_differences(rng, name):
     assert torch.autograd.gradcheck(model.aggregation(name), (x,))
 
 
+@settings(max_examples=30)
 @given(SCORES)
 def test_gradient_of_lse_is_the_softmax_and_of_max_one_hot(scores):
     x = torch.tensor(scores, requires_grad=True)
@@ -166,6 +143,7 @@ def test_gradient_of_lse_is_the_softmax_and_of_max_one_hot(scores):
     np.testing.assert_allclose(g, 1 / scores.shape[1], atol=1e-15)
 
 
+@settings(max_examples=30)
 @given(SCORES, st.floats(0.01, 100))
 def test_tempered_is_its_definition_and_lies_between_mean_and_max(scores, r):
     x, n = torch.tensor(scores), scores.shape[1]
@@ -175,6 +153,7 @@ def test_tempered_is_its_definition_and_lies_between_mean_and_max(scores, r):
     assert (result >= scores.mean(1) - 1e-9).all() and (result <= scores.max(1) + 1e-9).all()
 
 
+@settings(max_examples=30)
 @given(SCORES)
 def test_tempered_limits(scores):
     x = torch.tensor(scores.astype(np.float32))
@@ -185,6 +164,7 @@ def test_tempered_limits(scores):
     np.testing.assert_allclose(model.tempered(x, 1.0, convention="sum"), model.lse(x), atol=1e-6)
 
 
+@settings(max_examples=30)
 @given(SCORES, st.floats(0.05, 20))
 def test_both_conventions_train_the_same_model(scores, r):
     """The constant log(N)/r drops out of the softmax: same loss, same gradient."""
@@ -198,32 +178,17 @@ def test_both_conventions_train_the_same_model(scores, r):
     assert torch.allclose(results[0][1], results[1][1], atol=1e-12)
 
 
-def test_aggregations_by_name():
-    x = torch.rand(2, 9, 2)
-    assert torch.equal(model.aggregation("lse")(x), torch.logsumexp(x, 1))
-    assert torch.equal(model.aggregation("max")(x), x.amax(1))
-    assert torch.equal(model.aggregation("mean")(x), x.mean(1))
-    assert torch.equal(model.aggregation("tempered:2.5")(x), model.tempered(x, 2.5))
-
-
-@pytest.mark.parametrize("name", [
-    "", "LSE", "sum", "tempered", "tempered:", "tempered:0", "tempered:-1", "tempered:x", "tempered:inf",
-    "tempered:nan", "max:2", "lse\n",
+@pytest.mark.parametrize("call, says", [
+    *((lambda name=name: model.aggregation(name), "lse, max, mean or tempered:R")
+      for name in ("", "LSE", "tempered:", "tempered:0", "tempered:x", "tempered:inf", "max:2", "lse\n")),
+    (lambda: model.tempered(torch.zeros(1, 2, 2), math.nan), "positive"),
+    (lambda: model.tempered(torch.zeros(1, 2, 2), convention="median"), "mean or sum"),
+    (lambda: model.PatchNet(SMALL, initialisation="xavier"), "torch7"),
 ])
-def test_unknown_aggregation_is_refused(name):
+def test_unknown_names_and_values_are_refused(call, says):
     with pytest.raises(LsegreproError) as error:
-        model.aggregation(name)
-    one_line(error, repr(name), "lse, max, mean or tempered:R")
-
-
-def test_arguments_of_tempered_are_checked():
-    for r in (0, -1, math.nan):
-        with pytest.raises(LsegreproError) as error:
-            model.tempered(torch.zeros(1, 2, 2), r)
-        one_line(error, "positive")
-    with pytest.raises(LsegreproError) as error:
-        model.tempered(torch.zeros(1, 2, 2), convention="median")
-    one_line(error, "median", "mean or sum")
+        call()
+    one_line(error, says)
 
 
 # Loss and probability
@@ -254,6 +219,7 @@ def test_largest_probability():
     assert model.foreground_probability(f).item() == pytest.approx(model.MAX_PROBABILITY, abs=1e-15)
 
 
+@settings(max_examples=30)
 @given(arrays(np.float64, (4, 3, 2), elements=st.floats(-1, 1)))
 def test_probability_is_the_softmax(scores):
     e = np.exp(scores)

@@ -8,10 +8,9 @@ import torch
 from conftest import one_line
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torch.nn import functional
 
 from lsegrepro import LsegreproError
-from lsegrepro.config import NO_JITTER, Jitter
+from lsegrepro.config import Jitter
 from lsegrepro.network import patches
 
 SQUARES = st.integers(1, 6).map(lambda n: n * n)
@@ -44,6 +43,7 @@ def test_to_float_is_linear_from_minus_one_to_one():
 # The grid and the corners
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 400), SQUARES)
 def test_grid_covers_every_pixel_once(side, number):
     count = np.zeros((side, side), int)
@@ -57,13 +57,14 @@ def test_grid_covers_every_pixel_once(side, number):
     assert cells == sorted(cells) or min(sides) == 0  # row by row
 
 
-@pytest.mark.parametrize("number", [0, -1, -4, 2, 3, 8, 10])
+@pytest.mark.parametrize("number", [0, -4, 8])
 def test_a_number_that_is_no_square_is_refused(number):
     with pytest.raises(LsegreproError) as error:
         patches.grid(300, number)
     one_line(error, "square", number)
 
 
+@settings(max_examples=30)
 @given(st.integers(20, 400), SQUARES, st.integers(1, 140), st.integers(1, 5), st.integers(0, 2**32))
 def test_patches_stay_in_their_cells(side, number, size, batch, seed):
     cells = np.array(patches.grid(side, number))
@@ -92,6 +93,7 @@ def test_a_patch_that_does_not_fit_is_refused(rng):
     one_line(error, "133", "100", "300", "9 cells")
 
 
+@settings(max_examples=30)
 @given(
     st.integers(1, 3), st.integers(1, 4), st.integers(4, 12), st.integers(4, 14), st.integers(1, 4), st.data()
 )
@@ -108,32 +110,6 @@ def test_cut_is_slicing(batch, number, height, width, size, data):
 
 
 # Jitter
-
-
-@given(st.integers(0, 2**32), st.sampled_from([(8, 8), (5, 9), (12, 7)]))
-def test_no_jitter_is_the_identity(seed, shape):
-    x = torch.rand(2, 3, *shape) * 2 - 1
-    assert torch.equal(patches.jitter(x, np.random.default_rng(seed), NO_JITTER), x)
-
-
-def test_flip_alone_is_a_flip(rng):
-    x = torch.rand(200, 3, 4, 5) * 2 - 1
-    y = patches.jitter(x, rng, Jitter(0.5, 0, 1, 0, 1))
-    same = (y == x).flatten(1).all(1)
-    turned = (y == x.flip(-1)).flatten(1).all(1)
-    assert (same ^ turned).all()
-    assert 60 < turned.sum() < 140  # 100 +- 5.7 standard deviations
-    assert torch.equal(patches.jitter(x, rng, Jitter(1, 0, 1, 0, 1)), x.flip(-1))
-
-
-@pytest.mark.parametrize("quarter", [-2, -1, 1, 2])
-@pytest.mark.parametrize("flip", [False, True])
-def test_a_quarter_turn_is_rot90(quarter, flip):
-    x = torch.rand(2, 3, 9, 9) * 2 - 1
-    ranges = Jitter(1.0 if flip else 0.0, 180, 1, 0, 1)
-    y = patches.jitter(x, Scripted(uniform=(quarter / 2, 0, 0, 0)), ranges)
-    z = (x.flip(-1) if flip else x).rot90(quarter, (2, 3))
-    assert torch.allclose(y, z, atol=1e-5)
 
 
 def reference(image, angle, zoom, flip):
@@ -159,7 +135,7 @@ def reference(image, angle, zoom, flip):
     return out
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.floats(-1, 1), st.floats(-1, 1), st.booleans(), st.sampled_from([(9, 9), (6, 11), (12, 5)]))
 def test_rotation_and_scaling_keep_shapes(turn, zoom, flip, shape):
     """Against the definition, on images that are not square too: a rotation must not shear."""
@@ -168,27 +144,6 @@ def test_rotation_and_scaling_keep_shapes(turn, zoom, flip, shape):
     y = patches.jitter(torch.tensor(x).expand(1, 3, *shape), rng, Jitter(0.5, 60, 2, 0, 1))
     expected = reference(x, math.radians(60 * turn), 2**zoom, flip)
     np.testing.assert_allclose(y[0, 0], expected, atol=1e-9)
-
-
-@pytest.mark.parametrize("shape", [(300, 300), (95, 95), (9, 16), (1, 4)])
-def test_the_resampling_is_torchs_affine_one(rng, shape):
-    """`functional.affine_grid`, which does the same slowly, is the same to the last bits."""
-    height, width = shape
-    x = torch.rand(3, 3, *shape)
-    turn, zoom = rng.uniform(-1, 1, 3), rng.uniform(-1, 1, 3)
-
-    class Given(Scripted):
-        def uniform(self, low, high, size):
-            return next(self.values)
-
-    y = patches.jitter(x, Given(uniform=(turn, zoom, np.zeros(3), np.zeros(3))), Jitter(0, 10, 1.25, 0, 1))
-    cos, sin = np.cos(np.radians(10 * turn)) / 1.25**zoom, np.sin(np.radians(10 * turn)) / 1.25**zoom
-    zero = np.zeros(3)
-    matrix = np.array([[cos, -sin * height / width, zero], [sin * width / height, cos, zero]]).transpose(2, 0, 1)
-    theta = torch.tensor(matrix, dtype=torch.float32)
-    grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
-    z = functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-    assert torch.allclose(y, z, atol=1e-4, rtol=0)  # where it is steepest, an ulp of the position shows
 
 
 @pytest.mark.parametrize("shift, gain", [(0.5, 0), (-1, 0), (0, 1), (0, -1), (0.3, 0.4)])
@@ -201,29 +156,11 @@ def test_brightness_and_contrast(shift, gain):
     assert not torch.equal(y, x)
 
 
-@given(
-    st.integers(0, 2**32),
-    st.builds(
-        Jitter, st.floats(0, 1), st.floats(0, 180), st.floats(1, 10), st.floats(0, 2), st.floats(1, 10)
-    ),
-)
-def test_values_stay_in_range(seed, ranges):
-    rng = np.random.default_rng(seed)
-    x = torch.from_numpy(rng.choice(np.array([-1, 0, 1], np.float32), (2, 3, 7, 9)))
-    y = patches.jitter(x, rng, ranges)
-    assert y.shape == x.shape and y.dtype == x.dtype
-    assert y.abs().max() <= 1 + 1e-6 and torch.isfinite(y).all()
-
-
-def test_images_of_a_batch_are_jittered_apart(rng):
-    x = (torch.rand(1, 3, 16, 16) * 2 - 1).expand(8, -1, -1, -1)
+def test_images_of_a_batch_are_jittered_apart_and_in_a_copy(rng):
+    x = (torch.rand(1, 3, 16, 16) * 2 - 1).expand(8, -1, -1, -1).clone()
+    before = x.clone()
     y = patches.jitter(x, rng, Jitter())
     assert len({tuple(image.flatten().tolist()) for image in y}) == 8
-
-
-def test_jitter_does_not_write_into_its_input(rng):
-    x = torch.rand(2, 3, 8, 8)
-    before = x.clone()
-    patches.jitter(x, rng, Jitter())
-    patches.jitter(x, rng, Jitter(1, 0, 1, 0.2, 1.5))
+    assert torch.equal(patches.jitter(x, rng, Jitter(1, 0, 1, 0, 1)), x.flip(-1))
+    assert patches.jitter(x, rng, Jitter(0.5, 10, 1.25, 2, 10)).abs().max() <= 1
     assert torch.equal(x, before)

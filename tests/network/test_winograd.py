@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,21 +16,13 @@ def convolution(inputs: int, outputs: int, k: int, seed: int = 0) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, k)
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 5, 7])
-def test_transforms_correlate_in_one_dimension(k):
-    a, b, g = matrices(k)
-    rng = np.random.default_rng(k)
-    tile, filter_ = rng.normal(size=len(b)), rng.normal(size=k)
-    np.testing.assert_allclose(a @ ((g @ filter_) * (b @ tile)), np.correlate(tile, filter_), atol=1e-9)
-
-
 def test_five_and_seven_need_fewer_multiplications():
     for k, saved in ((5, 6.25), (7, 3.0625)):
         a, b, _ = matrices(k)
         assert a.shape[0] ** 2 * k**2 / len(b) ** 2 == saved
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25)
 @given(
     k=st.sampled_from([3, 5, 7]), images=st.integers(1, 5), channels=st.integers(1, 4), outputs=st.integers(1, 4),
     high=st.integers(1, 11), wide=st.integers(1, 11), rows_first=st.booleans(), seed=st.integers(0, 99),
@@ -48,25 +39,11 @@ def test_equals_the_definition_at_any_size(k, images, channels, outputs, high, w
     torch.testing.assert_close(given, x, atol=0, rtol=0)  # the input is left alone
 
 
-def test_finish_gets_each_position_once_and_sets_the_channels():
-    conv = convolution(2, 5, 5)
-    x, seen = torch.rand(3, 2, 12, 16), []  # 8 x 12 outputs: whole tiles
-
-    def finish(rows):
-        seen.append(tuple(rows.shape))
-        return rows[:, :2] * 3
-
-    with torch.inference_mode():
-        result = Winograd(conv)(x, finish)
-        torch.testing.assert_close(result, conv(x)[:, :2] * 3, atol=3e-5, rtol=0)
-    assert sum(rows for rows, _ in seen) == 3 * 8 * 12 and {k for _, k in seen} == {5}
-
-
-@pytest.mark.parametrize("k, bound", [(5, 2e-6), (7, 2e-6)])
-def test_rounding_stays_small_at_the_width_of_the_network(k, bound):
+@pytest.mark.parametrize("k", [5, 7])
+def test_rounding_stays_small_at_the_width_of_the_network(k):
     conv = convolution(100, 160, k)
     x = torch.rand(4, 100, k + 7, k + 7) * 2 - 1
     with torch.inference_mode():
         result = Winograd(conv)(x, lambda rows: rows).double()
         error = result - conv.double()(x.double())
-    assert error.square().mean().sqrt() < bound
+    assert error.square().mean().sqrt() < 2e-6

@@ -1,119 +1,138 @@
-"""Comparisons of Table 2, on a run that is drawn and scored by formula: no training."""
+"""Networks beside their controls, on a run that is drawn and scored by formula: no training."""
 
+import dataclasses
 
 import numpy as np
 import pytest
 from conftest import run_page
 from literal import counted
 
-from lsegrepro import evaluation, evidence, figures, paper
-from lsegrepro.figures import forest
-from lsegrepro.files import LsegreproError
+from lsegrepro import evaluation, paper
+from lsegrepro.evaluation import mistakes
+from lsegrepro.evidence import BOX_FRACTIONS
 from lsegrepro.runs import comparisons
+from lsegrepro.runs.comparisons import measure
 from lsegrepro.runs.folder import open_run
 from lsegrepro.runs.results import choose_theta, present_weights
 
 
-@pytest.fixture
-def folder(formula_folder):
-    return formula_folder
+@pytest.fixture(scope="module")
+def run(formula_folder):
+    return open_run(formula_folder / "tiny.toml", formula_folder / "run", progress=False)
 
 
-@pytest.fixture
-def run(folder):
-    return open_run(folder / "tiny.toml", folder / "run", progress=False)
+@pytest.fixture(scope="module")
+def one_seed(run):
+    return dataclasses.replace(run, profile=dataclasses.replace(run.profile, seeds=(0,)))
 
 
-def test_counts_of_every_seed(run):
-    counts = comparisons.seed_counts(run, "LSE1", "cat")
-    assert counts.shape == (2, 8, 4)
-    for seed in (0, 1):
-        theta = choose_theta(run, "LSE1", "cat", 2, seed)
-        expected = evaluation.per_image_counts(run.regions("val"), run.scores("LSE1", "cat", 2, seed), theta=theta)
-        assert (counts[seed] == expected).all()
+def counts_at(run, model, cls, theta, seed=0, smoothed=True):
+    return evaluation.per_image_counts(run.regions("val"), run.scores(model, cls, 2, seed), theta=theta,
+                                       smoothed=smoothed)
+
+
+def test_the_value_is_the_mean_over_seeds_at_the_theta_of_train(run):
+    for answer, smoothed in (("network", True), ("pixels", False)):
+        aps = [evaluation.ap(counts_at(run, "LSE1", "cat", choose_theta(run, "LSE1", "cat", 2, s, smoothed=smoothed), s,
+                                       smoothed).sum(axis=0)) for s in (0, 1)]
+        assert measure(run, "LSE1", "cat", answer)[0] == pytest.approx(np.mean(aps), abs=1e-6)
     row = comparisons.row(run, "LSE1", "cat")
-    assert row.ap == evaluation.bootstrap(counts)  # over the seeds as well as the images
-    assert row.ap.value == pytest.approx(np.mean(evaluation.ap(counts.sum(axis=1))))
-    assert row.ap.low <= row.ap.value <= row.ap.high
+    assert row.ap.value == measure(run, "LSE1", "cat")[0] and row.ap.low <= row.ap.value <= row.ap.high
 
 
 def test_the_three_thetas_are_kept_apart(run):
     for model, cls in (("LSE1", "cat"), ("max1", "dog")):
-        assert comparisons.seed_thetas(run, model, cls, at="paper") == [paper.THETA[cls]] * 2
-        aps = {}
         for at in comparisons.THETAS:
-            counts = comparisons.seed_counts(run, model, cls, at=at)
-            aps[at] = evaluation.ap(counts.sum(axis=1))
-            for seed, theta in enumerate(comparisons.seed_thetas(run, model, cls, at=at)):
-                assert aps[at][seed] == run.smoothed(model, cls, 2, seed).at(theta).ap
-        assert (aps["oracle"] >= aps["train"]).all() and (aps["oracle"] >= aps["paper"]).all()
-    with pytest.raises(LsegreproError, match="train, paper, oracle, not from 'val'"):
-        comparisons.seed_counts(run, "LSE1", "cat", at="val")
+            thetas = comparisons.seed_thetas(run, model, cls, at=at)
+            expected = np.mean([run.smoothed(model, cls, 2, seed).at(t).ap for seed, t in enumerate(thetas)])
+            assert measure(run, model, cls, at=at)[0] == pytest.approx(expected, abs=1e-6)
+        assert comparisons.seed_thetas(run, model, cls, at="paper") == [paper.THETA[cls]] * 2
+        assert not (measure(run, model, cls, at="oracle") < measure(run, model, cls, at="paper") - 1e-6).any()
 
 
-def test_differences_know_which_is_better(run):
-    cat, dog = comparisons.model_differences(run, comparisons.LSE_OR_MAX)
-    assert (cat.name, cat.cls, cat.sign, dog.sign) == ("LSE1 − max1", "cat", 1, 1)
-    assert cat.paper == pytest.approx(0.1145)
-    assert cat.interval == evaluation.bootstrap_difference(
-        comparisons.seed_counts(run, "LSE1", "cat"), comparisons.seed_counts(run, "max1", "cat"))
-    assert comparisons.model_differences(run, comparisons.SMALL_OR_LARGE) == []
-    assert len(comparisons.round_differences(run)) == 4
-    assert "LSE1 − max1, cat" in forest([cat]).alt
-    with pytest.raises(LsegreproError, match="at least one"):
-        forest([])
+def test_theta_is_chosen_again_in_each_resample(one_seed):
+    """The first resamples, in a loop: draw train, choose theta, draw val, measure."""
+    train, val = (evaluation.smoothed_grid_counts(one_seed.regions(split), one_seed.scores("LSE1", "cat", 2, 0, split))
+                  for split in ("train", "val"))
+    draws = [np.random.default_rng(seed).integers(0, counts.shape[1], (20, counts.shape[1]))
+             for seed, counts in (((0, 2), train), (0, val))]
+    expected = [evaluation.ap(val[np.nanargmax(evaluation.ap(train[:, t].sum(axis=1)))][v].sum(axis=0))
+                for t, v in zip(*draws, strict=True)]
+    assert measure(one_seed, "LSE1", "cat")[1:21] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("cls, index", paper.VOC_INDEX.items())
-def test_the_box_is_that_of_the_masks(run, cls, index):
-    """Twenty boxes painted on every mask, the best of train taken; also when told which images hold the class."""
-    counts, holds = {}, {}
-    for split in ("train", "val"):
-        data = run.segmentation(split)
-        masks = [data.mask(i) for i in range(len(data))]
-        holds[split] = np.array([(mask == index).any() for mask in masks])
-        painted = []
-        for k in range(1, 21):
-            boxes = [np.zeros(mask.shape, bool) for mask in masks]
-            for box in boxes:
-                h, w = (round(side * k / 20) for side in box.shape)
-                top, left = (box.shape[0] - h) // 2, (box.shape[1] - w) // 2
-                box[top : top + h, left : left + w] = True
-            painted.append([counted([box], [mask], index) for box, mask in zip(boxes, masks, strict=True)])
-        counts[split] = np.array(painted)
+def test_told_theta_is_chosen_for_being_told(one_seed):
+    """A low theta costs nothing where false alarms in other images are taken away."""
+    holds = {split: evaluation.present(one_seed.regions(split), "cat") for split in ("train", "val")}
+    train, val = (mistakes.without_false_alarms(evaluation.smoothed_grid_counts(
+        one_seed.regions(split), one_seed.scores("max1", "cat", 2, 0, split)), holds[split]).sum(axis=1)
+        for split in ("train", "val"))
+    expected = evaluation.ap(val[np.nanargmax(evaluation.ap(train))])
+    assert measure(one_seed, "max1", "cat", told=True)[0] == pytest.approx(expected, abs=1e-6)
+    theta = choose_theta(one_seed, "max1", "cat", 2)
+    at_the_other = mistakes.without_false_alarms(counts_at(one_seed, "max1", "cat", theta), holds["val"])
+    assert expected >= evaluation.ap(at_the_other.sum(axis=0))
+
+
+def painted(run, cls, split):
+    """Twenty boxes painted on every mask: counts (20, n, 4), and which images hold the class."""
+    data = run.segmentation(split)
+    masks = [data.mask(i) for i in range(len(data))]
+    counts = []
+    for k in range(1, 21):
+        boxes = [np.zeros(mask.shape, bool) for mask in masks]
+        for box in boxes:
+            h, w = (round(side * k / 20) for side in box.shape)
+            top, left = (box.shape[0] - h) // 2, (box.shape[1] - w) // 2
+            box[top : top + h, left : left + w] = True
+        index = paper.VOC_INDEX[cls]
+        counts.append([counted([box], [mask], index) for box, mask in zip(boxes, masks, strict=True)])
+    return np.array(counts), np.array([(mask == paper.VOC_INDEX[cls]).any() for mask in masks])
+
+
+@pytest.mark.parametrize("cls", paper.CLASSES)
+def test_the_box_is_that_of_the_masks(run, cls):
+    (train, train_holds), (val, val_holds) = (painted(run, cls, split) for split in ("train", "val"))
     assert present_weights(run.regions("train")).tolist() == [1] * 6
-    best = int(np.argmax(evaluation.ap(counts["train"].sum(axis=1))))
-    told = int(np.argmax(evaluation.ap(counts["train"][:, holds["train"]].sum(axis=1))))
-    box = comparisons.centred_box(run, cls)
-    assert (box.fraction, box.told_fraction) == ((best + 1) / 20, (told + 1) / 20)
-    assert (box.counts == counts["val"][best]).all()
-    assert (box.told[holds["val"]] == counts["val"][told][holds["val"]]).all()
-    assert not box.told[~holds["val"], 1].any() and box.counts[~holds["val"], 1].all()
+    best = int(np.argmax(evaluation.ap(train.sum(axis=1))))
+    told = int(np.argmax(evaluation.ap(train[:, train_holds].sum(axis=1))))
+    assert (comparisons.baselines(run, cls)["centred box"] == val[best]).all()
+    assert measure(run, "", cls, "centred box")[0] == pytest.approx(evaluation.ap(val[best].sum(axis=0)), abs=1e-6)
+    assert measure(run, "", cls, "centred box", told=True)[0] == pytest.approx(
+        evaluation.ap(val[told][val_holds].sum(axis=0)), abs=1e-6)
+    assert measure(run, "", cls, "everything foreground")[0] == pytest.approx(
+        evaluation.ap(val[-1].sum(axis=0)), abs=1e-6)
+    assert np.nanmax(measure(run, "", cls, "nothing foreground")) == 0  # nan where no image of the class is drawn
 
 
 def test_the_box_is_chosen_with_the_weights_of_the_images(run, monkeypatch):
     """Images that stand for absent ones count for more in the choice of the box, as in that of theta."""
-    weights = np.where(evaluation.present(run.regions("train"), "cat"), 1.0, 1e6)
+    train, holds = painted(run, "cat", "train")
+    weights = np.where(holds, 1.0, 1e6)
     monkeypatch.setattr(comparisons, "present_weights", lambda regions: weights)
-    expected = int(np.argmax(evaluation.ap(
-        (evaluation.centred_box_counts(run.regions("train"), "cat") * weights[:, None]).sum(axis=1))))
-    assert comparisons.centred_box(run, "cat").fraction == evidence.BOX_FRACTIONS[expected]
+    best = int(np.argmax(evaluation.ap((train * weights[:, None]).sum(axis=1))))
+    assert best != int(np.argmax(evaluation.ap(train.sum(axis=1))))
+    assert (comparisons.baselines(run, "cat")["centred box"] == painted(run, "cat", "val")[0][best]).all()
 
 
-def test_networks_against_baselines(run):
-    names = ["nothing foreground", "everything foreground", "centred box"]
-    assert list(comparisons.baselines(run, "cat")) == names
-    found = {(d.name, d.cls): d for d in comparisons.baseline_differences(run)}
-    assert len(found) == 2 * 2 * 3
+def test_the_gated_box_knows_the_images_and_not_the_place(one_seed):
+    """LSE1's image score is always right here, so its gated box is the box that is told; max1's says nothing."""
     for cls in paper.CLASSES:
-        assert all(found[f"LSE1 − {name}", cls].sign == 1 for name in names)
-        box = found["max1 − centred box", cls]
-        assert box.sign < 1 and box.interval == evaluation.bootstrap_difference(
-            comparisons.seed_counts(run, "max1", cls), comparisons.centred_box(run, cls).counts)
-    rows = [comparisons.row(run, "LSE1", "cat"),
-            *(comparisons.constant_row(name, "cat", c) for name, c in comparisons.baselines(run, "cat").items())]
-    assert rows[1].ap.value == 0 and rows[1].background.value == 1
-    assert "centred box cat AP" in figures.table_2_html(rows, "Ours.").text
+        told = measure(one_seed, "", cls, "centred box", told=True)[0]
+        assert measure(one_seed, "LSE1", cls, "gated box")[0] == pytest.approx(told, abs=1e-6)
+        assert measure(one_seed, "LSE1", cls)[0] > told > measure(one_seed, "max1", cls, "gated box")[0]
+    scores = {split: one_seed.scores("LSE1", "cat", 2, 0, split) for split in ("train", "val")}
+    passing = evaluation.image_margin(scores["val"]) > 0
+    assert passing.tolist() == painted(one_seed, "cat", "val")[1].tolist() and len(BOX_FRACTIONS) == 20
+
+
+def test_rows_stand_in_the_order_of_the_table(run):
+    rows = comparisons.network_rows(run)
+    assert [(r.model, r.cls) for r in rows] == [(m, c) for c in paper.CLASSES for m in ("max1", "LSE1")]
+    controls = comparisons.control_rows(run, "LSE1")
+    assert [r.model for r in controls] == [*comparisons.BASELINES, "gated box"] * 2
+    assert controls[0].ap.value == 0 and controls[0].background.value == 1
+    assert [r.model for r in comparisons.control_rows(run, "LSE2")] == [*comparisons.BASELINES] * 2  # not trained
 
 
 def test_two_networks_label_together(run):
@@ -123,7 +142,7 @@ def test_two_networks_label_together(run):
     expected = evaluation.three_way(run.regions("val"), run.scores("LSE1", "cat", 2, 1),
                                     run.scores("LSE1", "dog", 2, 1), *thetas)
     for name in counts:
-        assert counts[name].shape == (2, 8, 4) and (counts[name][1] == expected.counts(name)).all()
+        assert counts[name].shape == (2, 8, 4) and (counts[name][1] == expected[name]).all()
 
 
 def test_images_are_classified_by_every_seed(run):
@@ -134,14 +153,23 @@ def test_images_are_classified_by_every_seed(run):
     assert never[0, :, 2].tolist() == holds.tolist() and not never[..., :2].any()
 
 
-SAID = """{"ap": spaces["aps"]["LSE1", "cat"].value, "short": spaces["besides"]["max1", "dog"],
-           "beats": spaces["besides"]["LSE1", "cat"], "together": list(spaces["together"])}"""
+def test_the_whole_list_adds_false_positives_only(one_seed, monkeypatch):
+    counts = counts_at(one_seed, "LSE1", "cat", choose_theta(one_seed, "LSE1", "cat", 2)).sum(axis=0)
+    assert comparisons.whole_list(one_seed, "LSE1", "cat") == pytest.approx(evaluation.ap(counts))  # nothing is absent
+    weights = np.where(painted(one_seed, "cat", "val")[1], 1.0, 3.0)
+    monkeypatch.setattr(comparisons, "present_weights", lambda regions: weights[: len(regions)])
+    estimate = comparisons.whole_list(one_seed, "max1", "cat")
+    assert estimate < measure(one_seed, "max1", "cat")[0]
 
 
-def test_the_page_needs_neither_torch_nor_photographs(folder, run):
+def test_at_the_papers_accuracies(one_seed):
+    point = comparisons.at_the_papers_accuracies(one_seed, "LSE1", "cat")
+    curve = one_seed.smoothed("LSE1", "cat", 2)
+    assert (point.printed_recall, point.printed_false_positive_rate) == (0.4925, pytest.approx(0.0104))
+    assert point.recall == curve.recall_at(0.0104) and point.false_positive_rate == curve.false_positive_rate_at(0.4925)
+
+
+def test_the_page_needs_neither_torch_nor_photographs(formula_folder, run):
     """Every cell of the chapter, run where torch cannot be imported and no photograph is known."""
-    found = run_page(folder, "06-table-2", SAID)
-    assert found["ap"] == comparisons.row(run, "LSE1", "cat").ap.value and found["together"] == ["max1", "LSE1"]
-    assert list(found["short"]) == ["everything foreground", "centred box"]
-    assert not any("beats" in word for word in found["short"].values())
-    assert all(word.endswith(": beats it") for word in found["beats"].values())
+    found = run_page(formula_folder, "06-table-2", '{(r.model + " " + r.cls): r.ap.value for r in spaces["rows"]}')
+    assert found["LSE1 cat"] == comparisons.row(run, "LSE1", "cat").ap.value and len(found) == 4

@@ -2,17 +2,15 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
-from conftest import one_line, run_page
+from conftest import changed, refused
 
 from lsegrepro import cli, evaluation
 from lsegrepro.config import BUILT_IN, NO_JITTER, load_profile
-from lsegrepro.files import LsegreproError, read_json, write_json
+from lsegrepro.files import read_json, write_json
 from lsegrepro.runs import experiments
 from lsegrepro.runs.experiments import Experiment, experiment_rows, missing, read_experiment, run_experiment
 from lsegrepro.runs.results import choose_theta
-from lsegrepro.runs.statistics import write_statistics
 
 LISTED = experiments.load_experiments(load_profile("local"))  # with those that change nothing
 NAMES = list(experiments.load_experiments(load_profile("full")))
@@ -35,6 +33,14 @@ def test_an_experiment_changes_what_it_names_and_nothing_else(tiny_run, name):
     for table in ("data", "scoring"):
         ours, theirs = (dataclasses.asdict(getattr(p, table)) for p in (varied, base))
         assert differing(ours, theirs) == set(experiment.changes.get(table, {}))
+
+
+def test_a_change_goes_before_what_one_network_has_of_its_own(tiny_run):
+    table = {"LSE1-cat": {"rate": 0.5, "samples": 30}, "cat": {"batch": 2}}
+    run = changed(tiny_run, network=table)
+    varied = Experiment("slow", "rate", ("LSE1",), 1, {"training": {"rate": 0.25}}).varied(run).profile
+    arguments = varied.arguments("LSE1", "cat")
+    assert (arguments.rate, arguments.samples, arguments.batch) == (0.25, 30, 2)
 
 
 def test_the_list_holds_what_it_should():
@@ -62,15 +68,19 @@ def small(own_run, monkeypatch):
     return own_run
 
 
-def test_a_network_of_its_own_is_trained_and_its_result_read_without_it(small):
+def test_a_network_of_its_own_is_trained_and_its_result_read_without_it(small, capsys):
+    options = ["--profile", small.profile.spec, "--run", str(small.folder), "--device", "cpu"]
+    assert cli.main(["experiment", *options]) == 0
+    assert [line.split()[:4] for line in capsys.readouterr().out.splitlines()][0] == ["linear", "to", "do:", "cat"]
     before = {path: path.read_bytes() for path in small.folder.rglob("*.*") if path.suffix != ".lock"}
-    name = "LSE1-cat-round1-seed0"
-    trained = run_experiment(small, "linear", score=False)[name]
-    assert trained.ap is None and trained.theta is None and missing(small, "linear") == ["cat"]
-    result = run_experiment(small, "linear")[name]  # completed by scoring later
-    assert result.final == trained.final and missing(small, "linear") == []
+    name, folder = "LSE1-cat-round1-seed0", small.folder / "experiments" / "linear"
+    assert missing(small, "linear") == ["cat"] and [row.name for row in experiment_rows(small, "output")] == [""]
+    assert cli.main(["experiment", "linear", "--class", "cat", *options]) == 0
+    out, result = capsys.readouterr().out, read_experiment(small, "linear")[name]
+    assert name in out and "16 images seen, AP" in out
+    assert out.splitlines()[-1] == str(experiments.result_path(small, "linear"))
+    assert missing(small, "linear") == []
     assert {path: path.read_bytes() for path in before} == before  # the run itself is as it was
-    folder = small.folder / "experiments" / "linear"
     varied = experiments.find_experiment(small, "linear").varied(small)
     card = varied.card("LSE1", "cat")
     assert card["arguments"]["output"] == "linear" and result.samples == card["samples"] == 16
@@ -79,29 +89,25 @@ def test_a_network_of_its_own_is_trained_and_its_result_read_without_it(small):
     assert result.theta == theta and (result.counts == counts).all() and result.photographs == 4
     content = read_json(experiments.result_path(small, "linear"))
     assert content["command"].startswith("lsegrepro experiment linear --profile")
-    assert content["networks"][name]["arguments"]["output"] == "linear"
+    assert content["networks"][name]["ap"] == evaluation.ap(counts.sum(axis=0))
     for path in folder.rglob("*.*"):
         path.unlink()
     again = read_experiment(dataclasses.replace(small, depth="evidence"), "linear")[name]
-    assert (again.counts == counts).all() and again.final == result.final
+    assert (again.counts == counts).all()
     own, linear = experiment_rows(small, "output")
     assert (own.name, linear.name, linear.model, linear.cls) == ("", "linear", "LSE1", "cat")
     assert linear.counts.shape == own.counts.shape == (1, 6, 4)
-    assert linear.mean("loss") == linear.results[0].final["loss"] and np.isnan(linear.mean("nothing"))
     # Of other images, or no result at all, it is refused.
     path = experiments.result_path(small, "linear")
     for change, word in (({"val": "other"}, "measured on other images"), ({"networks": {"a": {}}}, "no result of an")):
         write_json(path, content | change)
-        with pytest.raises(LsegreproError) as error:
-            read_experiment(small, "linear")
-        one_line(error, path, word)
+        refused(lambda: read_experiment(small, "linear"), path, word)
 
 
 def test_what_is_only_scored_otherwise_takes_the_weights_of_the_run(small):
-    run_experiment(small, "larger", score=False)  # there is nothing else to do than to score
+    run_experiment(small, "larger")
     content = read_json(experiments.result_path(small, "larger"))["networks"]["LSE1-cat-round2-seed0"]
     assert content["sha256"] == small.card("LSE1", "cat", 2)["sha256"] and content["scoring"]["scale_to"] == 64
-    assert content["positives"] is not None
     own, larger = experiment_rows(small, "scale")
     assert own.results[0].samples == larger.results[0].samples == small.images_seen("LSE1", "cat", 2)
 
@@ -120,11 +126,11 @@ def test_experiments_of_fewer_images_have_a_baseline_of_as_many(small):
     short = dataclasses.replace(small, profile=dataclasses.replace(small.profile, experiments={"samples": 8}))
     assert experiment_rows(short, "output") == []  # there is no baseline yet
     for name in ("unchanged", "linear"):
-        assert [result.samples for result in run_experiment(short, name, score=False).values()] == [8]
+        assert [result.samples for result in run_experiment(short, name).values()] == [8]
     own, fewer = experiment_rows(short, "length")
     assert (own.results[0].samples, fewer.name, fewer.results[0].samples) == (16, "unchanged", 8)
     base, linear = experiment_rows(short, "output")
-    assert (base.name, linear.name) == ("", "linear") and base.results[0].final == fewer.results[0].final
+    assert (base.name, linear.name) == ("", "linear") and base.results[0].samples == fewer.results[0].samples
 
 
 def test_one_class_is_done_alone_and_the_other_added(small):
@@ -133,33 +139,5 @@ def test_one_class_is_done_alone_and_the_other_added(small):
     assert missing(both, "again") == ["cat"]
     assert list(run_experiment(both, "again")) == ["LSE1-dog-round1-seed7", "LSE1-cat-round1-seed7"]
     assert missing(both, "again") == []
-    with pytest.raises(LsegreproError) as error:
-        run_experiment(small, "again", classes=("dog",))
-    one_line(error, "unknown class 'dog'", "choose one of cat")
-
-
-def test_the_command_lists_runs_and_refuses(small, capsys):
-    options = ["--profile", small.profile.spec, "--run", str(small.folder), "--device", "cpu"]
-    assert cli.main(["experiment", *options]) == 0
-    assert [line.split()[:4] for line in capsys.readouterr().out.splitlines()][0] == ["linear", "to", "do:", "cat"]
-    assert cli.main(["experiment", "linear", "--class", "cat", "--no-score", *options]) == 0
-    out = capsys.readouterr().out
-    assert "LSE1-cat-round1-seed0" in out and "16 images seen" in out
-    assert out.splitlines()[-1] == str(experiments.result_path(small, "linear"))
-    assert cli.main(["experiment", "nonsense", *options]) == 2
-    assert "unknown experiment 'nonsense': choose one of linear" in capsys.readouterr().err
-
-
-def test_the_page_sets_what_was_done_beside_what_chance_does(own_run):
-    write_statistics(own_run)
-    for name in ("another-seed", "no-jitter"):
-        run_experiment(own_run, name)
-    page = run_page(own_run.folder.parent, "10-experiments", """{
-        "changes": {name: effect.value for name, _, effect in spaces["changes"]}, "seed": spaces["seed"],
-        "done": [name for name in spaces["experiments"] if not spaces["missing"](spaces["run"], name)]}""")
-    assert page["done"] == ["another-seed", "no-jitter"]
-    base = experiments.baseline(own_run, "LSE1", "cat", 1, 0).ap
-    seed = read_experiment(own_run, "another-seed")["LSE1-cat-round1-seed3"]
-    assert page["seed"] == {"cat": pytest.approx(seed.ap - base)}
-    result = read_experiment(own_run, "no-jitter")["LSE1-cat-round1-seed0"]
-    assert page["changes"] == {"LSE1, no-jitter": pytest.approx(result.ap - base)}
+    refused(lambda: run_experiment(small, "again", classes=("dog",)), "unknown class 'dog'", "choose one of cat")
+    refused(lambda: run_experiment(small, "nonsense"), "unknown experiment 'nonsense': choose one of linear")

@@ -4,28 +4,19 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from conftest import one_line
+from conftest import changed, make_run, refused, write_voc
 
 from lsegrepro import paper
-from lsegrepro.files import LsegreproError, sha256
+from lsegrepro.files import sha256
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import load_weights, save_weights
 from lsegrepro.runs import make
 from lsegrepro.runs.folder import SPLITS, RunFolder, open_run
 
 NETWORK = ("LSE1", "cat", 2, 0)
-
-
-def refused(call, *parts) -> None:
-    with pytest.raises(LsegreproError) as error:
-        call()
-    one_line(error, *parts)
-
-
-def changed(run: RunFolder, **changes) -> RunFolder:
-    return dataclasses.replace(run, profile=dataclasses.replace(run.profile, **changes))
 
 
 def snapshot(folder: Path) -> dict[Path, tuple[int, int]]:
@@ -43,7 +34,7 @@ def other_weights(run: RunFolder, *network) -> None:
 
 def test_a_finished_run_is_left_alone(own_run):
     before = snapshot(own_run.folder)
-    make.make_run(own_run)
+    make_run(own_run)
     assert snapshot(own_run.folder) == before
 
 
@@ -71,7 +62,6 @@ def test_a_training_cut_short_ends_as_one_that_was_not(own_run):
     (lambda run: make.load_network(run, "LSE1", "cat"), "weights/LSE1-cat-round1-seed0.safetensors", "train"),
     (lambda run: make.train_network(run, "max1", "cat", 2), "weights/max1-cat-round1-seed0.safetensors", "train"),
     (lambda run: make.mine_negatives(run, "LSE1", "cat"), "weights/LSE1-cat-round1-seed0.safetensors", "train"),
-    (lambda run: make.hard_negatives(run, "LSE1", "cat"), "negatives/LSE1-cat-seed0.npz", "mine"),
     (lambda run: make.score_network(run, "LSE1", "cat"), "evidence/regions-val.npz", "score --split val"),
 ])
 def test_what_a_step_needs_is_named_and_not_made(tmp_path, call, missing, command):
@@ -81,20 +71,23 @@ def test_what_a_step_needs_is_named_and_not_made(tmp_path, call, missing, comman
 
 
 def test_hard_negatives_of_other_arguments_or_weights_are_refused(own_run):
-    for changes in ({"theta": 0.3}, {"per_image": 5}, {"images": 2}):
+    path, name = own_run.negatives_path("LSE1", "cat"), "negatives/LSE1-cat-seed0.npz"
+    own_run.weights_path(*NETWORK).unlink()
+    for changes in ({"theta": 0.3}, {"per_image": 5}):
         run = changed(own_run, mining=dataclasses.replace(own_run.profile.mining, **changes))
-        for call in (make.mine_negatives, make.hard_negatives):
-            refused(lambda call=call, run=run: call(run, "LSE1", "cat"), "negatives/LSE1-cat-seed0.npz", "mining = ")
+        refused(lambda run=run: make.mine_negatives(run, "LSE1", "cat"), name, "mining = ")
+        refused(lambda run=run: make.train_network(run, *NETWORK), name, "mining = ")
     other_weights(own_run, "LSE1", "cat", 1, 0)
-    refused(lambda: make.hard_negatives(own_run, "LSE1", "cat"), "negatives/LSE1-cat-seed0.npz", "weights_sha256")
-    assert make.hard_negatives(own_run, "max1", "cat") is not None
+    refused(lambda: make.train_network(own_run, *NETWORK), name, "weights_sha256")
+    path.unlink()
+    refused(lambda: make.train_network(own_run, *NETWORK), name, "this makes it: lsegrepro mine")
 
 
 def test_scores_of_other_weights_are_refused(own_run):
     other_weights(own_run, *NETWORK)
     for split in SPLITS:
         refused(lambda split=split: make.score_network(own_run, *NETWORK, split), f"LSE1-cat-round2-seed0-{split}.npz",
-                "other weights")
+                "weights_sha256")
 
 
 def test_weights_that_were_trained_on_other_images_are_refused(own_run):
@@ -121,3 +114,14 @@ def test_a_device_that_is_not_there_is_refused(tmp_path, monkeypatch):
         run = open_run("quick", tmp_path / "run", device=device)
         refused(lambda run=run: make.train_network(run, "LSE1", "cat"), message)
     assert not (tmp_path / "run").exists()
+
+
+def test_masks_without_a_class_are_refused(tmp_path, capsys):
+    """Foreground masks of 0 and 1 or trimaps with VOC's palette are masks of aeroplanes, as far as one can see."""
+    masks = {name: np.indices((20, 30)).sum(0).astype(np.uint8) % 3 for name in ("a", "b")} | {"absent": None}
+    write_voc(tmp_path, masks, "train")
+    (tmp_path / "own.toml").write_text('[data]\nkind = "photographs"\n')
+    run = open_run(tmp_path / "own.toml", tmp_path / "run", data=tmp_path, device="cpu")
+    refused(lambda: make.count_regions(run, "train"), "2 of 3 images of VOC 2012 train", "pixel of cat, index 8")
+    assert capsys.readouterr().err.startswith("2 of 3 images of VOC 2012 train\n")
+    assert not run.regions_path("train").exists()

@@ -1,12 +1,14 @@
 """A run of one's own begins from published results; a finished run becomes the published one."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, file_size_limit, one_line
+from conftest import ROOT, file_size_limit, refused
 
-from lsegrepro.files import LsegreproError, read_json, sha256
+from lsegrepro.files import read_json, sha256
 from lsegrepro.runs import publish, verify
 from lsegrepro.runs.experiments import load_experiments, read_experiment
 from lsegrepro.runs.folder import RunFolder, open_run
@@ -21,6 +23,16 @@ def finished(own_run, monkeypatch) -> RunFolder:
     write_statistics(own_run)
     monkeypatch.setattr(publish, "PROFILE", str(own_run.profile.path))
     return own_run
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A published folder with a file of before."""
+    folder = tmp_path / "published"
+    monkeypatch.setattr(publish, "PUBLISHED", folder)
+    (folder / "evidence").mkdir(parents=True)
+    (folder / "evidence" / "of-before.npz").write_text("old")
+    return folder
 
 
 def test_published_weights_are_taken_whole(finished, tmp_path, monkeypatch):
@@ -39,25 +51,17 @@ def test_a_network_that_is_missing_or_was_changed_is_not_taken(finished, tmp_pat
     data = bytearray(theirs.read_bytes())
     data[-1] ^= 1
     theirs.write_bytes(bytes(data))
-    with pytest.raises(LsegreproError) as error:
-        publish.adopt_weights(mine)
-    one_line(error, theirs, "disagree on the digest")
+    refused(lambda: publish.adopt_weights(mine), theirs, "disagree on the digest")
     theirs.unlink()
-    with pytest.raises(LsegreproError) as error:
-        publish.adopt_weights(mine)
-    one_line(error, f"{theirs.name} is not among the published weights", "take depth scratch")
+    refused(lambda: publish.adopt_weights(mine), theirs.name, "is not among the published weights: depth")
     assert not mine.exists()
 
 
-def test_a_finished_run_is_published_whole(finished, tmp_path, monkeypatch):
-    folder = tmp_path / "published"
-    monkeypatch.setattr(publish, "PUBLISHED", folder)
+def test_a_finished_run_is_published_whole(finished, folder):
     (finished.folder / "weights" / "LSE1-cat-round1-seed0.checkpoint").write_text("half")
     (finished.folder / "experiments" / "mean").mkdir(parents=True)
     (finished.folder / "experiments" / "mean" / "large.npz").write_text("of a run of its own")
     (finished.folder / "experiments" / "mean.json").write_text("{}")
-    (folder / "evidence").mkdir(parents=True)
-    (folder / "evidence" / "of-before.npz").write_text("old")
     (folder / "README.md").write_text("kept")
     publish.publish(finished)
     copied = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -74,24 +78,21 @@ def test_a_finished_run_is_published_whole(finished, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("lacks", ["evidence/max1-cat-round1-seed0-val.npz", "negatives/LSE1-cat-seed0.npz",
-                                   "weights/LSE1-cat-round2-seed0.safetensors", "statistics/crop.json"])
-def test_a_run_that_lacks_a_result_replaces_nothing(finished, tmp_path, monkeypatch, lacks):
-    folder = tmp_path / "published"
-    monkeypatch.setattr(publish, "PUBLISHED", folder)
-    (folder / "evidence").mkdir(parents=True)
-    (folder / "evidence" / "of-before.npz").write_text("old")
+                                   "weights/LSE1-cat-round2-seed0.safetensors", "statistics/bags.json"])
+def test_a_run_that_lacks_a_result_replaces_nothing(finished, folder, lacks):
     (finished.folder / lacks).unlink()
-    with pytest.raises(LsegreproError) as error:
-        publish.publish(finished)
-    one_line(error, finished.folder / lacks, "is not there", "lsegrepro reproduce")
+    refused(lambda: publish.publish(finished), finished.folder / lacks, "is not there", "lsegrepro reproduce")
     assert (folder / "evidence" / "of-before.npz").read_text() == "old" and not (folder / "weights").exists()
 
 
-def test_a_full_disk_leaves_what_was_published(finished, tmp_path, monkeypatch):
-    folder = tmp_path / "published"
-    monkeypatch.setattr(publish, "PUBLISHED", folder)
-    (folder / "evidence").mkdir(parents=True)
-    (folder / "evidence" / "of-before.npz").write_text("old")
+def test_evidence_that_is_damaged_replaces_nothing(finished, folder):
+    path = finished.scores_path("LSE1", "cat", 1)
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(lambda: publish.publish(finished), path)
+    assert (folder / "evidence" / "of-before.npz").read_text() == "old" and not (folder / "weights").exists()
+
+
+def test_a_full_disk_leaves_what_was_published(finished, folder):
     with file_size_limit(5000), pytest.raises(OSError):
         publish.publish(finished)
     assert [path.name for path in folder.rglob("*.npz")] == ["of-before.npz"]
@@ -99,10 +100,13 @@ def test_a_full_disk_leaves_what_was_published(finished, tmp_path, monkeypatch):
 
 def test_a_run_of_another_profile_is_refused(own_run, tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "PUBLISHED", tmp_path / "published")
-    with pytest.raises(LsegreproError) as error:
-        publish.publish(own_run)
-    one_line(error, "the published run is of profile local", own_run.profile.path)
+    refused(lambda: publish.publish(own_run), "the published run is of profile local", own_run.profile.path)
     assert not (tmp_path / "published").exists()
+
+
+def test_the_tool_refuses_in_one_line(tmp_path):
+    done = subprocess.run([sys.executable, ROOT / "tools" / "publish.py", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "is not there" in done.stderr
 
 
 def test_the_committed_run_can_be_read():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from literal import META, evidence_of, pictures, regions_of
 
@@ -27,14 +27,15 @@ def test_counts_are_those_of_the_pixels():
         assert regions.sizes[i].tolist() == list(mask.shape)
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 80), st.integers(1, 80))
 def test_each_box_is_centred_and_holds_the_smaller_ones(height, width):
     places = smallest_box(height, width)
     for place, fraction in enumerate(BOX_FRACTIONS):
         rows, columns = ((places <= place).any(axis=axis) for axis in (1, 0))
         assert ((places <= place) == np.outer(rows, columns)).all()  # a box, or nothing
-        for side, held in ((height, rows), (width, columns)):
-            where = np.flatnonzero(held)
+        for side, inside in ((height, rows), (width, columns)):
+            where = np.flatnonzero(inside)
             if len(where):
                 assert len(where) == round(side * fraction) == where[-1] - where[0] + 1
                 assert 0 <= side - 1 - where[-1] - where[0] <= 1
@@ -86,8 +87,5 @@ def test_builder_refuses_other_superpixels_and_images():
         ScoresBuilder(regions, {**META, "colour": 1})
     with pytest.raises(LsegreproError, match="code_digest"):
         ScoresBuilder(regions, {key: value for key, value in META.items() if key != "code_digest"})
-
-
-def test_evidence_of_no_image_is_refused():
     with pytest.raises(LsegreproError, match="no image"):
         regions_of([])
