@@ -85,7 +85,7 @@ def box_rows(masks: list[np.ndarray], index: int) -> list[list[list[int]]]:
         rows.append([])
         for mask in masks:
             box = np.zeros(mask.shape, bool)
-            h, w = (round(side * k / 20) for side in mask.shape)
+            h, w = (round(side * (k / 20)) for side in mask.shape)
             top, left = (mask.shape[0] - h) // 2, (mask.shape[1] - w) // 2
             box[top : top + h, left : left + w] = True
             rows[-1].append(counted([box], [mask], index))
