@@ -27,17 +27,10 @@ class ThetaExplorer:
     ----------
     scene : Scene
     theta : float, optional
-        Initial theta; by default the paper's, of the class of the network.
+        Initial theta, by default the paper's. It and the names may be set later; theta takes the nearest position
+        of the slider.
     network, picture : str, optional
         Names of the initial ones; by default the first of each.
-
-    Attributes
-    ----------
-    scene : Scene
-    theta : float
-        May be set to any value in [0, 1): it takes the nearest position of the slider.
-    network, picture : str
-        Names; may be set.
 
     Raises
     ------

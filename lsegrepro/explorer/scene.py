@@ -16,30 +16,16 @@ from ..files import LsegreproError
 class Network:
     """A network that can be selected, and its curves of Figure 5.
 
-    Attributes
-    ----------
-    model : str
-        Such as LSE1; gives the line its colour.
-    cls : str
-        cat or dog.
-    variant : str
-        What tells it from others of the same model and class, such as ``"round 2"``. Networks of one
-        class and one variant share a chart.
-    curve, raw_curve : Curve, optional
-        Exact at every theta (`evaluation.smoothed_curve`, `evaluation.raw_curve`): AP of the whole set.
-    marks : mapping
-        Name to theta, a button each; the paper's theta comes first by itself.
-
     >>> Network("LSE1", "cat", "round 2").name
     'LSE1, cat, round 2'
     """
 
-    model: str
+    model: str  # gives the line its colour
     cls: str
-    variant: str = ""
-    curve: Curve | None = None
-    raw_curve: Curve | None = None
-    marks: Mapping[str, float] = field(default_factory=dict)
+    variant: str = ""  # what tells it from others of its model and class; those of a class and variant share a chart
+    curve: Curve | None = None  # of the whole set after the vote (`evaluation.smoothed_curve`)
+    raw_curve: Curve | None = None  # of its single pixels
+    marks: Mapping[str, float] = field(default_factory=dict)  # name to theta, a button each; the paper's comes first
 
     def __post_init__(self) -> None:
         if self.cls not in paper.CLASSES:
@@ -62,22 +48,14 @@ class Network:
 class Picture:
     """A picture, and the probability map of each network on it.
 
-    Attributes
-    ----------
-    name : str
-    image : ndarray
-        (H, W, 3) uint8. In a page that is published, one that may be redistributed.
-    maps : mapping
-        Name of a network to (prob_u16, smoothed), two (H, W) uint16: floor(p * 65535), and
-        `superpixels.smooth` of it.
-    truth : ndarray, optional
-        (H, W) uint8 of VOC indices: gives the outline and the AP of this picture.
+    The maps of a network are two (H, W) uint16: floor(p * 65535), and `superpixels.smooth` of it. With the truth
+    come an outline and the AP of this picture.
     """
 
     name: str
-    image: np.ndarray
-    maps: Mapping[str, tuple[np.ndarray, np.ndarray]]
-    truth: np.ndarray | None = None
+    image: np.ndarray  # (H, W, 3) uint8; in a page that is published, one that may be redistributed
+    maps: Mapping[str, tuple[np.ndarray, np.ndarray]]  # by the name of the network
+    truth: np.ndarray | None = None  # (H, W) uint8, VOC's indices
 
     def __post_init__(self) -> None:
         size = self.image.shape[:2]
@@ -93,21 +71,11 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """All that an explorer can show.
-
-    Attributes
-    ----------
-    networks : sequence of Network
-        Each with a distinct name.
-    pictures : sequence of Picture
-        Each with a distinct name and a map of every network.
-    on : str
-        What the curves were measured on, such as "on 886 of 1,449 val images".
-    """
+    """All that an explorer can show: networks and pictures of distinct names, and maps of each on each."""
 
     networks: Sequence[Network]
     pictures: Sequence[Picture]
-    on: str = "on the whole set"
+    on: str = "on the whole set"  # what the curves were measured on
 
     def __post_init__(self) -> None:
         for kind in ("networks", "pictures"):

@@ -39,7 +39,7 @@ def theta_slider(image: np.ndarray, prob_u16: np.ndarray, smoothed: np.ndarray, 
     data = {"theta": packing.position(theta) / 1000, "cls": cls, "width": width, "height": height, "green": GREEN,
             "smoothed": packing.pack(packing.levels(smoothed))}
     pictures = {"Photograph": image, f"Probability of {cls}: bright is high": heat(prob_u16)}
-    body = "".join(f'<figure><img src="{packing.webp(picture)}" alt="" width="{width}" height="{height}">'
+    body = "".join(f'<figure><img src="{packing.webp(picture)}" alt="{title}" width="{width}" height="{height}">'
                    f"<figcaption>{title}</figcaption></figure>" for title, picture in pictures.items())
     text = f"a photograph, its probability of {cls}, and its mask over a slider of theta, now {data['theta']:.3f}"
     return fragment("slider", "Theta slider", script_json(data), ("theta-data", "slider"), text,
