@@ -25,6 +25,7 @@ from .style import (
     INK,
     MUTED,
     ORANGE,
+    PURPLE,
     SKY,
     VERMILLION,
     WIDTH,
