@@ -17,6 +17,8 @@ import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from lsegrepro.files import LsegreproError  # noqa: E402
+
 settings.register_profile("lsegrepro", deadline=None)  # a loaded machine is no failure
 settings.load_profile("lsegrepro")
 
@@ -183,13 +185,12 @@ def one_line(error: pytest.ExceptionInfo, *parts: object) -> str:
     return message
 
 
-def refused(call, *parts: object) -> None:
-    """Check that a call is refused with one line for users that holds `parts`."""
-    from lsegrepro.files import LsegreproError
+def refused(call, *parts: object) -> str:
+    """The message of an error for users that a call raises: one line that holds `parts`."""
 
     with pytest.raises(LsegreproError) as error:
         call()
-    one_line(error, *parts)
+    return one_line(error, *parts)
 
 
 def changed(run, **changes):

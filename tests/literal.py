@@ -76,3 +76,17 @@ def counted(answers: list[np.ndarray], truths: list[np.ndarray], index: int) -> 
         total += [(answer & yes & known).sum(), (answer & ~yes & known).sum(),
                   (~answer & yes & known).sum(), (~answer & ~yes & known).sum()]
     return total.tolist()
+
+
+def box_rows(masks: list[np.ndarray], index: int) -> list[list[list[int]]]:
+    """A centred box painted on each mask, for each twentieth of its sides: counts (20, n, 4)."""
+    rows = []
+    for k in range(1, 21):
+        rows.append([])
+        for mask in masks:
+            box = np.zeros(mask.shape, bool)
+            h, w = (round(side * k / 20) for side in mask.shape)
+            top, left = (mask.shape[0] - h) // 2, (mask.shape[1] - w) // 2
+            box[top : top + h, left : left + w] = True
+            rows[-1].append(counted([box], [mask], index))
+    return rows

@@ -131,19 +131,6 @@ def photo(tmp_path) -> Path:
     return path
 
 
-def test_segmenting_with_wrong_arguments(refused, photo, tmp_path, tiny_run):
-    weights = tiny_run.weights_path("max1", "cat")
-    segment = ["segment", photo, "--out", tmp_path / "out", "--weights", weights]
-    for theta in ("1", "-0.1", "nan"):
-        assert "theta must lie in [0, 1)" in refused(*segment, "--class", "cat", f"--theta={theta}")
-    assert f"{weights} was trained for cat, not dog" in refused(*segment, "--class", "dog")
-    assert f"{weights} holds max1 (architecture LSE1), not LSE2" in refused(
-        *segment, "--class", "cat", "--model", "LSE2")
-    assert f"{photo} is not a safetensors file" in refused(*segment[:-1], photo, "--class", "cat")
-    assert "no such photograph" in refused("segment", tmp_path / "absent.jpg", "--class", "cat")
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_gpu_that_is_not_there(refused, tmp_path, photo, tiny_run, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     gpu = ["--device", "cuda"]

@@ -1,5 +1,7 @@
 """The paper's numbers, written down here a second time from its text."""
 
+import math
+
 import pytest
 
 from lsegrepro import paper
@@ -86,3 +88,17 @@ def test_counts_and_scores():
     assert paper.VAL_CLAIMED == {"cat": 132, "dog": 150}
     assert paper.VAL_IMAGES_WITH_CLASS == {"cat": 119, "dog": 128}
     assert (paper.IMAGE_SIDE, paper.LEARNING_RATE, paper.CLASSES) == (300, 0.001, ("cat", "dog"))
+
+
+def test_bounds_are_those_of_the_tanh():
+    assert pytest.approx(math.e / (math.e + 1 / math.e)) == paper.CEILING and round(paper.CEILING, 4) == 0.8808
+    assert round(paper.LOSS_FLOOR, 4) == 0.1269 and pytest.approx(math.log(2)) == paper.LOSS_START
+
+
+def test_the_plateau_is_the_best_loss_of_who_tells_no_cat_from_a_dog():
+    """One probability p for all animals: the mean loss over 50 cats, 20 dogs and 30 backgrounds is lowest at 5 / 7."""
+    def loss(p):
+        return -(50 * math.log(p) + 20 * math.log(1 - p)) / 100 + 0.3 * paper.LOSS_FLOOR
+
+    assert paper.plateau_loss(0.4) == pytest.approx(loss(5 / 7))
+    assert all(loss(p) > paper.plateau_loss(0.4) for p in (0.5, 0.6, 0.7, 0.8))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,15 +50,6 @@ def span(values: Sequence[float], format: Callable[[float], str] = percent) -> s
     ('12.3 % to 20.0 %', '10.0 %', '1 to 3')
     """
     return " to ".join(dict.fromkeys(map(format, (min(values), max(values)))))
-
-
-def class_spans(values: Mapping[str, Sequence[float]], format: Callable[[float], str] = percent) -> str:
-    """Format the range of the numbers of each class that has some.
-
-    >>> class_spans({"cat": [0.2, 0.1], "dog": [0.3], "bird": []})
-    '10.0 % to 20.0 % for cat and 30.0 % for dog'
-    """
-    return " and ".join(f"{span(numbers, format)} for {cls}" for cls, numbers in values.items() if len(numbers))
 
 
 def label(run: RunFolder, network: Network) -> str:
@@ -132,17 +123,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str,
     )
 
 
-def provenance(run: RunFolder, *splits: Regions, also: Sequence[str] = ()) -> Html:
-    """Make the last line of a chapter: profile, seeds, samples, device, coverage of each list, and version.
-
-    Parameters
-    ----------
-    run : RunFolder
-    *splits : Regions
-        Lists of images that the chapter measured on.
-    also : sequence of str
-        What the chapter adds.
-    """
+def provenance(run: RunFolder, *splits: Regions) -> Html:
+    """Make the last line of a chapter: profile, seeds, samples, device, coverage of each list measured on, version."""
     networks = run.networks()
     cards = {network: run.card(*network) for network in networks if run.card_path(*network).is_file()}
     parts = [f"profile {run.profile.name}", "seed " + ", ".join(map(str, run.profile.seeds))]
@@ -154,7 +136,7 @@ def provenance(run: RunFolder, *splits: Regions, also: Sequence[str] = ()) -> Ht
         parts.append(f"{len(cards)} of {len(networks)} networks trained")
     parts += sorted({f"trained on {card['device']}" for card in cards.values()})
     parts += [f"{coverage(regions)} (data {regions.data_digest})" for regions in splits]
-    line = "; ".join([*parts, *also, f"lsegrepro {__version__}"])
+    line = "; ".join([*parts, f"lsegrepro {__version__}"])
     return Html(f'<div class="provenance"><p>{html.escape(line)}</p></div>', line)
 
 
@@ -180,17 +162,13 @@ class Example:
     source: str
 
 
-def shows(run: RunFolder, stand_in: bool) -> bool:
-    """Whether a page may show pictures of the run's own data: no photograph is published."""
-    return has_images(run) and (not stand_in or run.segmentation("val").redistributable)
-
-
 def example(run: RunFolder, cls: str, stand_in: bool = False) -> Example:
     """Choose a picture that holds a class: the first val image of which it covers between 20 and 60 %.
 
-    Where no photograph may be shown, scikit-image's free cat or a drawn dog takes its place.
+    No photograph is published: where none may be shown or none is at hand, scikit-image's free cat or a drawn dog takes
+    its place.
     """
-    if shows(run, stand_in):
+    if has_images(run) and (not stand_in or run.segmentation("val").redistributable):
         data, source = run.segmentation("val"), "an image of the val set of this run"
     elif cls == "cat":
         from skimage.data import chelsea

@@ -13,8 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..files import LsegreproError, atomic, cores, locked
-from ..runs.folder import SPLITS, RunFolder, open_run, repository
+from ..runs.folder import SPLITS, RunFolder, has_images, open_run, repository
 from ..runs.publish import PUBLISHED, publish
+from ..runs.silhouettes import write_silhouettes
 from . import browser
 from .processes import GRACE, environment, replaced_environment, run_program
 
@@ -230,8 +231,14 @@ def execute(run: RunFolder, name: str, *, stand_in: bool = False) -> Path:
 
 
 def publish_pages(run: RunFolder) -> list[Path]:
-    """Make a run the published one (`publish`), and execute its pages from the evidence, into ``book/executed``."""
+    """Make a run the published one (`publish`), and execute its pages from the evidence, into ``book/executed``.
+
+    Where the images are at hand, the silhouettes of some are made again, since other networks pick other images.
+    """
     publish(run)
+    published = open_run(run.profile.spec, PUBLISHED, data=run.data, device=run.device)
+    if has_images(published):
+        write_silhouettes(published)
     shown = open_run(run.profile.spec, os.path.relpath(PUBLISHED), device=run.device, depth="evidence")
     pages = []
     for name in NOTEBOOKS:

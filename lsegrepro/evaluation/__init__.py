@@ -1,13 +1,10 @@
 """From evidence to numbers: exact curves, AP, accuracies, intervals and baselines. NumPy alone.
 
-What the paper calls AP is intersection over union, TP / (TP + FP + FN), with the pixels of
-all images pooled (its footnote 2); here too, and `ap` is IoU throughout. Void pixels are in no
-count. Counts of pixels are integer arrays (..., 4) in the order TP, FP, FN, TN.
-Functions of regions and scores raise `LsegreproError` where the scores belong to other regions.
-
-A probability is stored in 16 bits, prob_u16 = floor(p * 65535), and "p > theta" is
-``prob_u16 > theta * 65535``. So a curve over theta changes at no more than 65,536 places and is
-stored whole: nothing is sampled.
+What the paper calls AP is intersection over union, TP / (TP + FP + FN), with the pixels of all images pooled (its
+footnote 2); here too, and `ap` is IoU throughout. Void pixels are in no count. Counts of pixels are integer arrays
+(..., 4) in the order TP, FP, FN, TN. Functions of regions and scores raise `LsegreproError` where the scores belong to
+other regions. A probability is stored in 16 bits, prob_u16 = floor(p * 65535), and "p > theta" is ``prob_u16 > theta *
+65535``. So a curve over theta changes at no more than 65,536 places and is stored whole: nothing is sampled.
 """
 
 from .baselines import centred_box_counts, everything_foreground, gated_box, nothing_foreground, three_way

@@ -26,12 +26,9 @@ def nothing_foreground(regions: Regions, cls: str) -> np.ndarray:
 
 
 def centred_box_counts(regions: Regions, cls: str) -> np.ndarray:
-    """Counts of each image when a centred box is predicted foreground, the same in every image.
+    """Counts of each image when a centred box is predicted foreground, the same in every image: (20, n, 4) int64.
 
-    Returns
-    -------
-    ndarray
-        (20, n, 4) int64, one box for each of `evidence.BOX_FRACTIONS`: its sides as parts of the image's.
+    There is a box for each of `evidence.BOX_FRACTIONS`, its sides as parts of the image's.
     """
     totals = class_totals(regions, cls)
     inside = regions.boxes[:, :, COLUMNS.index(cls)]  # (n, 20)
@@ -46,16 +43,8 @@ def gated_box(regions: Regions, scores: Scores, gates: Sequence[float]) -> np.nd
     nothing of where. The box is predicted in images whose `image_margin` is above the gate; the others are left all
     background.
 
-    Parameters
-    ----------
-    gates : sequence of float
-        Such as ``np.quantile(image_margin(train_scores), np.arange(50) / 50)``.
-
-    Returns
-    -------
-    ndarray
-        (20 g, n, 4) int64: the first gate with the box of each of `evidence.BOX_FRACTIONS`, then the second, ...
-        Choose among them on train, and measure the choice on val (`chosen_counts`).
+    Gives (20 g, n, 4) int64: the first of the g gates with each of `evidence.BOX_FRACTIONS`, then the second, ...
+    Choose among them on train, and measure the choice on val (`chosen_counts`).
     """
     scores.check(regions)
     boxes, nothing = centred_box_counts(regions, scores.cls), nothing_foreground(regions, scores.cls)
@@ -70,12 +59,8 @@ def three_way(
 
     A superpixel takes the class whose order statistic stands furthest above its threshold, the argmax of
     (0, p_cat - theta_cat, p_dog - theta_dog); background when neither exceeds it, cat when the two are equal. The
-    mean IoU of later papers, with three classes for their twenty-one.
-
-    Returns
-    -------
-    dict
-        ``"background"``, ``"cat"``, ``"dog"`` to counts of each image (n, 4) int64. Other classes are background.
+    mean IoU of later papers, with three classes for their twenty-one. Gives counts of each image, (n, 4) int64, for
+    ``"background"``, ``"cat"`` and ``"dog"``; other classes are background.
     """
     for scores, cls in ((cat_scores, "cat"), (dog_scores, "dog")):
         if scores.cls != cls:

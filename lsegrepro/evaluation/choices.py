@@ -17,20 +17,9 @@ def resampled_counts(
 ) -> np.ndarray:
     """Pooled counts of several answers on the same images, with each image once, then of each bootstrap resample.
 
-    Parameters
-    ----------
-    counts : ndarray
-        (t, n, 4), TP, FP, FN, TN of each of t answers (such as the masks at t thetas) on each of n images, or these
-        times a weight of the image.
-    resamples, seed
-        Number of resamples, and the seed of their draws: the same images for the same seed.
-    dtype
-        float32 is exact to seven digits, float64 to the last pixel.
-
-    Returns
-    -------
-    ndarray
-        (t, 1 + resamples, 4) of `dtype`.
+    `counts` (t, n, 4) are of t answers (such as the masks at t thetas) on n images, or these times a weight of the
+    image. The same seed draws the same images. Gives (t, 1 + resamples, 4) of `dtype`: float32 is exact to seven
+    digits, float64 to the last pixel.
 
     >>> resampled_counts(np.array([[[4, 1, 0, 9], [4, 1, 0, 9]]]), resamples=2).tolist()
     [[[8.0, 2.0, 0.0, 18.0], [8.0, 2.0, 0.0, 18.0], [8.0, 2.0, 0.0, 18.0]]]
@@ -55,16 +44,8 @@ def best_answers(pooled: np.ndarray) -> np.ndarray:
 def chosen_counts(train: np.ndarray, val: np.ndarray, *, resamples: int = 2000) -> np.ndarray:
     """Pooled counts on val of the answer that is best on train; in each resample the choice is made again.
 
-    Parameters
-    ----------
-    train, val : ndarray
-        (t, n, 4) and (t, m, 4), counts of the same t answers on the images of each split, those of train times the
-        weight of the image. The splits are drawn independently.
-
-    Returns
-    -------
-    ndarray
-        (1 + resamples, 4) float32: the value, then its resamples.
+    `train` (t, n, 4) and `val` (t, m, 4) are counts of the same t answers, those of train times the weight of the
+    image; the splits are drawn independently. Gives (1 + resamples, 4) float32: the value, then its resamples.
 
     >>> train = val = np.array([[[1, 9, 0, 0]] * 3, [[9, 1, 0, 0]] * 3])
     >>> chosen_counts(train, val, resamples=1).tolist()

@@ -14,13 +14,8 @@ from .intervals import Interval, image_draws, percentile_interval
 def classification_counts(image_scores: np.ndarray, holds: np.ndarray) -> np.ndarray:
     """Classification of each image as counts (n, 4), for `bootstrap` with `accuracy` or `balanced_accuracy`.
 
-    Parameters
-    ----------
-    image_scores : ndarray
-        (n, 2), largest foreground and background score of the N patches. Foreground if the first is larger; a tie is
-        background.
-    holds : ndarray
-        (n,) bool, whether the image holds the class (`present`).
+    `image_scores` (n, 2) are the largest foreground and background score of the N patches: foreground if the first is
+    larger, a tie is background. `holds` (n,) bool says whether the image holds the class (`present`).
 
     >>> classification_counts([[0.9, 0.1], [0.5, 0.5]], [True, True]).tolist()
     [[1, 0, 0, 0], [0, 0, 1, 0]]
@@ -59,12 +54,8 @@ def image_auc(regions: Regions, scores: Scores, *, resamples: int = 2000) -> dic
     A network that tells animals from the rest, and cats from dogs not at all, has an AUC of 0.5 under the name of
     the other class and a large one under ``"neither"``.
 
-    Returns
-    -------
-    dict
-        ``"all"``: against every image without the class; the name of the other class (``"dog"``): against images
-        that hold it and not the class; ``"neither"``: against images with neither class. Each resample draws from
-        all images.
+    ``"all"`` is against every image without the class; the name of the other class (``"dog"``) against images that hold
+    it and not the class; ``"neither"`` against images with neither. Each resample draws from all images.
     """
     scores.check(regions)
     margin = image_margin(scores)

@@ -70,24 +70,11 @@ class Counts:
         """AP = IoU, a fraction; nan for 0/0."""
         return float(ap(self))
 
-    @property
-    def foreground(self) -> float:
-        """Foreground pixel accuracy, a fraction."""
-        return float(foreground_accuracy(self))
-
-    @property
-    def background(self) -> float:
-        """Background pixel accuracy, a fraction."""
-        return float(background_accuracy(self))
-
 
 def threshold(theta: float | np.ndarray) -> np.ndarray:
     """A theta in 16 bits, floor(theta * 65535): p > theta is ``prob_u16 > threshold(theta)``.
 
-    Raises
-    ------
-    LsegreproError
-        If theta is outside [0, 1).
+    Raises `LsegreproError` if theta is outside [0, 1).
 
     >>> int(threshold(0.6))
     39321
@@ -135,26 +122,19 @@ def per_image_counts(
 ) -> np.ndarray:
     """Counts of each image at one theta, ready for `bootstrap`: (n, 4) int64.
 
-    Parameters
-    ----------
-    cls : str, optional
-        Class of the ground truth, by default the one scored.
-    theta : float
-        In [0, 1); without superpixels a multiple of 0.005.
-    smoothed : bool
-        After the majority vote of the superpixels (Section 3.3), or the pixels themselves.
-
-    Raises
-    ------
-    LsegreproError
-        If the scores belong to other regions, or counts without superpixels are asked for at a theta
-        off the grid or for another class than the one scored.
+    `cls` is the class of the ground truth, by default the one scored; `smoothed` is after the majority vote of the
+    superpixels (Section 3.3). The pixels themselves have counts at multiples of 0.005 in theta only, and for the class
+    scored; anything else raises `LsegreproError`.
     """
     cls = cls or scores.cls
     if not smoothed:
         if cls != scores.cls:
             raise LsegreproError(f"the pixels' histograms are of the class scored, {scores.cls}, not for {cls}")
-        return raw_grid_counts(regions, scores)[_grid_index(theta)]
+        index, _ = round(theta * GRID), threshold(theta)
+        if index == GRID or abs(index / GRID - theta) > 1e-9:  # further off than rounding
+            raise LsegreproError(f"the pixels of an image are counted at multiples of {1 / GRID:g} in theta, got "
+                                 f"{theta}; round it, or choose theta with best(step={1 / GRID:g})")
+        return raw_grid_counts(regions, scores)[index]
     scores.check(regions)
     above = scores.statistics > threshold(theta)
     weights = np.stack(regions.pixels(cls), axis=1) * above[:, None]  # (T, 2)
@@ -162,11 +142,7 @@ def per_image_counts(
 
 
 def raw_grid_counts(regions: Regions, scores: Scores) -> np.ndarray:
-    """Counts of each image without superpixels at theta = 0, 0.005 ... 0.995: (200, n, 4) int64.
-
-    The evidence has the histogram of an image in bins of 0.005; between two of them only the sum over
-    images is known (`raw_curve`).
-    """
+    """Counts of each image without superpixels at theta = 0, 0.005 ... 0.995, the bins of the evidence: (200, n, 4)."""
     scores.check(regions)
     histograms = np.stack([scores.foreground, scores.background], axis=-1)  # (n, GRID + 1, 2)
     below = histograms.cumsum(axis=1, dtype=np.int64)[:, :-1]  # bin b exceeds b thetas: not theta = b / GRID
@@ -185,13 +161,3 @@ def smoothed_grid_counts(regions: Regions, scores: Scores) -> np.ndarray:
     ], axis=-1).astype(np.int64)
     above = histograms[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
     return counts_from_positives(above, class_totals(regions, scores.cls)[:, None]).swapaxes(0, 1)
-
-
-def _grid_index(theta: float) -> int:
-    """The b of theta = b / GRID; refuses a theta that is further off than rounding."""
-    threshold(theta)  # refuses a theta outside [0, 1)
-    index = round(theta * GRID)
-    if index == GRID or abs(index / GRID - theta) > 1e-9:
-        raise LsegreproError(f"the pixels of an image are counted at multiples of {1 / GRID:g} in theta, got {theta}; "
-                             f"round it, or choose theta with best(step={1 / GRID:g})")
-    return index

@@ -16,12 +16,8 @@ from .counts import Counts, ap, foreground_accuracy, threshold
 class Curve:
     """Counts at every theta in [0, 1): a step function, stored as its steps.
 
-    Attributes
-    ----------
-    limits : ndarray
-        (m,) int64, ascending from 0; step i holds for limits[i] <= threshold(theta) < limits[i + 1].
-    counts : ndarray
-        (m, 4) int64, TP, FP, FN, TN on each step.
+    `limits` (m,) int64 ascend from 0: step i holds for limits[i] <= threshold(theta) < limits[i + 1]. `counts` (m, 4)
+    int64 are TP, FP, FN, TN on each step.
     """
 
     limits: np.ndarray
@@ -47,13 +43,7 @@ class Curve:
         return Counts(*self.at_many(theta).tolist())
 
     def at_many(self, thetas: np.ndarray) -> np.ndarray:
-        """Counts at each theta: (...,) to (..., 4) int64.
-
-        Raises
-        ------
-        LsegreproError
-            If a theta is outside [0, 1).
-        """
+        """Counts at each theta, (...,) to (..., 4) int64; `LsegreproError` if one is outside [0, 1)."""
         return self.counts[np.searchsorted(self.limits, threshold(thetas), side="right") - 1]
 
     def recall_at(self, false_positive_rate: float) -> float:
@@ -80,16 +70,8 @@ class Curve:
     def best(self, step: float | None = None) -> tuple[float, float]:
         """The smallest theta of largest AP, and that AP: a choice on train, an oracle on val.
 
-        Parameters
-        ----------
-        step : float, optional
-            Choose among multiples of it only, such as 0.005, a grid search as in the paper.
-            Without it the choice is over every theta.
-
-        Raises
-        ------
-        LsegreproError
-            If the AP is undefined everywhere, no pixel being foreground.
+        The choice is among multiples of `step`, such as 0.005, a grid search as in the paper, or without it among every
+        theta. Raises `LsegreproError` if the AP is undefined everywhere, no pixel being foreground.
         """
         if step is not None and not 0 < step < 1:
             raise LsegreproError(f"a step of theta must lie in (0, 1), got {step}")
@@ -104,20 +86,10 @@ class Curve:
 def curve(prob_u16: np.ndarray, fg: np.ndarray, bg: np.ndarray) -> Curve:
     """The exact curve of weighted probabilities, from one histogram and its cumulative sums.
 
-    Parameters
-    ----------
-    prob_u16 : ndarray
-        (T,) integers 0 .. 65535, such as the order statistic of each superpixel.
-    fg, bg : ndarray
-        (T,) non-negative integers, foreground and background pixels that have the probability.
+    `prob_u16` holds (T,) integers 0 .. 65535, such as the order statistic of each superpixel; `fg` and `bg` (T,)
+    non-negative integers, the foreground and background pixels that have the probability. Raises `LsegreproError` if
+    the three differ in shape or a probability is out of range.
 
-    Raises
-    ------
-    LsegreproError
-        If the three differ in shape or a probability is out of range.
-
-    Examples
-    --------
     >>> c = curve([60000, 40000, 10], [5, 1, 0], [1, 2, 9])
     >>> (c.thetas * 65535).round().astype(int).tolist(), c.ap.round(3).tolist()
     ([0, 10, 40000, 60000], [0.333, 0.667, 0.714, 0.0])
@@ -141,12 +113,8 @@ def smoothed_curve(
 ) -> Curve:
     """Curve after the majority vote of the superpixels, exact at every theta (Figure 5).
 
-    Parameters
-    ----------
-    cls : str, optional
-        Class of the ground truth, by default the one scored.
-    weights : ndarray, optional
-        (n,) non-negative, how often each image counts. Weighted pixels are rounded, superpixel by superpixel.
+    `cls` is the class of the ground truth, by default the one scored; `weights` (n,) says how often each image counts,
+    weighted pixels being rounded, superpixel by superpixel.
     """
     scores.check(regions)
     fg, bg = regions.pixels(cls or scores.cls)
@@ -159,10 +127,7 @@ def smoothed_curve(
 def raw_curve(scores: Scores) -> Curve:
     """Curve of the pixels themselves, before any smoothing, exact at every theta.
 
-    Raises
-    ------
-    LsegreproError
-        If the scores are of train, of which only the grid is stored (`evidence.Scores`).
+    Raises `LsegreproError` for scores of train, of which only the grid is stored (`evidence.Scores`).
     """
     if not scores.exact:
         raise LsegreproError(f"the scores of {scores.meta['split']} do not hold what the pixels' exact curve needs")

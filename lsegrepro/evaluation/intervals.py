@@ -28,7 +28,7 @@ class Interval:
 class TableRow:
     """One class of one row of our Table 2: pixel accuracies and AP, fractions, None where there is no such number.
 
-    `model` is one of the paper's table, or any other name (a baseline); `theta` is what was measured at, if one.
+    `model` is one of the paper's table, or any other name (a baseline).
     """
 
     model: str
@@ -36,7 +36,6 @@ class TableRow:
     foreground: Interval | None
     background: Interval | None
     ap: Interval | None
-    theta: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,22 +56,12 @@ def bootstrap(
 ) -> Interval:
     """Percentile interval of a statistic of pooled counts, images drawn with replacement.
 
-    Parameters
-    ----------
-    per_image : ndarray
-        (n, 4) counts of each image; or (s, n, 4), s runs that differ in seed, on the same images. With runs the value
-        is the mean of their statistics, and each resample draws runs with replacement as well as images (the same
-        images for every run). With few runs the variance between seeds is underestimated, by a factor of (s - 1)/s.
-    statistic : callable
-        Pooled counts (..., 4) to values (...). Resamples where it is nan (no image of the class was drawn) are left
-        out.
-    resamples, seed, level
-        Number of resamples, seed of their generator, and confidence level.
+    `per_image` holds counts (n, 4) of each image; or (s, n, 4), s runs that differ in seed, on the same images. With
+    runs the value is the mean of their statistics, and each resample draws runs with replacement as well as images (the
+    same images for every run). With few runs the variance between seeds is underestimated, by a factor of (s - 1)/s.
+    Resamples where the statistic is nan (no image of the class was drawn) are left out.
 
-    Raises
-    ------
-    LsegreproError
-        If the counts have another shape, or no image.
+    Raises `LsegreproError` if the counts have another shape, or no image.
 
     >>> interval = bootstrap(np.array([[4, 1, 0, 9], [1, 2, 0, 9], [0, 3, 4, 5]] * 9), resamples=200)
     >>> round(interval.value, 3), interval.low < interval.value < interval.high

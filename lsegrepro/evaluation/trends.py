@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..files import LsegreproError
-from .intervals import Interval, bootstrap_draws
+from .intervals import Interval, bootstrap_draws, percentile_interval
 
 LAWS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
     "log-linear": (lambda y: y, lambda y: np.clip(y, 0, 1)),
@@ -19,16 +19,10 @@ LAWS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray],
 
 @dataclass(frozen=True)
 class Growth:
-    """A scaling law fitted to points, and what it predicts.
+    """A scaling law fitted to points, one of `LAWS`, and what it predicts.
 
-    Attributes
-    ----------
-    law : str
-        One of `LAWS`.
-    slope : Interval
-        Of the line, for each doubling of the data: a difference of AP, or of its logarithm.
-    at : dict
-        Amount of data to the AP predicted, a fraction.
+    `slope` is that of the line, for each doubling of the data: a difference of AP, or of its logarithm; `at` gives the
+    AP predicted, a fraction, for an amount of data.
     """
 
     law: str
@@ -41,29 +35,11 @@ def growth(
 ) -> Growth:
     """Fit a scaling law by least squares to the AP of networks trained on different amounts of data.
 
-    Parameters
-    ----------
-    amounts : sequence of int
-        Training photographs of each group.
-    groups : sequence of ndarray
-        Counts (n, 4) or (s, n, 4) on the same images.
-    law : str
-        One of `LAWS`.
-    targets : sequence of int
-        Amounts to predict the AP at.
-    options
-        ``resamples`` and ``seed`` of `bootstrap_draws`.
-
-    Returns
-    -------
-    Growth
-        Intervals are 95 % bootstrap intervals over images (and seeds). They assume that the law holds beyond the
-        points; two laws that disagree there show how little is known. All nan where an AP of 0 has no logarithm.
-
-    Raises
-    ------
-    LsegreproError
-        If there are fewer than three amounts, or no such law.
+    `amounts` are the training photographs of each group, `groups` counts (n, 4) or (s, n, 4) on the same images, `law`
+    one of `LAWS`, `targets` the amounts to predict the AP at, `options` those of `bootstrap_draws`. Intervals of 95 %
+    are over images (and seeds); they assume that the law holds beyond the points, and two laws that disagree there show
+    how little is known. All nan where an AP of 0 has no logarithm. Raises `LsegreproError` if there are fewer than
+    three amounts, or no such law.
 
     >>> counts = [np.array([[k, 10 - k, 0, 90]] * 20) for k in (2, 3, 4)]
     >>> fit = growth([100, 200, 400], counts, "log-linear", [1600], resamples=20)
@@ -83,10 +59,6 @@ def growth(
         return Growth(law, undefined, dict.fromkeys(targets, undefined))
     x = np.log2(np.asarray(amounts, float))
     line = np.linalg.lstsq(np.stack([np.ones_like(x), x], axis=1), y[:, np.isfinite(y).all(axis=0)], rcond=None)[0]
-    return Growth(law, _interval(line[1]), {n: _interval(to_ap(line[0] + line[1] * np.log2(n))) for n in targets})
-
-
-def _interval(values: np.ndarray) -> Interval:
-    """Interval of a value, the first, and its resamples, the others."""
-    rest = values[1:] if len(values) > 1 else np.array([np.nan])
-    return Interval(float(values[0]), *(float(v) for v in np.quantile(rest, [0.025, 0.975])))
+    slope, *aps = (percentile_interval(draws[0], draws[1:])
+                   for draws in (line[1], *(to_ap(line[0] + line[1] * np.log2(n)) for n in targets)))
+    return Growth(law, slope, dict(zip(targets, aps, strict=True)))

@@ -26,7 +26,6 @@ from .style import (
     MUTED,
     ORANGE,
     PURPLE,
-    SKY,
     VERMILLION,
     WIDTH,
     in_percent,
@@ -44,14 +43,8 @@ from .style import (
 def gradient_weights(scores: np.ndarray, weights: Mapping[str, np.ndarray], patches: np.ndarray) -> Figure:
     """Bars: the share of the gradient of an image's score that each aggregation gives to each patch.
 
-    Parameters
-    ----------
-    scores : ndarray
-        (N,) in [-1, 1], one class's column of F.
-    weights : mapping
-        Name of an aggregation to (N,), the derivative of the image's score by each patch's.
-    patches : ndarray
-        (N, sz, sz, 3) uint8, shown above their scores.
+    `scores` (N,) in [-1, 1] are one class's column of F; `weights` has, for the name of each aggregation, (N,), the
+    derivative of the image's score by each patch's; `patches` (N, sz, sz, 3) uint8 are shown above their scores.
     """
     count = len(scores)
     figure = Figure(figsize=(WIDTH, 2.4 + 1.05 * len(weights)))
@@ -101,10 +94,8 @@ def tempered_family(scores: np.ndarray) -> Figure:
     left.set(title="Aggregated score", ylim=(values[0] - margin, scores[-1] + margin))
     right.set(title="Share of the gradient of each patch", ylim=(0, 1.04))
     for axes in (left, right):
-        axes.set(xscale="log", xlim=(r[0], r[-1]), xlabel="r")
+        axes.set(xscale="log", xlim=(r[0], r[-1]), xlabel="r (1 is the paper's LSE)")
         axes.axvline(1, color=MUTED, linewidth=1, dashes=(1, 2))
-        axes.annotate("r = 1", (1, 1), (-3, -2), xycoords=axes.get_xaxis_transform(), va="top", ha="right",
-                      textcoords="offset points", fontsize=8.5, color=MUTED)
         axes.xaxis.set_major_formatter("{x:g}")
     figure.alt = (f"As r grows from {r[0]:g} to {r[-1]:g}, the aggregated score goes from the mean, {mean:.2f}, to the "
                   f"maximum, {top:.2f}.")
@@ -116,29 +107,23 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], levels: M
                     ) -> Figure:
     """Loss and held-out accuracy against the number of images seen.
 
-    Parameters
-    ----------
-    runs : mapping
-        Label, such as "LSE1", to the rows of a training's curve file: ``samples``, ``loss`` in
-        nats, and in some rows ``heldout_loss`` and ``heldout_accuracy`` (balanced, a fraction).
-    levels : mapping, optional
-        Name to a loss, in nats, to compare with: a dashed line, beside those of chance and of the floor.
+    `runs` has, for a label such as "LSE1", the rows of a training's curve file: ``samples``, ``loss`` in nats, and in
+    some rows ``heldout_loss`` and ``heldout_accuracy`` (balanced, a fraction). `levels` are losses by name, in nats, to
+    compare with: dashed lines, beside those of chance and of the floor.
     """
     figure = Figure(figsize=(WIDTH, 2.9 + 0.2 * (1 + len(runs) // 4)))  # a line of the legend holds four names
     left, right = figure.subplots(1, 2, sharex=True)
     dashed = {"linewidth": 1, "dashes": (4, 2)}
-    texts, used, others = [], set(), iter((ORANGE, SKY, INK, MUTED))
+    texts = []
     for label, rows in runs.items():
         colour, marker = model_style(label.split(" ")[0])
-        if colour == INK or colour in used:
-            colour = next(others, INK)
-        used.add(colour)
-        left.plot(*_columns(rows, "loss"), color=colour, label=label)
-        left.plot(*_columns(rows, "heldout_loss"), color=colour, marker=marker, markersize=3, **dashed)
-        samples, accuracy = _columns(rows, "heldout_accuracy")
-        right.plot(samples, 100 * accuracy, color=colour, marker=marker, markersize=4)
+        heldout = [row for row in rows if "heldout_loss" in row]
+        samples, accuracy = [row["samples"] for row in heldout], [100 * row["heldout_accuracy"] for row in heldout]
+        left.plot([row["samples"] for row in rows], [row["loss"] for row in rows], color=colour, label=label)
+        left.plot(samples, [row["heldout_loss"] for row in heldout], f"{marker}-", color=colour, markersize=3, **dashed)
+        right.plot(samples, accuracy, color=colour, marker=marker, markersize=4)
         texts.append(f"{label} reaches a loss of {rows[-1]['loss']:.3f} after {rows[-1]['samples']:,.0f} images"
-                     + (f" and a held-out accuracy of {100 * accuracy[-1]:.1f} %" if len(accuracy) else ""))
+                     + (f" and a held-out accuracy of {accuracy[-1]:.1f} %" if accuracy else ""))
     left.plot([], [], color=INK, label="held out", **dashed)
     lowest = min([left.dataLim.ymin, *(levels or {}).values()])
     left.set(title="Loss (nats)", ylim=(max(0, lowest - 0.06), max(0.75, left.dataLim.ymax + 0.03)))
@@ -157,11 +142,6 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], levels: M
     return figure
 
 
-def _columns(rows: Sequence[Mapping[str, float]], key: str) -> tuple[np.ndarray, np.ndarray]:
-    pairs = [(row["samples"], row[key]) for row in rows if row.get(key) is not None]
-    return np.array([x for x, _ in pairs], float), np.array([y for _, y in pairs], float)
-
-
 def _scale_amounts(axes: Axes) -> None:
     """A logarithmic axis of whole numbers, such as 50,000 and 100,000."""
     axes.set_xscale("log")
@@ -174,10 +154,7 @@ def _scale_amounts(axes: Axes) -> None:
 def images_seen_curve(series: Mapping[str, Sequence[tuple[int, Interval]]]) -> Figure:
     """AP of finished networks against the images they saw in training, a line for each series.
 
-    Parameters
-    ----------
-    series : mapping
-        Name to (images seen, AP as a fraction) of each network.
+    `series` has (images seen, AP as a fraction) of each network.
 
     >>> images_seen_curve({"LSE1": [(50_000, Interval(0.1, 0.08, 0.12))]}).alt
     'AP against images seen. LSE1: 10.0 % at 50,000.'
@@ -203,8 +180,6 @@ def growth_curve(amounts: Sequence[int], aps: Sequence[Interval], laws: Sequence
 
     `aps` are measured at `amounts`; the line of each fitted law is drawn at the amounts of ``law.at``.
     """
-    if len(amounts) != len(aps) or not len(amounts) or not all(law.at for law in laws):
-        raise LsegreproError("a curve of growth needs an AP for each amount, and laws that predict something")
     figure = Figure(figsize=(WIDTH, 3.3))
     axes, texts = figure.subplots(), []
     for law, colour in zip(laws, (BLUE, GREEN), strict=False):
@@ -226,34 +201,25 @@ def growth_curve(amounts: Sequence[int], aps: Sequence[Interval], laws: Sequence
 def temperature_curve(aps: Mapping[str, Mapping[float, Interval]], chance: Mapping[str, float]) -> Figure:
     """AP against r of the tempered log-sum-exp, a panel for each class, from the mean to the maximum.
 
-    Parameters
-    ----------
-    aps : mapping
-        Class to r to AP, a fraction; r = 0 is the mean, 1 the paper's log-sum-exp, infinity the maximum.
-    chance : mapping
-        Class to the difference, a fraction, that another seed alone makes: a band about the AP at r = 1.
+    `aps` has, for each class and r, the AP as a fraction: r = 0 is the mean, 1 the paper's log-sum-exp, infinity the
+    maximum. `chance` has the difference that another seed alone makes: a band about the AP at r = 1.
 
     >>> temperature_curve({"cat": {0.0: Interval(0.1, 0.09, 0.11), 0.25: Interval(0.12, 0.1, 0.14)}}, {}).alt
-    'AP by the r of the aggregation. cat: 10.0 [9.0, 11.0] at 0 (mean), 12.0 [10.0, 14.0] at 1/4.'
+    'AP by the r of the aggregation. cat: 10.0 [9.0, 11.0] at 0, the mean, 12.0 [10.0, 14.0] at 1/4.'
     """
-    if not aps or not all(aps.values()):
-        raise LsegreproError("a curve over r needs an AP for each class")
     figure = Figure(figsize=(WIDTH, 3.1))
     panels, texts = figure.subplots(1, len(aps), sharey=True, squeeze=False)[0], []
+    special = {0.0: "0\nmean", 1.0: "1\nLSE", math.inf: "∞\nmax"}
     for axes, (cls, points) in zip(panels, aps.items(), strict=True):
-        temperatures = sorted(points)
-        names = ["∞" if math.isinf(r) else str(Fraction(r).limit_denominator(100)) for r in temperatures]
-        special = [{0.0: "mean", 1.0: "LSE", math.inf: "max"}.get(r, "") for r in temperatures]
-        if cls in chance and 1.0 in points:
-            middle, half = 100 * points[1.0].value, 100 * abs(chance[cls])
+        points = {special.get(r) or str(Fraction(r).limit_denominator(100)): points[r] for r in sorted(points)}
+        if cls in chance and special[1.0] in points:
+            middle, half = 100 * points[special[1.0]].value, 100 * abs(chance[cls])
             axes.axhspan(middle - half, middle + half, color=MUTED, alpha=0.2, linewidth=0)
-        plot_points(axes, range(len(points)), [points[r] for r in temperatures], VERMILLION, fmt="-o", ecolor=INK,
-                    zorder=3)
-        axes.set(title=f"{cls.capitalize()}, AP (%)", xlabel="r", xticks=range(len(points)), ylim=(0, None),
-                 xticklabels=[f"{name}\n{word}".strip() for name, word in zip(names, special, strict=True)])
+        plot_points(axes, range(len(points)), list(points.values()), VERMILLION, fmt="-o", ecolor=INK, zorder=3)
+        axes.set(title=f"{cls.capitalize()}, AP (%)", xlabel="r", xticks=range(len(points)), xticklabels=list(points),
+                 ylim=(0, None))
         texts.append(f"{cls}: " + ", ".join(
-            f"{interval_text(points[r])} at {name}" + (f" ({word})" if word else "")
-            for r, name, word in zip(temperatures, names, special, strict=True)))
+            f"{interval_text(ap)} at {name}".replace("\n", ", the ") for name, ap in points.items()))
     figure.alt = f"AP by the r of the aggregation. {'. '.join(texts)}."
     return figure
 
@@ -293,8 +259,6 @@ def iou_ranks(ious: Mapping[str, np.ndarray], marks: Sequence[Exemplar] = (), cl
 @styled
 def union_share_bars(shares: Mapping[str, UnionShares]) -> Figure:
     """A bar for each network: the union of ground truth and prediction, divided into hits and three kinds of errors."""
-    if not shares:
-        raise LsegreproError("a chart of shares needs at least one network")
     figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * len(shares)))
     axes, texts = figure.subplots(), []
     for y, (name, of_union) in enumerate(shares.items()):

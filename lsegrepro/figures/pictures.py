@@ -48,18 +48,9 @@ def figure_2(
 ) -> Figure:
     """Figure 2: a training image, its sqrt(N) x sqrt(N) grid, and one random patch of each cell.
 
-    Parameters
-    ----------
-    image : ndarray
-        (S, S, 3) uint8, the prepared training image.
-    cells : sequence of tuple
-        N cells as (top, left, height, width), from `patches.grid`.
-    corners : ndarray
-        (N, 2) int, top and left of each patch, from `patches.random_corners`.
-    size : int
-        Side of a patch, sz, in pixels.
-    original : ndarray, optional
-        (H, W, 3) uint8, the photograph before its central crop.
+    `image` (S, S, 3) uint8 is the prepared training image, `original` (H, W, 3) uint8 the photograph before its central
+    crop. `cells` are N tuples (top, left, height, width) of `patches.grid`, `corners` (N, 2) int the top and left of
+    each patch, from `patches.random_corners`, and `size` is the side of a patch, sz, in pixels.
     """
     corners = np.asarray(corners)
     if corners.shape != (len(cells), 2):
@@ -102,18 +93,10 @@ def figure_2(
 def figure_4(
     image: np.ndarray, prob_u16: np.ndarray, labels: np.ndarray, theta: float, cls: str = "cat"
 ) -> Figure:
-    """Figure 4: from an image to its smoothed mask, in six panels.
+    """Figure 4: from an image, (H, W, 3) uint8, to its smoothed mask, in six panels.
 
-    Parameters
-    ----------
-    image : ndarray
-        (H, W, 3) uint8.
-    prob_u16 : ndarray
-        (H, W) uint16, floor(p * 65535) of every pixel.
-    labels : ndarray
-        (H, W) int, superpixels 0 .. S-1.
-    theta : float
-        Foreground is p > theta.
+    `prob_u16` (H, W) uint16 is floor(p * 65535) of every pixel, `labels` (H, W) int are superpixels 0 .. S-1, and
+    foreground is p > theta.
     """
     raw = prob_u16 > evaluation.threshold(theta)
     sizes = np.bincount(labels.ravel())

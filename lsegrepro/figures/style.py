@@ -55,24 +55,17 @@ _STYLE = {
 }  # fmt: skip
 
 
+# The later fonts of the list are for the reader's machine, not for this one: that they are absent here is no news.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+
+
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Draw and save inside this context, whatever the user's own matplotlib settings are.
-
-    >>> with style():
-    ...     matplotlib.rcParams["svg.fonttype"]
-    'none'
-    """
-    fonts = logging.getLogger("matplotlib.font_manager")
-    level = fonts.level
-    fonts.setLevel(logging.ERROR)  # the later names of the list are for the reader's machine, not for ours
-    try:
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            matplotlib.rcParams.update(_STYLE)
-            yield
-    finally:
-        fonts.setLevel(level)
+    """Draw and save inside this context, whatever the user's own matplotlib settings are."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
 
 
 def model_style(model: str) -> tuple[str, str]:
@@ -179,26 +172,11 @@ class Html:
 def show(figure: Figure, alt: str | None = None, caption: str | None = None, name: str = "") -> Html:
     """A figure as HTML: an image with alternative text and a caption, which the book numbers.
 
-    A drawing becomes SVG with its text kept as text; a figure with pictures in it, or one too
-    complex, becomes WebP at twice the screen's resolution. Either has at most `LARGEST` bytes.
+    A drawing becomes SVG with its text kept as text; a figure with pictures in it, or one too complex, becomes WebP at
+    twice the screen's resolution. Either has at most `LARGEST` bytes. `alt` is what the figure says to one who cannot
+    see it, by default ``figure.alt``; without either, `LsegreproError`. `caption` is plain text under the figure, and
+    `name` a target of ``{ref}`` in the book.
 
-    Parameters
-    ----------
-    figure : Figure
-    alt : str, optional
-        What the figure says to one who cannot see it; default ``figure.alt``.
-    caption : str, optional
-        Plain text under the figure.
-    name : str
-        Target of ``{ref}`` in the book.
-
-    Raises
-    ------
-    LsegreproError
-        If there is no alternative text.
-
-    Examples
-    --------
     >>> show(Figure(), alt="nothing at all")
     figure: nothing at all
     """
@@ -220,23 +198,19 @@ def show(figure: Figure, alt: str | None = None, caption: str | None = None, nam
 
 def encode(figure: Figure) -> tuple[str, bytes]:
     """A figure as (media type, bytes), at most `LARGEST` of them; the same figure gives the same bytes."""
-    pictures = any(axes.images for axes in figure.axes)
-    if not pictures:
-        content = _save(figure, format="svg", metadata={"Date": None, "Creator": None})
-        if len(content) <= LARGEST:
-            return "image/svg+xml", content
-    with Image.open(io.BytesIO(_save(figure, format="png", dpi=192))) as drawn:
-        pixels = drawn.convert("RGB")
+    file = io.BytesIO()
+    if not any(axes.images for axes in figure.axes):
+        with style():
+            figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        if len(file.getvalue()) <= LARGEST:
+            return "image/svg+xml", file.getvalue()
+        file = io.BytesIO()
+    with style():
+        figure.savefig(file, format="png", dpi=192)
+    pixels = Image.open(file).convert("RGB")
     for quality in (88, 75, 60, 40, 20):
-        with io.BytesIO() as file:
-            pixels.save(file, "WEBP", quality=quality, method=4, use_sharp_yuv=True)
-            content = file.getvalue()
-        if len(content) <= LARGEST:
+        file = io.BytesIO()
+        pixels.save(file, "WEBP", quality=quality, method=4, use_sharp_yuv=True)
+        if len(file.getvalue()) <= LARGEST:
             break
-    return "image/webp", content
-
-
-def _save(figure: Figure, **options) -> bytes:
-    with style(), io.BytesIO() as file:
-        figure.savefig(file, **options)
-        return file.getvalue()
+    return "image/webp", file.getvalue()

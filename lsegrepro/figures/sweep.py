@@ -55,14 +55,8 @@ def figure_5(
 ) -> Figure:
     """Figure 5: AP against theta for each architecture, with exactly the data given; a panel for each class.
 
-    Parameters
-    ----------
-    lines : sequence of ThetaLine
-    marks : sequence of ThetaMark
-    split : str
-        What the AP was measured on, for the axis.
-    baselines : mapping, optional
-        Class to the AP, a fraction, of predicting everything foreground: a dotted line.
+    `split` is what the AP was measured on, for the axis. `baselines` has, for a class, the AP of predicting everything
+    foreground, a fraction: a dotted line.
     """
     classes = [cls for cls in paper.CLASSES if any(line.cls == cls for line in lines)]
     if not classes:

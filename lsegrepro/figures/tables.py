@@ -46,15 +46,8 @@ def _by_model(rows: Sequence[TableRow]) -> dict[str, dict[str, TableRow]]:
 def table_2_html(rows: Sequence[TableRow], caption: str, level: float = 0.95) -> Html:
     """Table 2 as HTML: for each model the paper's numbers, then ours with their intervals.
 
-    All four models of the paper appear; what was not run is a dash that says so.
-
-    Parameters
-    ----------
-    rows : sequence of TableRow
-    caption : str
-        Plain text: what was measured, on how many images.
-    level : float
-        Of the intervals, for the caption.
+    All four models of the paper appear; what was not run is a dash that says so. `caption`, plain text, says what was
+    measured, on how many images; `level` is that of the intervals.
 
     >>> from lsegrepro.evaluation import Interval
     >>> table_2_html([TableRow("LSE1", "cat", None, None, Interval(0.3, 0.25, 0.35))], "Ours.").text
@@ -98,13 +91,8 @@ def table_2_dots(
 ) -> Figure:
     """Table 2 as a dot chart: ours filled, with its interval; the paper's hollow.
 
-    Parameters
-    ----------
-    rows : sequence of TableRow
-    metrics : sequence of str
-        Of `METRICS`, a row of panels each.
-    baselines : mapping, optional
-        Class to the AP, a fraction, of predicting everything foreground: a line in the AP panels.
+    `metrics` are some of `METRICS`, a row of panels each. `baselines` has, for a class, the AP of predicting everything
+    foreground, a fraction: a line in the AP panels.
     """
     if not metrics or set(metrics) - set(METRICS):
         raise LsegreproError(f"metrics must be some of {', '.join(METRICS)}, got {list(metrics)}")

@@ -229,12 +229,6 @@ def held_out_losses(run: RunFolder, model: str, cls: str, seed: int = 0) -> tupl
     return middle, last
 
 
-def loss_fall(run: RunFolder, model: str, cls: str, seed: int = 0) -> float:
-    """Fall of the held-out loss in round 1 from the middle fifth of the training to its last; nan if unknown."""
-    middle, last = held_out_losses(run, model, cls, seed)
-    return middle - last
-
-
 def has_learned(run: RunFolder, model: str, cls: str) -> bool:
     """Whether the held-out loss of every seed of a network has fallen from log 2 (`FALLEN`), and no longer falls."""
     losses = [held_out_losses(run, model, cls, seed) for seed in run.seeds(model, cls, 2)]

@@ -167,11 +167,10 @@ def network_rows(run: RunFolder, round: int = 2) -> list[TableRow]:
             if run.has_network(model, cls, round)]
 
 
-def control_rows(run: RunFolder, model: str) -> list[TableRow]:
-    """Rows to stand below Table 2: the `BASELINES`, and the box gated by the image scores of a model."""
-    rows = [row(run, model, cls, answer=answer) for cls in run.profile.classes for answer in (*BASELINES, "gated box")
-            if answer in BASELINES or run.has_network(model, cls, 2)]
-    return rows
+def control_rows(run: RunFolder, model: str, cls: str) -> list[TableRow]:
+    """Rows to stand below Table 2: the `BASELINES`, and the box gated by a model's image scores, if it is scored."""
+    answers = [*BASELINES, *(["gated box"] if run.has_network(model, cls, 2) else [])]
+    return [row(run, model, cls, answer=answer) for answer in answers]
 
 
 def seed_thetas(run: RunFolder, model: str, cls: str, round: int = 2, at: str = "train") -> list[float]:

@@ -15,7 +15,7 @@ import torch
 
 from .. import evidence, paper
 from ..evidence import scoring
-from ..files import LsegreproError, digest
+from ..files import LsegreproError, digest, printable
 from ..network.devices import parse_device
 from ..network.weights import Weights, load_weights
 from ..training import mining
@@ -130,7 +130,7 @@ def _dataset(run: RunFolder, split: str) -> WeakDataset:
 def _print_description(run: RunFolder, data: WeakSet | SegmentationSet) -> None:
     """Say which images are used, and how many were left out."""
     if run.progress:
-        print(data.description, file=sys.stderr)
+        print(printable(data.description), file=sys.stderr)
 
 
 def _check_images(run: RunFolder, path: Path, card: dict) -> None:

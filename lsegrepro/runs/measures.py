@@ -93,13 +93,3 @@ def saturation(net: PatchNet, patches: Tensor, level: float = 0.99) -> dict[str,
     for hook in hooks:
         hook.remove()
     return {f"layer {i}": float((x.abs() > level).float().mean()) for i, x in enumerate(outputs, start=1)}
-
-
-def lorenz_curve(counts: np.ndarray) -> np.ndarray:
-    """Share of a total that the largest k of n counts hold, for k = 0 .. n: (n + 1,) from 0 to 1.
-
-    >>> lorenz_curve(np.array([1, 3, 0])).tolist()
-    [0.0, 0.75, 1.0, 1.0]
-    """
-    ordered = np.sort(np.asarray(counts, np.float64))[::-1]
-    return np.concatenate([[0.0], np.cumsum(ordered)]) / max(ordered.sum(), 1.0)

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from .. import paper
 from ..config import Superpixels, load_profile
 from ..data import images
 from ..data.images import load_image, resize
-from ..evaluation import image_counts, threshold
+from ..evaluation import threshold
 from ..evidence.superpixels import oversegment, smooth
 from ..figures.overlays import overlay
 from ..files import LsegreproError, atomic, one_line, printable
@@ -54,10 +53,6 @@ class Segmentation:
     def mask(self) -> np.ndarray:
         """(H, W) bool: foreground after the majority vote of the superpixels."""
         return self.smoothed > threshold(self.theta)
-
-    def iou(self, truth: np.ndarray, cls: str) -> float:
-        """IoU with a mask (H, W) of VOC indices; nan if neither has the class."""
-        return image_counts(self.mask, truth, cls).ap
 
 
 def segment(
@@ -95,15 +90,6 @@ def segment_with(
     else:
         codes, _ = score_image(weights, image, scoring, map_cache(run, weights) / f"{val_id}.npz")
     return Segmentation(image, codes, oversegment(image, run.profile.superpixels), theta)
-
-
-def why_not(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> str:
-    """Why no image can be segmented with a network here, as a sentence; empty if one can."""
-    if find_spec("torch") is None:
-        return "Scoring a picture needs PyTorch, which is not installed here."
-    if not run.weights_path(model, cls, round, seed).is_file():
-        return f"The weights of {model} for {cls}, round {round}, are not at hand to score a picture."
-    return ""
 
 
 def cut(image: np.ndarray, params: Superpixels, pixels: int = 1_000_000) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lsegrepro.data import drawn
-from lsegrepro.data._painter import Pen, Texture, box, ellipse, noise
+from lsegrepro.data._painter import Pen, Texture, box, ellipse
 from lsegrepro.data.drawn import DrawnSegmentation, DrawnWeak, draw
 from lsegrepro.files import LsegreproError
 from lsegrepro.paper import VOC_INDEX
@@ -138,12 +138,3 @@ def test_segmentation_set():
 def test_errors(call, words):
     with pytest.raises(LsegreproError, match=words):
         call()
-
-
-@pytest.mark.parametrize("name", ["cloud", "blob", "streak"])
-def test_noise_is_even_and_periodic(name):
-    field = noise(name)
-    assert field.shape == (1024, 1024) and np.array_equal(field[:512, :512], field[512:, 512:])
-    assert (field > 0.75).mean() == pytest.approx(0.25, abs=1e-4)
-    seam, inside = (abs(field[i] - field[i - 1]).mean() for i in (512, 256))
-    assert seam < 2 * inside + 0.02

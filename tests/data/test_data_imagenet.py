@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from conftest import file_size_limit, one_line
+from conftest import file_size_limit, one_line, refused
 from PIL import Image
 
 from lsegrepro import LsegreproError
@@ -57,9 +57,7 @@ def test_roots_that_are_none(tmp_path):
             call(tmp_path)
         one_line(error, tmp_path, "nXXXXXXXX", "unpack tar files")
     (tmp_path / CARNIVORE).mkdir()
-    with pytest.raises(LsegreproError) as error:
-        ImageNet(tmp_path)
-    one_line(error, tmp_path, "no photograph of ImageNet")
+    refused(lambda: ImageNet(tmp_path), tmp_path, "no photograph of ImageNet")
 
 
 def prepare(source, target, **options):
@@ -99,9 +97,7 @@ def test_preparing_lists_what_cannot_be_read_and_skips_what_is_there(tmp_path):
 
 def test_a_full_disk_and_a_target_that_is_the_source(tmp_path):
     write(tmp_path / "full")
-    with pytest.raises(LsegreproError) as error:
-        prepare(tmp_path / "full", tmp_path / "full" / "." / ".")
-    one_line(error, "the source itself")
+    refused(lambda: prepare(tmp_path / "full", tmp_path / "full" / "." / "."), "the source itself")
     with file_size_limit(2000), pytest.raises(LsegreproError) as error:
         prepare(tmp_path / "full", tmp_path / "small")
     one_line(error, "cannot write", tmp_path / "small")

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import one_line
+from conftest import refused
 from PIL import Image
 
-from lsegrepro import LsegreproError
 from lsegrepro.data import LABELS, label_codes
 from lsegrepro.data.weak import WeakFolder
 
@@ -118,33 +117,23 @@ def test_sources_come_from_an_index_of_any_programs_making(tmp_path, content):
 def test_an_index_of_something_else_is_refused(tmp_path, content, words):
     write(tmp_path, range(2))
     (tmp_path / "index.csv").write_text(content)
-    with pytest.raises(LsegreproError) as error:
-        WeakFolder(tmp_path, "all")
-    one_line(error, tmp_path / "index.csv", words)
+    refused(lambda: WeakFolder(tmp_path, "all"), tmp_path / "index.csv", words)
 
 
 def test_label_codes(root):
     everything = WeakFolder(root, "all")
     assert label_codes(everything).tolist() == [0] * 300 + [1] * 300 + [2] * 300
     everything.labels[0] = "horse"
-    with pytest.raises(LsegreproError) as error:
-        label_codes(everything)
-    one_line(error, "horse", "cat, dog, background")
+    refused(lambda: label_codes(everything), "horse", "cat, dog, background")
 
 
 def test_a_missing_or_empty_folder_is_named(tmp_path):
     write(tmp_path, range(3), ["cat", "dog"])
-    with pytest.raises(LsegreproError) as error:
-        WeakFolder(tmp_path, "all")
-    one_line(error, tmp_path / "background", "one folder a label", "cat, dog, background")
+    refused(lambda: WeakFolder(tmp_path, "all"), tmp_path / "background", "one folder a label", "cat, dog, background")
     write(tmp_path, range(3), ["background"], ".txt")
-    with pytest.raises(LsegreproError) as error:
-        WeakFolder(tmp_path, "all")
-    one_line(error, tmp_path / "background", "no photograph", ".jpg", ".txt (3)")
+    refused(lambda: WeakFolder(tmp_path, "all"), tmp_path / "background", "no photograph", ".jpg", ".txt (3)")
     write(tmp_path, range(3), ["background"])
-    with pytest.raises(LsegreproError) as error:
-        WeakFolder(tmp_path, "heldout", heldout=0.0)
-    one_line(error, tmp_path, "split 'heldout'")
+    refused(lambda: WeakFolder(tmp_path, "heldout", heldout=0.0), tmp_path, "split 'heldout'")
 
 
 @pytest.mark.parametrize("arguments", [
@@ -152,9 +141,7 @@ def test_a_missing_or_empty_folder_is_named(tmp_path):
     {"fraction": 1.5}, {"fraction": float("nan")},
 ])
 def test_arguments_are_checked(root, arguments):
-    with pytest.raises(LsegreproError) as error:
-        WeakFolder(root, **arguments)
-    one_line(error, *(str(value) for value in arguments.values()))
+    refused(lambda: WeakFolder(root, **arguments), *(str(value) for value in arguments.values()))
 
 
 def test_real_folders(real_data):

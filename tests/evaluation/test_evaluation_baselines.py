@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from literal import Picture, counted, pictures, regions_of, scores_of
+from literal import Picture, box_rows, pictures, regions_of, scores_of
 
 from lsegrepro import LsegreproError, paper
 from lsegrepro.evaluation import (
@@ -29,35 +29,6 @@ from lsegrepro.evidence.superpixels import smooth
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
-def test_everything_and_nothing(seed):
-    items = pictures(seed)
-    regions = regions_of(items)
-    for cls, index in paper.VOC_INDEX.items():
-        for baseline, answer in ((everything_foreground, np.ones), (nothing_foreground, np.zeros)):
-            expected = [counted([answer(p.mask.shape, bool)], [p.mask], index) for p in items]
-            assert baseline(regions, cls).tolist() == expected
-        with pytest.raises(LsegreproError, match="cow"):
-            baseline(regions, "cow")
-
-
-def box_rows(masks, index):
-    """A box painted on each mask, for each twentieth of its sides: counts (20, n, 4)."""
-    found = []
-    for fraction in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5,
-                     0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0):
-        rows = []
-        for mask in masks:
-            box = np.zeros(mask.shape, bool)
-            h, w = (round(side * fraction) for side in mask.shape)
-            top, left = (mask.shape[0] - h) // 2, (mask.shape[1] - w) // 2
-            box[top : top + h, left : left + w] = True
-            rows.append(counted([box], [mask], index))
-        found.append(rows)
-    return found
-
-
-@settings(max_examples=20)
-@given(st.integers(0, 2**32 - 1))
 def test_a_centred_box_is_the_box_painted_on_the_mask(seed):
     rng = np.random.default_rng(seed)
     items = []
@@ -69,6 +40,10 @@ def test_a_centred_box_is_the_box_painted_on_the_mask(seed):
         boxes = centred_box_counts(regions, cls)
         assert boxes.tolist() == box_rows([p.mask for p in items], index)
         assert (boxes[-1] == everything_foreground(regions, cls)).all() and BOX_FRACTIONS[-1] == 1
+        totals = everything_foreground(regions, cls)[:, :2]
+        assert nothing_foreground(regions, cls).tolist() == [[0, 0, *pair] for pair in totals.tolist()]
+    with pytest.raises(LsegreproError, match="cow"):
+        nothing_foreground(regions, "cow")
 
 
 def gated_items(scores):
@@ -131,15 +106,6 @@ def test_the_interval_of_an_auc_is_that_of_a_plain_loop(rng):
     found = image_auc(regions, scores, resamples=300)["dog"]
     assert (found.low, found.high) == (pytest.approx(np.nanquantile(values, 0.025), abs=1e-6),
                                        pytest.approx(np.nanquantile(values, 0.975), abs=1e-6))
-
-
-def test_real_masks_and_their_boxes(real_data):
-    from lsegrepro.data.voc import VocSegmentation
-
-    photographs = VocSegmentation(real_data, "val")
-    masks = [photographs.mask(i) for i in range(0, len(photographs), len(photographs) // 8)]
-    regions = regions_of([Picture(np.zeros(m.shape, np.int32), m, {}, np.zeros(2)) for m in masks])
-    assert centred_box_counts(regions, "cat").tolist() == box_rows(masks, 8)
 
 
 def test_classification():

@@ -10,7 +10,6 @@ from hypothesis.extra import numpy as hnp
 from literal import Picture, counted, evidence_of, pictures, voted
 
 from lsegrepro import LsegreproError, paper
-from lsegrepro.config import Superpixels
 from lsegrepro.evaluation import (
     Counts,
     ap,
@@ -18,7 +17,6 @@ from lsegrepro.evaluation import (
     raw_curve,
     smoothed_curve,
 )
-from lsegrepro.evidence.superpixels import oversegment
 
 codes_and_weights = st.integers(1, 30).flatmap(lambda n: st.tuples(
     hnp.arrays(np.uint16, n, elements=st.sampled_from([0, 1, 39321, 65534, 65535]) | st.integers(0, 65535)),
@@ -123,12 +121,6 @@ def test_recall_and_false_positive_rate_against_every_threshold(case, rate):
     assert np.isnan(found) if best is None else found == best
 
 
-def test_recall_at_a_rate_by_hand():
-    steps = curve([60000, 40000, 10], [5, 3, 2], [1, 2, 7])  # rates 0.1, 0.3, 1 with recalls 0.5, 0.8, 1
-    assert [steps.recall_at(rate) for rate in (0, 0.1, 0.29, 0.3, 1)] == [0, 0.5, 0.5, 0.8, 1]
-    assert [steps.false_positive_rate_at(recall) for recall in (0, 0.5, 0.6, 1)] == [0, 0.1, 0.3, 1]
-
-
 def test_weights_count_an_image_several_times():
     items = pictures(3)
     regions, scores = evidence_of(items)
@@ -144,36 +136,3 @@ def test_scores_of_other_regions_are_refused():
         smoothed_curve(replace(regions, split="train"), scores)
     with pytest.raises(LsegreproError, match="cow"):
         smoothed_curve(regions, scores, "cow")
-
-
-def test_real_masks_to_the_pixel(real_data):
-    """Twelve photographs, a smooth map of scores drawn over each: the curves against votes counted at each theta."""
-    from PIL import Image
-
-    from lsegrepro.data.voc import VocSegmentation
-
-    photographs = VocSegmentation(real_data, "val")
-    rng = np.random.default_rng(0)
-    items = []
-    for i in rng.permutation(len(photographs)):
-        mask = photographs.mask(i)
-        if mask.size > 190_000 or (len(items) < 8 and not (mask == 8).any()):
-            continue  # eight with a cat, four of any kind
-        coarse = Image.fromarray(rng.normal(0.5, 0.12, (5, 6)).astype(np.float32))
-        p = np.asarray(coarse.resize(mask.shape[::-1], Image.Resampling.BICUBIC)) + 0.1 * (mask == 8)
-        prob_u16 = np.floor(p.clip(0.1192, 0.8808) * 65535).astype(np.uint16)
-        items.append(Picture(oversegment(photographs.image(i), Superpixels()), mask, {"cat": prob_u16}, np.zeros(2)))
-        if len(items) == 12:
-            break
-    regions, scores = evidence_of(items)
-    smoothed, raw = smoothed_curve(regions, scores), raw_curve(scores)
-    truths = [p.mask for p in items]
-    for theta in (0.0, 0.3, *rng.uniform(0.2, 0.8, 6), *(rng.choice(scores.statistics, 3) / 65535), 0.88):
-        above = [p.prob_u16["cat"] > theta * 65535 for p in items]
-        assert np.array(raw.at(theta)).tolist() == counted(above, truths, 8)
-        answers = []
-        for yes, p in zip(above, items, strict=True):
-            votes, sizes = np.bincount(p.labels.ravel(), yes.ravel()), np.bincount(p.labels.ravel())
-            answers.append((votes > sizes - votes)[p.labels])
-        assert np.array(smoothed.at(theta)).tolist() == counted(answers, truths, 8)
-    assert len({tuple(row) for row in raw.counts.tolist()}) > 10_000

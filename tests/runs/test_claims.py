@@ -147,14 +147,15 @@ def test_a_network_has_learned_if_its_held_out_loss_has_fallen_and_is_level(own_
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     write(rows)
-    assert claims.loss_fall(own_run, "LSE1", "cat") == pytest.approx(0.1)
+    assert claims.held_out_losses(own_run, "LSE1", "cat") == (pytest.approx(0.5), pytest.approx(0.4))
     assert not claims.has_learned(own_run, "LSE1", "cat")
     write(row | {"heldout_loss": 0.4} for row in rows)
     assert claims.has_learned(own_run, "LSE1", "cat")
     write(row | {"heldout_loss": 0.69} for row in rows)  # level, but never left where it began
     assert not claims.has_learned(own_run, "LSE1", "cat")
     write([{"samples": 16, "loss": 0.6}])
-    assert np.isnan(claims.loss_fall(own_run, "LSE1", "cat")) and not claims.has_learned(own_run, "LSE1", "cat")
+    assert np.isnan(claims.held_out_losses(own_run, "LSE1", "cat")).all()
+    assert not claims.has_learned(own_run, "LSE1", "cat")
 
 
 def test_the_page_needs_neither_torch_nor_photographs(formula_folder):

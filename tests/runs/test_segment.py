@@ -174,6 +174,7 @@ def test_two_photographs_of_one_name_do_not_overwrite_each_other(tmp_path, weigh
     ({"cls": "dog"}, ["cat.safetensors was trained for cat, not dog"]),
     ({"model": "LSE2"}, ["cat.safetensors holds LSE1", "not LSE2"]),
     ({"weights_file": "nowhere.safetensors"}, ["no weights file nowhere.safetensors"]),
+    ({"weights_file": __file__}, ["test_segment.py is not a safetensors file"]),
 ])
 def test_wrong_arguments_are_refused_before_anything_is_written(photo, tmp_path, weights_file, options, parts):
     options = {"weights_file": weights_file, **options}

@@ -138,3 +138,11 @@ def test_the_literal_initialisation_saturates():
         shares[name] = measures.saturation(net, x)
     assert list(shares["torch7"]) == [f"layer {i}" for i in range(1, 6)]
     assert max(shares["torch7"].values()) < 0.05 < 0.5 < min(shares["literal"].values())
+
+
+def test_the_share_of_the_other_class_is_that_of_the_draw(own_run, monkeypatch):
+    labels = {"cat": 7, "dog": 3, "background": 9}
+    monkeypatch.setattr(statistics, "read_statistics", lambda run, name: {"train": {"labels": labels}})
+    for negatives, share in (("others", 3 / 12), ("background", 0), ("paper", paper.other_class_share("cat"))):
+        run = changed(own_run, training=own_run.profile.training | {"negatives": negatives})
+        assert statistics.other_class_share(run, "cat") == pytest.approx(share)
