@@ -16,7 +16,7 @@ from . import __version__, paper
 from .config import BUILT_IN, DEPTHS
 from .files import LsegreproError, printable
 from .runs.folder import DATA_VARIABLE, SPLITS, RunFolder, open_run
-from .runs.publish import PROFILE, PUBLISHED
+from .runs.published import PROFILE, PUBLISHED
 
 FOLDER = click.Path(path_type=Path)
 

@@ -42,7 +42,7 @@ from lsegrepro.network.classify import weak_scores
 from lsegrepro.network.weights import load_weights
 from lsegrepro.runs.folder import SPLITS, RunFolder
 from lsegrepro.runs.make import load_network, score_network
-from lsegrepro.runs.publish import PUBLISHED
+from lsegrepro.runs.published import PUBLISHED
 from lsegrepro.runs.results import GRID_STEP, train_curve
 from lsegrepro.training.batches import WeakDataset
 from lsegrepro.training.loop import train

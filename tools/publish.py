@@ -8,7 +8,7 @@ import sys
 from lsegrepro.book.site import publish_pages
 from lsegrepro.files import LsegreproError
 from lsegrepro.runs.folder import open_run
-from lsegrepro.runs.publish import PROFILE
+from lsegrepro.runs.published import PROFILE
 
 if __name__ == "__main__":
     try:

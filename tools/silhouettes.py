@@ -7,7 +7,7 @@ import sys
 
 from lsegrepro.files import LsegreproError
 from lsegrepro.runs.folder import open_run
-from lsegrepro.runs.publish import PROFILE
+from lsegrepro.runs.published import PROFILE
 from lsegrepro.runs.silhouettes import write_silhouettes
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from ..data import LABELS, label_codes
 from ..evaluation.counts import class_totals, counts_from_positives
 from ..files import LsegreproError, locked, read_json, write_json
 from .folder import SPLITS, Network, RunFolder, require_choice, require_file
-from .publish import PUBLISHED, copy_file
+from .published import PUBLISHED, copy_file
 from .results import choose_theta
 from .statistics import read_statistics
 

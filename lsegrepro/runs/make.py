@@ -22,7 +22,7 @@ from ..training import mining
 from ..training.batches import WeakDataset
 from ..training.loop import train
 from .folder import RunFolder, require_file, require_same
-from .publish import adopt_weights
+from .published import adopt_weights
 
 if TYPE_CHECKING:
     from ..data import SegmentationSet, WeakSet

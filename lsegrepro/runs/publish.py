@@ -1,4 +1,4 @@
-"""The published run: where it lies, how another run takes its files, and how a run becomes it."""
+"""Make a finished run the published one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..config import load_profile, read_card
-from ..files import LsegreproError, atomic, locked, sha256, write_json
-from .folder import SPLITS, RunFolder, repository
-
-PUBLISHED = (repository() or Path(__file__).resolve().parents[2]) / "published"
-"""The run folder that is versioned with the book: weights and evidence, no photograph."""
-
-PROFILE = "local"
-"""The profile that it is a run of."""
+from ..config import load_profile
+from ..files import LsegreproError, locked
+from .folder import SPLITS, RunFolder
+from .published import PROFILE, PUBLISHED
+from .statistics import STATISTICS, statistics_path
+from .verify import results_table, write_results
 
 FOLDERS = ("weights", "negatives", "evidence", "statistics", "experiments")
 """Folders of a run that are published, without folders in them."""
@@ -24,48 +21,12 @@ LEFT_OUT = (".*", "*.checkpoint", "*-round1-*.safetensors")
 """Files in them that are not."""
 
 
-def adopt_weights(path: Path) -> None:
-    """Copy the published network of the name of `path` there, with its card and training curve.
-
-    The card gains ``"published": true``: other images than the reader's trained it, and that is no fault. Raises
-    `LsegreproError` if there is no such network, or it is not the one of its card.
-    """
-    source = _published(path)
-    card = read_card(source.with_suffix(".json"))
-    if card.get("sha256") != sha256(source):
-        raise LsegreproError(f"{source} and its card disagree on the digest: one of them was changed or is incomplete")
-    copy_file(source.with_suffix(".jsonl"), path.with_suffix(".jsonl"))
-    write_json(path.with_suffix(".json"), card | {"published": True})
-    copy_file(source, path)  # last: a weights file always has a card
-
-
-def adopt(path: Path) -> None:
-    """Copy the published file of the name of `path`, from the folder of the same name, there."""
-    copy_file(_published(path), path)
-
-
-def _published(path: Path) -> Path:
-    source = PUBLISHED / path.parent.name / path.name
-    if not source.is_file():
-        raise LsegreproError(f"{source.name} is not among the published {path.parent.name}: depth weights "
-                             "begins from them; take depth scratch to make it")
-    return source
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a file; the copy has its name when it is whole."""
-    with atomic(target) as temporary:
-        shutil.copyfile(source, temporary)
-
-
 def publish(run: RunFolder) -> None:
     """Make a finished run the published one: copy its numbers, and write the table of its results.
 
     No picture is copied, and of round 1 no weights. Raises `LsegreproError` if the run is of another profile or lacks a
     file; what was published before is then as it was.
     """
-    from .verify import results_table, write_results
-
     if run.profile != load_profile(PROFILE):
         raise LsegreproError(f"the published run is of profile {PROFILE} as it is built in, with both rounds; this one "
                              f"is of {run.profile.spec}, with rounds {', '.join(map(str, run.profile.rounds))}")
@@ -78,8 +39,6 @@ def publish(run: RunFolder) -> None:
 
 
 def _require_files(run: RunFolder) -> None:
-    from .statistics import STATISTICS, statistics_path
-
     files = [statistics_path(run, name) for name in STATISTICS]
     for model, cls, round, seed in run.networks():
         weights = run.weights_path(model, cls, round, seed)

@@ -28,7 +28,7 @@ from ..evidence.superpixels import oversegment, smooth
 from ..figures.overlays import overlay
 from ..files import LsegreproError, atomic, one_line, printable
 from .folder import Network, RunFolder, open_run, require_choice
-from .publish import PROFILE, PUBLISHED
+from .published import PROFILE, PUBLISHED
 from .results import last_network
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from ..data import LABELS, label_codes
 from ..files import LsegreproError, read_json, read_npz, write_json
 from .folder import RunFolder, require_file, require_same
 from .measures import class_shares, prepare_mask, saturation, source_shortcut, within_sources
-from .publish import adopt
+from .published import adopt
 
 if TYPE_CHECKING:
     from ..data import WeakSet

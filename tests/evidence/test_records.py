@@ -16,7 +16,7 @@ from lsegrepro.evaluation import bootstrap, per_image_counts, raw_curve, smoothe
 from lsegrepro.evidence import GRID, read_regions, read_scores, write_regions, write_scores
 from lsegrepro.evidence.archive import write_archive
 from lsegrepro.evidence.records import GRID_BINS, GRID_LIMITS
-from lsegrepro.runs.publish import PUBLISHED
+from lsegrepro.runs.published import PUBLISHED
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, file_size_limit, refused
 
 from lsegrepro.files import read_json, sha256
-from lsegrepro.runs import publish, verify
+from lsegrepro.runs import publish, published, verify
 from lsegrepro.runs.experiments import load_experiments, read_experiment
 from lsegrepro.runs.folder import RunFolder, open_run
 from lsegrepro.runs.statistics import STATISTICS, read_statistics, statistics_path, write_statistics
@@ -36,24 +36,24 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def test_published_weights_are_taken_whole(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(publish, "PUBLISHED", finished.folder)
+    monkeypatch.setattr(published, "PUBLISHED", finished.folder)
     run = open_run(finished.profile.path, tmp_path / "mine", device="cpu", progress=False, depth="weights")
     path = run.weights_path(*NETWORK)
-    publish.adopt_weights(path)
+    published.adopt_weights(path)
     assert sha256(path) == sha256(finished.weights_path(*NETWORK))
     assert run.card(*NETWORK) == finished.card(*NETWORK) | {"published": True}
     assert run.curve(*NETWORK) == finished.curve(*NETWORK)
 
 
 def test_a_network_that_is_missing_or_was_changed_is_not_taken(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(publish, "PUBLISHED", finished.folder)
+    monkeypatch.setattr(published, "PUBLISHED", finished.folder)
     theirs, mine = finished.weights_path(*NETWORK), tmp_path / "weights" / finished.weights_path(*NETWORK).name
     data = bytearray(theirs.read_bytes())
     data[-1] ^= 1
     theirs.write_bytes(bytes(data))
-    refused(lambda: publish.adopt_weights(mine), theirs, "disagree on the digest")
+    refused(lambda: published.adopt_weights(mine), theirs, "disagree on the digest")
     theirs.unlink()
-    refused(lambda: publish.adopt_weights(mine), theirs.name, "is not among the published weights: depth")
+    refused(lambda: published.adopt_weights(mine), theirs.name, "is not among the published weights: depth")
     assert not mine.exists()
 
 

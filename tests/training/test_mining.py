@@ -14,8 +14,8 @@ from lsegrepro.config import Mining
 from lsegrepro.files import LsegreproError
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import Weights
-from lsegrepro.runs import publish
 from lsegrepro.runs.folder import open_run
+from lsegrepro.runs.published import PUBLISHED
 from lsegrepro.training import batches, mining
 from lsegrepro.training.batches import WeakDataset
 
@@ -102,7 +102,7 @@ def test_every_false_positive_is_there_and_nothing_else(weights, heldout, exact,
 
 
 def test_the_published_hard_negatives_are_those_of_the_profile():
-    run = open_run("local", publish.PUBLISHED)
+    run = open_run("local", PUBLISHED)
     for network in run.last_networks():
         meta = mining.read_meta(run.negatives_path(network[0], network[1], network[3]))
         assert meta["mining"] == {"theta": 0.5, "per_image": 256, "images": 200, "keep": 0}

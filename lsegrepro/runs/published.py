@@ -1,0 +1,50 @@
+"""The published run: where it lies, and how another run takes its files."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ..config import read_card
+from ..files import LsegreproError, atomic, sha256, write_json
+from .folder import repository
+
+PUBLISHED = (repository() or Path(__file__).resolve().parents[2]) / "published"
+"""The run folder that is versioned with the book: weights and evidence, no photograph."""
+
+PROFILE = "local"
+"""The profile that it is a run of."""
+
+
+def adopt_weights(path: Path) -> None:
+    """Copy the published network of the name of `path` there, with its card and training curve.
+
+    The card gains ``"published": true``: other images than the reader's trained it, and that is no fault. Raises
+    `LsegreproError` if there is no such network, or it is not the one of its card.
+    """
+    source = _published(path)
+    card = read_card(source.with_suffix(".json"))
+    if card.get("sha256") != sha256(source):
+        raise LsegreproError(f"{source} and its card disagree on the digest: one of them was changed or is incomplete")
+    copy_file(source.with_suffix(".jsonl"), path.with_suffix(".jsonl"))
+    write_json(path.with_suffix(".json"), card | {"published": True})
+    copy_file(source, path)  # last: a weights file always has a card
+
+
+def adopt(path: Path) -> None:
+    """Copy the published file of the name of `path`, from the folder of the same name, there."""
+    copy_file(_published(path), path)
+
+
+def _published(path: Path) -> Path:
+    source = PUBLISHED / path.parent.name / path.name
+    if not source.is_file():
+        raise LsegreproError(f"{source.name} is not among the published {path.parent.name}: depth weights "
+                             "begins from them; take depth scratch to make it")
+    return source
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file; the copy has its name when it is whole."""
+    with atomic(target) as temporary:
+        shutil.copyfile(source, temporary)
