@@ -1,7 +1,7 @@
 """Train every network for as long as there is time: start or resume what is unfinished, and say how far each is.
 
     LSEGREPRO_DATA=... python tools/longrun.py FOLDER                 # start or resume; any number of times
-    LSEGREPRO_DATA=... python tools/longrun.py FOLDER --results       # the finished networks, scored, as JSON
+    LSEGREPRO_DATA=... python tools/longrun.py FOLDER --results       # published/longrun.json with the new networks
     LSEGREPRO_DATA=... python tools/longrun.py FOLDER --collect RUN   # the best of them as round 1 of a run
     python tools/longrun.py FOLDER --save FILE                        # the trunks in half precision, in one file
     python tools/longrun.py FOLDER --load FILE                        # go on from them on another machine
@@ -11,7 +11,8 @@ At each milestone a finished network branches off it: its rate falls to 0 over t
 networks reach a milestone before any goes on to the next, so that whatever stops the run leaves networks that can be
 compared. Everything lies in FOLDER, a run folder a job; run this from a clone of its own, whose code nobody edits.
 
-After --collect, `lsegrepro reproduce --profile RUN/long.toml --run RUN` mines, trains round 2 and scores.
+After --collect, `lsegrepro reproduce --profile RUN/long.toml --run RUN` mines, trains round 2 and scores. To publish
+that run, put RUN/long.toml in the place of lsegrepro/profiles/long.toml and its name into `runs.published.PROFILE`.
 """
 
 from __future__ import annotations
@@ -138,6 +139,13 @@ def copy_regions(run: RunFolder) -> None:
             shutil.copy(PUBLISHED / "evidence" / path.name, path)
 
 
+def is_passed(folder: Path, job: Job) -> bool:
+    """Whether a trunk loaded by --load is further than a job whose own trunk is not here."""
+    trunks = [path.parts[-3] for path in folder.glob(f"trunk-*/weights/{job.model}-{job.cls}-round1-seed0.checkpoint")]
+    furthest = max((int(name.removeprefix("trunk-")) for name in trunks), default=0)
+    return not job.start and job.trunk not in trunks and job.changes["samples"] < furthest
+
+
 @contextmanager
 def claimed(path: Path) -> Iterator[bool]:
     """Whether this process has the lock of that name, while it is open."""
@@ -161,21 +169,22 @@ def work(folder: Path) -> None:
             run = run_of(folder, job)
             out = run.weights_path(job.model, job.cls)
             before = {name: folder / name / "weights" / out.name for name in (job.trunk, job.start) if name}
-            if not out.is_file():
+            if not out.is_file() and not is_passed(folder, job):
                 left = True
                 with claimed(folder / "locks" / f"{job.folder}-{job.model}-{job.cls}") as mine:
-                    if not mine or not all(path.is_file() for path in before.values()):
+                    loaded = out.with_suffix(".checkpoint").is_file()
+                    if not mine or not (loaded or all(path.is_file() for path in before.values())):
                         continue  # another worker is at it, or at what it waits for
                     print(time.strftime("%F %T"), job.folder, job.model, job.cls, flush=True)
                     data = data or {split: WeakDataset(run.weak(split), progress=False)
                                     for split in ("train", "heldout")}
-                    if job.trunk and not out.with_suffix(".checkpoint").is_file():
+                    if job.trunk and not loaded:
                         out.parent.mkdir(parents=True, exist_ok=True)
                         shutil.copy(before[job.trunk].with_suffix(".checkpoint"), out.with_suffix(".checkpoint"))
                     train(run.profile.arguments(job.model, job.cls), data["train"], out, heldout=data["heldout"],
                           start=load_weights(before[job.start]) if job.start else None, progress=False,
                           keep_checkpoint=True)
-            if any(not run.has_scores(job.model, job.cls, split=split) for split in job.splits):
+            if out.is_file() and any(not run.has_scores(job.model, job.cls, split=split) for split in job.splits):
                 left = True
                 with claimed(folder / "locks" / f"{job.folder}-{job.model}-{job.cls}-scores") as mine:
                     if mine:
@@ -307,7 +316,9 @@ if __name__ == "__main__":
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.results:
         made = "python tools/longrun.py FOLDER --results"
-        print(json.dumps({"command": made, "networks": results(given.folder)}, indent=1))
+        known = read_json(PUBLISHED / "longrun.json")["networks"]
+        rows = {(row["folder"], row["model"], row["class"]): row for row in [*known, *results(given.folder)]}
+        print(json.dumps({"command": made, "networks": list(rows.values())}, indent=1))
     elif given.collect:
         collect(given.folder, given.collect)
     elif given.save:

@@ -83,7 +83,15 @@ def measure(
     networks = [("", cls, 0, 0)] if answer in BASELINES else [(model, cls, round, s)
                                                               for s in run.seeds(model, cls, round)]
     values = statistic(np.stack([_pooled(run, answer, network, at, told) for network in networks]))  # (s, 1 + r)
-    rng = np.random.default_rng(zlib.crc32(f"{model} {cls} {round}".encode()))  # seeds of two networks do not pair
+    return over_seeds(values, f"{model} {cls}")
+
+
+def over_seeds(values: np.ndarray, network: str) -> np.ndarray:
+    """Mean over seeds of (s, 1 + r) values, (1 + r,): in each resample over seeds drawn with replacement.
+
+    Calls with the same `network` draw the same seeds, so that its two rounds are paired; two networks are not.
+    """
+    rng = np.random.default_rng(zlib.crc32(network.encode()))
     return np.append(values[:, 0].mean(), mean_of_drawn_runs(values[:, 1:], rng))
 
 
@@ -148,7 +156,7 @@ def false_positives_at_equal_recall(run: RunFolder, model: str, cls: str) -> tup
             val = _answers(run, "network", (model, cls, round, seed), "val")
             counts = evaluation.resampled_counts(val, resamples=RESAMPLES)[places, resamples]
             rates.append(1 - evaluation.background_accuracy(counts))
-    return np.mean(rates[::2], axis=0), np.mean(rates[1::2], axis=0)
+    return tuple(over_seeds(np.stack(rates[first::2]), f"{model} {cls}") for first in (0, 1))
 
 
 # Table 2
@@ -234,16 +242,21 @@ def at_the_papers_accuracies(run: RunFolder, model: str, cls: str) -> OperatingP
                           float(np.mean([c.recall_at(rate) for c in curves])), recall)
 
 
+def seeds_of_both_classes(run: RunFolder, model: str, round: int = 2) -> list[int]:
+    """The seeds of which the run has the cat and the dog network of a model."""
+    return [s for s in run.profile.seeds if all(s in run.seeds(model, cls, round) for cls in paper.CLASSES)]
+
+
 def three_way_counts(run: RunFolder, model: str, round: int = 2) -> dict[str, np.ndarray]:
     """Counts (s, n, 4) of background, cat and dog when the cat and the dog network of a model label together.
 
-    Each at the theta chosen on train, for the seeds that both have.
+    Each at the theta chosen on train, for each of `seeds_of_both_classes`.
     """
-    seeds, labelled = {cls: run.seeds(model, cls, round) for cls in paper.CLASSES}, []
-    thetas = {cls: dict(zip(seeds[cls], seed_thetas(run, model, cls, round), strict=True)) for cls in paper.CLASSES}
-    for seed in [s for s in run.profile.seeds if all(s in seeds[cls] for cls in paper.CLASSES)]:
+    labelled = []
+    for seed in seeds_of_both_classes(run, model, round):
         scores = (run.scores(model, cls, round, seed) for cls in paper.CLASSES)
-        labelled.append(evaluation.three_way(run.regions("val"), *scores, *(thetas[c][seed] for c in paper.CLASSES)))
+        thetas = (choose_theta(run, model, cls, round, seed) for cls in paper.CLASSES)
+        labelled.append(evaluation.three_way(run.regions("val"), *scores, *thetas))
     return {name: np.stack([counts[name] for counts in labelled]) for name in labelled[0]}
 
 

@@ -17,7 +17,7 @@ from .. import evaluation, paper
 from ..config import Scoring
 from ..evaluation.intervals import percentile_interval
 from ..files import LsegreproError, one_line, read_json, write_json
-from .comparisons import LSE_OR_MAX, SMALL_OR_LARGE, baselines, three_way_counts
+from .comparisons import LSE_OR_MAX, SMALL_OR_LARGE, baselines, seeds_of_both_classes, three_way_counts
 from .folder import RunFolder
 from .results import GRID_STEP, choose_theta
 
@@ -108,7 +108,7 @@ def results_table(run: RunFolder) -> Table:
     for model in run.profile.models if set(run.profile.classes) == set(paper.CLASSES) else ():
         counts |= {f"{model}, three classes, {name}, seed {seed}": per_image
                    for name, seeds in three_way_counts(run, model).items()
-                   for seed, per_image in zip(run.profile.seeds, seeds, strict=False)}
+                   for seed, per_image in zip(seeds_of_both_classes(run, model), seeds, strict=True)}
     resampled = evaluation.resampled_counts(np.stack(list(counts.values())), resamples=10_000, dtype=np.float64)
     pooled = dict(zip(counts, resampled, strict=True))
     for name, draws in pooled.items():

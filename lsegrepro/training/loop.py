@@ -195,7 +195,8 @@ def evaluate_heldout(net: model.PatchNet, heldout: WeakDataset, config: Training
     """
     positives, negatives = heldout.candidates(config.cls, config.negatives)
     is_other = heldout.labels[negatives.index] != LABELS.index("background")
-    share = paper.other_class_share(config.cls) if config.negatives == "paper" else is_other.mean()
+    mixed = config.negatives == "paper" and 0 < is_other.mean() < 1  # else the draw is uniform over the negatives
+    share = paper.other_class_share(config.cls) if mixed else is_other.mean()
     groups = {"positive": (positives.index, 0.5), "other": (negatives.index[is_other], share / 2),
               "background": (negatives.index[~is_other], (1 - share) / 2)}
     row, margins = {"heldout_loss": 0.0, "heldout_accuracy": 0.0}, {}
