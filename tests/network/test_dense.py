@@ -141,7 +141,7 @@ def test_bfloat16_is_off_by_less_than_a_twentieth(nets):
 def test_probability_map_has_the_size_of_its_photograph_at_any_scale(tiny_net, shape):
     p = dense.probability_map(tiny_net, picture(*shape), scale_to=32)
     assert p.shape == shape and p.dtype == np.float32
-    assert p.min() >= 1 - model.MAX_PROBABILITY - 1e-6 and p.max() <= model.MAX_PROBABILITY + 1e-6
+    assert p.min() >= 1 - paper.CEILING - 1e-6 and p.max() <= paper.CEILING + 1e-6
 
 
 def test_probability_map_is_the_softmax_of_the_scores(tiny_net):
