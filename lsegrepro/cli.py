@@ -172,11 +172,11 @@ def score(run: RunFolder, model: str | None, cls: str | None, round: int, seed: 
 
     First, without --model, cut them into superpixels and count the truth in each.
     """
-    from .runs.make import count_regions, score_network
+    from .runs.make import make_regions, score_network
 
     if (model is None) != (cls is None):
         raise LsegreproError("give --model and --class both, or neither to count the superpixels alone")
-    print(score_network(run, model, cls, round, seed, split) if model else count_regions(run, split))
+    print(score_network(run, model, cls, round, seed, split) if model else make_regions(run, split))
 
 
 @lsegrepro.command()

@@ -234,7 +234,7 @@ def make_run(run) -> None:
     from lsegrepro.runs import make
 
     for split in ("train", "val"):
-        make.count_regions(run, split)
+        make.make_regions(run, split)
     for model, cls, round, seed in run.networks():
         make.train_network(run, model, cls, round, seed)
         if round == 1 and 2 in run.profile.rounds:

@@ -11,7 +11,7 @@ from ..files import LsegreproError, digest
 from . import images
 from .weak import Photographs, read_text
 
-CLASSES = 21
+N_CLASSES = 21
 """VOC's classes with background, 0: the indices of a mask are 0 to 20, and 255 for void."""
 
 VOID = 255
@@ -107,7 +107,7 @@ def read_mask(path: str | Path) -> np.ndarray:
         lookup = np.zeros(256, np.uint8)
         lookup[used] = classes
         values, used = lookup[values], np.array(classes)
-    if wrong := sorted(set(used.tolist()) - {*range(CLASSES), VOID}):
+    if wrong := sorted(set(used.tolist()) - {*range(N_CLASSES), VOID}):
         raise LsegreproError(f"{path} holds the indices {wrong}: VOC 2012 has 0 to 20 and 255 (void)")
     return values
 

@@ -7,7 +7,7 @@
 
 from .bag import bag_explorer
 from .control import ThetaExplorer
-from .scene import Network, Picture, Scene
+from .scene import Picture, Scene, ScoredNetwork
 from .slider import theta_slider
 
-__all__ = ["Network", "Picture", "Scene", "ThetaExplorer", "bag_explorer", "theta_slider"]
+__all__ = ["ScoredNetwork", "Picture", "Scene", "ThetaExplorer", "bag_explorer", "theta_slider"]

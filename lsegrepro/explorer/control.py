@@ -12,7 +12,7 @@ from ..figures.style import Html
 from ..files import LsegreproError
 from . import packing
 from .fragment import THETA_SCRIPTS, css, fragment, script, script_json
-from .scene import Network, Picture, Scene
+from .scene import Picture, Scene, ScoredNetwork
 from .slider import theta_slider
 
 
@@ -40,7 +40,7 @@ class ThetaExplorer:
     Examples
     --------
     >>> prob_u16 = np.full((4, 6), 40000, np.uint16)
-    >>> net = Network("LSE1", "cat", "round 2")
+    >>> net = ScoredNetwork("LSE1", "cat", "round 2")
     >>> picture = Picture("grey", np.zeros((4, 6, 3), np.uint8), {net.name: (prob_u16, prob_u16)})
     >>> explorer = ThetaExplorer(Scene([net], [picture]))
     >>> explorer.theta = 0.7
@@ -87,7 +87,7 @@ class ThetaExplorer:
             setattr(self.widget, key, value)
 
     @property
-    def _shown(self) -> tuple[Network, Picture]:
+    def _shown(self) -> tuple[ScoredNetwork, Picture]:
         return self.scene.network(self.network), self.scene.picture(self.picture)
 
     @property

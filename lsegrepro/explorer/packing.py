@@ -16,7 +16,7 @@ from ..figures import overlays
 from ..figures.style import model_style
 from ..files import data_uri
 from .fragment import script_json
-from .scene import Network, Picture, Scene
+from .scene import Picture, Scene, ScoredNetwork
 
 STEPS = 882
 """Positions of the slider, 0 to 0.881 by 0.001. The last is above the ceiling, 0.8808: no pixel is left."""
@@ -76,7 +76,7 @@ def payload(scene: Scene) -> str:
     return script_json(data)
 
 
-def _network(network: Network) -> dict:
+def _network(network: ScoredNetwork) -> dict:
     return {
         "name": network.name, "model": network.model, "cls": network.cls, "group": network.group,
         "truth": 1 + paper.CLASSES.index(network.cls), "colour": model_style(network.model)[0],

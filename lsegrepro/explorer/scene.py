@@ -13,10 +13,10 @@ from ..files import LsegreproError
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class ScoredNetwork:
     """A network that can be selected, and its curves of Figure 5.
 
-    >>> Network("LSE1", "cat", "round 2").name
+    >>> ScoredNetwork("LSE1", "cat", "round 2").name
     'LSE1, cat, round 2'
     """
 
@@ -73,7 +73,7 @@ class Picture:
 class Scene:
     """All that an explorer can show: networks and pictures of distinct names, and maps of each on each."""
 
-    networks: Sequence[Network]
+    networks: Sequence[ScoredNetwork]
     pictures: Sequence[Picture]
     on: str = "on the whole set"  # what the curves were measured on
 
@@ -86,7 +86,7 @@ class Scene:
             if missing := [n.name for n in self.networks if n.name not in picture.maps]:
                 raise LsegreproError(f"picture {picture.name!r} has no map of {missing[0]}")
 
-    def network(self, name: str) -> Network:
+    def network(self, name: str) -> ScoredNetwork:
         """A network by its name."""
         return _by_name(self.networks, name, "network")
 

@@ -156,7 +156,7 @@ def _copy_shared(run: RunFolder, varied: RunFolder, experiment: Experiment, netw
     from . import make  # torch
 
     model, cls, round, seed = network
-    paths = [make.count_regions(run, split) for split in SPLITS]
+    paths = [make.make_regions(run, split) for split in SPLITS]
     start = (model, cls, round - experiment.trains, seed)
     if start[2]:  # it begins with networks of the run
         weights, negatives = run.weights_path(*start), run.negatives_path(model, cls, seed)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from ..evaluation import raw_curve
-from ..explorer import Network, Picture, Scene, ThetaExplorer
+from ..explorer import Picture, Scene, ScoredNetwork, ThetaExplorer
 from .folder import RunFolder
 from .results import GRID_STEP, choose_theta, coverage
 from .segment import segment_with
@@ -35,7 +35,7 @@ def explore_theta(
         if seed == run.profile.seeds[0] and find_spec("torch") and run.weights_path(*network).is_file():
             curve = run.smoothed(*network)
             marks = {"from train": choose_theta(run, *network), "best on val": curve.best(step=GRID_STEP)[0]}
-            networks[network] = Network(model, cls, f"round {round}", curve, raw_curve(run.scores(*network)), marks)
+            networks[network] = ScoredNetwork(model, cls, f"round {round}", curve, raw_curve(run.scores(*network)), marks)
     if not networks:
         return None
     scored_pictures = []

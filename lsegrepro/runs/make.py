@@ -68,7 +68,7 @@ def mine_negatives(run: RunFolder, model: str, cls: str, seed: int = 0) -> Path:
     return path
 
 
-def count_regions(run: RunFolder, split: str) -> Path:
+def make_regions(run: RunFolder, split: str) -> Path:
     """Cut the images of a split into superpixels and count the truth in each; no network takes part."""
     path = run.regions_path(split)
     if path.is_file():

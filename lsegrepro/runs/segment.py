@@ -134,7 +134,7 @@ def published_network(model: str, cls: str, device: str = "auto") -> tuple[Weigh
                          "and name its file with --weights")
 
 
-def list_photographs(paths: Iterable[str | Path]) -> list[Path]:
+def find_photographs(paths: Iterable[str | Path]) -> list[Path]:
     """Files as they are; of a folder, the photographs in it, and what else it holds is counted on stderr.
 
     Raises `LsegreproError` if a folder has no photograph.
@@ -196,7 +196,7 @@ def segment_files(
     """
     require_choice("class", cls, paper.CLASSES)
     threshold(0.0 if theta is None else theta)
-    files = list_photographs(paths)
+    files = find_photographs(paths)
     names = output_names(files)
     if any(Path(path).is_dir() and os.path.realpath(path) == os.path.realpath(out) for path in paths):
         raise LsegreproError(f"{out} is a folder of photographs: the next call would take the results for some of "

@@ -25,7 +25,7 @@ MIN_SIZES = (50, 100, 200, 400)
 SIGMAS = (0.5, 1.2)
 """Beside the default 0.8, which the grid of scale and min_size is measured at."""
 
-FLOOR = 0.85
+MIN_ACHIEVABLE = 0.85
 """Least achievable IoU of a choice. Without it, networks that find little choose superpixels as large as whole
 objects, which would cap every better network."""
 
@@ -46,11 +46,11 @@ class Setting:
 
 
 def choose_setting(settings: list[Setting]) -> Setting:
-    """The largest mean AP among settings that leave `FLOOR` achievable; of equal ones that with fewest superpixels.
+    """Of the settings that leave `MIN_ACHIEVABLE` achievable that of largest mean AP; of equal ones the fewest superpixels.
 
-    If no setting reaches `FLOOR`, the one that comes nearest to it.
+    If no setting reaches `MIN_ACHIEVABLE`, the one that comes nearest to it.
     """
-    return max(settings, key=lambda s: (min(FLOOR, *s.achievable.values()), s.mean_ap, -s.superpixels))
+    return max(settings, key=lambda s: (min(MIN_ACHIEVABLE, *s.achievable.values()), s.mean_ap, -s.superpixels))
 
 
 def read_search(run: RunFolder) -> list[Setting]:

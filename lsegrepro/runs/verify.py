@@ -30,9 +30,9 @@ TOLERANCE = {"float32": 2e-3, "bfloat16": 3e-2}
 SCORE_TOLERANCE = 8e-3
 """The same for a score of a whole image, always computed in float32."""
 
-SEGMENTATION = {"AP": evaluation.ap, "foreground": evaluation.foreground_accuracy,
+SEGMENTATION_STATISTICS = {"AP": evaluation.ap, "foreground": evaluation.foreground_accuracy,
                 "background": evaluation.background_accuracy}
-CLASSIFICATION = {"accuracy": evaluation.accuracy, "balanced accuracy": evaluation.balanced_accuracy}
+CLASSIFICATION_STATISTICS = {"accuracy": evaluation.accuracy, "balanced accuracy": evaluation.balanced_accuracy}
 
 Table = dict[str, dict[str, list[float | None]]]
 """Name of a result to its columns, each ``[value]`` or ``[value, low, high]`` in fractions."""
@@ -112,7 +112,7 @@ def results_table(run: RunFolder) -> Table:
     resampled = evaluation.resampled_counts(np.stack(list(counts.values())), resamples=10_000, dtype=np.float64)
     pooled = dict(zip(counts, resampled, strict=True))
     for name, draws in pooled.items():
-        statistics = CLASSIFICATION if name.endswith("classification") else SEGMENTATION
+        statistics = CLASSIFICATION_STATISTICS if name.endswith("classification") else SEGMENTATION_STATISTICS
         table.setdefault(name, {}).update({key: _interval(value(draws)) for key, value in statistics.items()})
     for name, (first, second) in _differences(run).items():
         table[name] = {"difference of AP": _interval(evaluation.ap(pooled[first]) - evaluation.ap(pooled[second]))}

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from lsegrepro import LsegreproError, evaluation, paper
 from lsegrepro.evidence.superpixels import smooth
-from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, packing
+from lsegrepro.explorer import Picture, Scene, ScoredNetwork, ThetaExplorer, packing
 
 THETAS = (0.0, 0.3, 0.6, 0.705, 0.881)
 
@@ -41,7 +41,7 @@ def scene(networks=(("LSE1", "cat", "round 2"), ("max1", "cat", "round 2"), ("LS
     for n in networks:
         curves = [evaluation.curve(c.ravel(), (truth == 8).ravel() * 3, (truth == 0).ravel() * 5)
                   for c in scored["with a truth", n]]
-        made.append(Network(*n, curve=curves[1], raw_curve=curves[0], marks={"train": 0.705}))
+        made.append(ScoredNetwork(*n, curve=curves[1], raw_curve=curves[0], marks={"train": 0.705}))
     for p, shape in shapes.items():
         image = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
         found = {m.name: scored[p, n] for m, n in zip(made, networks, strict=True)}
@@ -98,7 +98,7 @@ def test_theta_takes_a_position_of_the_slider(seen):
 
 
 def test_without_a_curve_there_is_no_ap():
-    net, prob_u16 = Network("LSE1", "dog"), np.full((4, 6), 9000, np.uint16)
+    net, prob_u16 = ScoredNetwork("LSE1", "dog"), np.full((4, 6), 9000, np.uint16)
     picture = Picture("p", np.zeros((4, 6, 3), np.uint8), {net.name: (prob_u16, prob_u16)})
     control = ThetaExplorer(Scene([net], [picture]))
     assert net.name == "LSE1, dog" and control.ap is None and control.text.endswith("called dog")
@@ -109,11 +109,11 @@ def test_without_a_curve_there_is_no_ap():
     (lambda p, n, c: Picture("p", p.image, {n.name: (c / 65535, c)}), "prob_u16 of .* uint16, got .* float64"),
     (lambda p, n, c: Picture("p", p.image, {}, c), "truth must be"),
     (lambda p, n, c: Picture("p", c, {}), r"image must be \(40, 60, 3\) uint8"),
-    (lambda p, n, c: Network("LSE1", "cow"), "unknown class 'cow'"),
-    (lambda p, n, c: Network("LSE1", "cat", marks={"wrong": 1.5}), r"theta must lie in \[0, 1\)"),
+    (lambda p, n, c: ScoredNetwork("LSE1", "cow"), "unknown class 'cow'"),
+    (lambda p, n, c: ScoredNetwork("LSE1", "cat", marks={"wrong": 1.5}), r"theta must lie in \[0, 1\)"),
     (lambda p, n, c: Scene([n, n], [p]), "networks must be one or more, each of another name"),
     (lambda p, n, c: Scene([n], []), "pictures must be one or more"),
-    (lambda p, n, c: Scene([Network("max2", "cat")], [p]), "picture 'with a truth' has no map of max2, cat"),
+    (lambda p, n, c: Scene([ScoredNetwork("max2", "cat")], [p]), "picture 'with a truth' has no map of max2, cat"),
 ])  # fmt: skip
 def test_wrong_inputs_are_named(seen, make, message):
     picture, net = seen.pictures[0], seen.networks[0]

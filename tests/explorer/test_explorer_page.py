@@ -9,7 +9,7 @@ from test_explorer import scene
 
 from lsegrepro import evaluation
 from lsegrepro.evaluation import image_counts
-from lsegrepro.explorer import Network, Picture, Scene, ThetaExplorer, packing, theta_slider
+from lsegrepro.explorer import Picture, Scene, ScoredNetwork, ThetaExplorer, packing, theta_slider
 from lsegrepro.explorer.fragment import THETA_SCRIPTS, script, script_json
 from lsegrepro.figures import overlays
 
@@ -170,7 +170,7 @@ def test_focus_can_be_seen_and_a_phone_is_wide_enough(chromium, seen, tmp_path):
 
 
 def test_two_explorers_on_a_dark_page(chromium, seen, tmp_path):
-    net, prob_u16 = Network("LSE1", "dog"), np.full((4, 6), 40000, np.uint16)
+    net, prob_u16 = ScoredNetwork("LSE1", "dog"), np.full((4, 6), 40000, np.uint16)
     plain = ThetaExplorer(Scene([net], [Picture("p", np.zeros((4, 6, 3), np.uint8), {net.name: (prob_u16, prob_u16)})]))
     made = Opened(chromium, tmp_path / "two.html", ThetaExplorer(seen).static, plain.static, color_scheme="dark")
     first, second = made.page.locator(".lse-theta").all()

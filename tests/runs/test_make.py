@@ -40,7 +40,7 @@ def test_a_finished_run_is_left_alone(own_run):
 
 def test_what_is_missing_is_made_again_to_the_byte(own_run):
     for path, call in ((own_run.scores_path(*NETWORK), lambda: make.score_network(own_run, *NETWORK)),
-                       (own_run.regions_path("val"), lambda: make.count_regions(own_run, "val")),
+                       (own_run.regions_path("val"), lambda: make.make_regions(own_run, "val")),
                        (own_run.negatives_path("LSE1", "cat"), lambda: make.mine_negatives(own_run, "LSE1", "cat")),
                        (own_run.weights_path(*NETWORK), lambda: make.train_network(own_run, *NETWORK))):
         before = sha256(path)
@@ -122,6 +122,6 @@ def test_masks_without_a_class_are_refused(tmp_path, capsys):
     write_voc(tmp_path, masks, "train")
     (tmp_path / "own.toml").write_text('[data]\nkind = "photographs"\n')
     run = open_run(tmp_path / "own.toml", tmp_path / "run", data=tmp_path, device="cpu")
-    refused(lambda: make.count_regions(run, "train"), "2 of 3 images of VOC 2012 train", "pixel of cat, index 8")
+    refused(lambda: make.make_regions(run, "train"), "2 of 3 images of VOC 2012 train", "pixel of cat, index 8")
     assert capsys.readouterr().err.startswith("2 of 3 images of VOC 2012 train\n")
     assert not run.regions_path("train").exists()

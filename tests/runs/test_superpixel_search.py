@@ -12,7 +12,7 @@ from lsegrepro.files import read_json, write_json
 from lsegrepro.runs import superpixel_search
 from lsegrepro.runs.results import choose_theta
 from lsegrepro.runs.statistics import statistics_path
-from lsegrepro.runs.superpixel_search import FLOOR, Setting, achievable, choose_setting, read_search
+from lsegrepro.runs.superpixel_search import MIN_ACHIEVABLE, Setting, achievable, choose_setting, read_search
 
 
 def setting(params=(100, 0.8, 100), ap=0.1, reach=0.9, superpixels=10.0) -> Setting:
@@ -27,8 +27,8 @@ def test_the_largest_mean_ap_is_chosen():
 
 
 def test_superpixels_that_leave_too_little_achievable_are_not_chosen():
-    fine = setting(reach=FLOOR)
-    coarse, coarser = setting(ap=0.5, reach=FLOOR - 0.01), setting(ap=0.6, reach=FLOOR - 0.02)
+    fine = setting(reach=MIN_ACHIEVABLE)
+    coarse, coarser = setting(ap=0.5, reach=MIN_ACHIEVABLE - 0.01), setting(ap=0.6, reach=MIN_ACHIEVABLE - 0.02)
     assert choose_setting([fine, coarse]) is fine
     assert choose_setting([coarse, coarser]) is coarse  # nothing reaches the floor: the nearest
 
