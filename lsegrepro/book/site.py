@@ -6,18 +6,17 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..files import LsegreproError, atomic, cores, locked
+from ..files import LsegreproError, atomic, cores, locked, read_json
 from ..runs.folder import SPLITS, RunFolder, has_images, open_run, repository
 from ..runs.publish import PUBLISHED, publish
 from ..runs.silhouettes import write_silhouettes
 from . import browser
-from .processes import GRACE, environment, replaced_environment, run_program
+from .processes import GRACE, environment, run_program
 
 ROOT = repository() or Path(__file__).resolve().parents[2]
 """The repository: the book's sources stand beside the package."""
@@ -74,11 +73,11 @@ def reproduce(
     command += ["--config", *(f"{key}={json.dumps([value], ensure_ascii=False)}"
                               for key, value in configuration.items())]
     with contextlib.ExitStack() as stack:
+        home = run.folder / "cache/home"
         if dry_run:  # leaves no trace
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         else:
             stack.enter_context(locked(run.folder / "reproduce", timeout=GRACE))
-            home = run.folder / "cache/home"
         code = run_program(command, environment(home, run.data, scheduler=bool(snakemake_profile)))
     if code:
         raise LsegreproError("reproduce stopped; the first error is above. The same command goes on from there")
@@ -118,15 +117,8 @@ def chapters(depth: str = "scratch") -> tuple[str, ...]:
 def build(run: RunFolder) -> Path:
     """Build the HTML: the published pages, and those this run has executed.
 
-    Returns
-    -------
-    Path
-        ``index.html``, below the run's folder.
-
-    Raises
-    ------
-    LsegreproError
-        If Jupyter Book is not installed, or warns (its log is then shown).
+    Gives the path of ``index.html``, below the run's folder; raises `LsegreproError` if Jupyter Book is not installed,
+    or warns (its log is then shown).
     """
     _require("jupyter_book")
     site, staged = run.folder / "site", run.folder / "site.new"
@@ -136,9 +128,7 @@ def build(run: RunFolder) -> Path:
         command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(staged), "-W",
                    "--keep-going", "--all", "-q"]
         log = staged / "build.log"
-        with open(log, "w", encoding="utf-8") as file:
-            code = run_program(command, environment(run.folder / "cache/home"), stdout=file, stderr=subprocess.STDOUT)
-        if code:
+        if run_program(command, environment(run.folder / "cache/home"), log):
             sys.stderr.write(log.read_text(encoding="utf-8")[-8000:])
             raise LsegreproError(f"Jupyter Book stopped; the log above is {log}")
         shutil.rmtree(site, ignore_errors=True)
@@ -159,16 +149,15 @@ def _stage(run: RunFolder, site: Path) -> None:
     browser.write(site / "book/_scripts/try", site / "book/_vendor/tfjs")
     shutil.copy(ROOT / "_config.yml", site)
     table = (ROOT / "_toc.yml").read_text(encoding="utf-8")
-    pages = [name for name in NOTEBOOKS if (run.folder / "executed" / f"{name}.ipynb").is_file()]
+    pages = [page for name in NOTEBOOKS if (page := run.folder / "executed" / f"{name}.ipynb").is_file()]
     if pages and run.folder.resolve() != PUBLISHED.resolve():
         (site / "book/run").mkdir()
-        for name in pages:
-            shutil.copy(run.folder / "executed" / f"{name}.ipynb", site / "book/run")
         caption = json.dumps(f"Your run: profile {run.profile.name}")  # JSON's quotes are YAML's
         table += f"  - caption: {caption}\n    chapters:\n"
-        table += "".join(f"      - file: book/run/{name}\n" for name in pages)
-    with atomic(site / "_toc.yml") as temporary:
-        temporary.write_text(table, encoding="utf-8")
+        for page in pages:
+            shutil.copy(page, site / "book/run")
+            table += f"      - file: book/run/{page.stem}\n"
+    (site / "_toc.yml").write_text(table, encoding="utf-8")
 
 
 def live_pages() -> list[Path]:
@@ -199,35 +188,35 @@ def execute(run: RunFolder, name: str, *, stand_in: bool = False) -> Path:
         raise LsegreproError(f"notebook {name} is about both rounds of training, and depth weights has the last "
                              "alone: take depth evidence or scratch")
     _require("papermill")
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-
-    target = run.folder / "executed" / f"{name}.ipynb"
-    source, partial = ROOT / "notebooks" / f"{name}.ipynb", target.with_suffix(".failed.ipynb")
+    target, log = run.folder / "executed" / f"{name}.ipynb", run.folder / "cache" / f"{name}.log"
+    partial = target.with_suffix(".failed.ipynb")
     parameters = {"profile": run.profile.spec, "run_folder": run.folder.as_posix(), "device": run.device,
                   "stand_in": stand_in, "depth": run.depth}
-    try:
-        with (locked(target, timeout=PATIENCE),
-              replaced_environment(environment(run.folder / "cache/home", run.data))):
-            papermill.execute_notebook(
-                source, partial, parameters=parameters, progress_bar=False, kernel_name="python3",
-                start_timeout=600,  # a busy machine takes more than the minute that is usual
-                extra_arguments=["--IPKernelApp.log_level=50"],  # it logs of the machine, not of the page
-            )
-            notebook = _clean(json.loads(partial.read_text(encoding="utf-8")))
-            with atomic(target) as temporary:
-                temporary.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            partial.unlink()
-    except papermill.PapermillExecutionError as error:
-        why = next(iter(error.evalue.splitlines()), "")
-        raise LsegreproError(
-            f"notebook {name} stopped in cell {error.exec_count}: {error.ename}: {why}; see {partial}"
-        ) from error
-    except DeadKernelError as error:
-        raise LsegreproError(
-            f"the kernel of notebook {name} died, as it does when memory runs out; see {partial}"
-        ) from error
+    command = [sys.executable, "-m", "papermill", str(ROOT / "notebooks" / target.name), str(partial),
+               "--kernel", "python3", "--no-progress-bar",
+               "--start-timeout", "600",  # a busy machine takes more than the minute that is usual
+               "--parameters_yaml", json.dumps(parameters, ensure_ascii=False)]
+    with locked(target, timeout=PATIENCE):
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        if run_program(command, environment(run.folder / "cache/home", run.data), log):
+            raise LsegreproError(f"notebook {name} stopped{_reason(partial, log)}; see {partial}")
+        notebook = _clean(read_json(partial))
+        with atomic(target) as temporary:
+            temporary.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.unlink()
     return target
+
+
+def _reason(partial: Path, log: Path) -> str:
+    """Why papermill stopped: the cell that raised and its error, or the last line that it printed."""
+    for cell in read_json(partial)["cells"] if partial.is_file() else ():
+        for output in cell.get("outputs", ()):
+            if output["output_type"] == "error":
+                why = output["evalue"].partition("\n")[0]
+                return f" in cell {cell['execution_count']}: {output['ename']}: {why}"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["it was killed"]
+    return ": its kernel died, as it does when memory runs out" if "DeadKernelError" in lines[-1] else f": {lines[-1]}"
 
 
 def publish_pages(run: RunFolder) -> list[Path]:
@@ -240,12 +229,9 @@ def publish_pages(run: RunFolder) -> list[Path]:
     if has_images(published):
         write_silhouettes(published)
     shown = open_run(run.profile.spec, os.path.relpath(PUBLISHED), device=run.device, depth="evidence")
-    pages = []
-    for name in NOTEBOOKS:
-        page = ROOT / "book/executed" / f"{name}.ipynb"
-        page.parent.mkdir(exist_ok=True)
-        pages.append(Path(shutil.move(execute(shown, name, stand_in=True), page)))
-    return pages
+    folder = ROOT / "book/executed"
+    folder.mkdir(exist_ok=True)
+    return [Path(shutil.move(execute(shown, name, stand_in=True), folder / f"{name}.ipynb")) for name in NOTEBOOKS]
 
 
 def _clean(notebook: dict) -> dict:
