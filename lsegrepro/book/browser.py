@@ -62,20 +62,14 @@ def networks(run: RunFolder) -> list[dict]:
 
 
 def half_precision(path: Path) -> bytes:
-    """Convert a safetensors file to float16.
-
-    Raises
-    ------
-    LsegreproError
-        If a weight is too large for it.
-    """
+    """Convert a safetensors file to float16; raises `LsegreproError` if a weight is too large for it."""
     tensors = {name: tensor.astype(np.float16) for name, tensor in load_file(path).items()}
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise LsegreproError(f"{path} holds weights that float16 cannot: the page cannot take it")
     return save(tensors)
 
 
-def write(folder: Path, runtime: Path, run: RunFolder | None = None) -> None:
+def write(folder: Path, runtime: Path) -> None:
     """Write the scripts of the page.
 
     ``networks.js`` lists what can be chosen; ``network-{model}-{class}.js`` holds the weights of one network a
@@ -86,17 +80,9 @@ def write(folder: Path, runtime: Path, run: RunFolder | None = None) -> None:
     folder : Path
         Where the page's other scripts are.
     runtime : Path
-        The folder of TensorFlow.js.
-    run : RunFolder, optional
-        Default the published run.
-
-    Raises
-    ------
-    LsegreproError
-        If a part of the runtime is absent, or as `networks` does.
+        The folder of TensorFlow.js; `LsegreproError` if a part of it is absent.
     """
-    if run is None:
-        run = open_run(PROFILE, PUBLISHED)
+    run = open_run(PROFILE, PUBLISHED)
     if absent := [name for name in RUNTIME if not (runtime / name).is_file()]:
         raise LsegreproError(f"{runtime} lacks {', '.join(absent)}: the checkout is incomplete")
     choice = networks(run)
@@ -109,10 +95,10 @@ def write(folder: Path, runtime: Path, run: RunFolder | None = None) -> None:
         "floor": overlays.FLOOR,
         "ceiling": overlays.CEILING,
     })
-    for network in choice:
-        if network["shipped"]:
-            key, path = network["key"], run.weights_path(network["model"], network["cls"], network["round"])
-            _script(folder / f"network-{key}.js", f"networks[{json.dumps(key)}]", _base64(half_precision(path)))
+    for network in (network for network in choice if network["shipped"]):
+        weights = run.weights_path(network["model"], network["cls"], network["round"])
+        _script(folder / f"network-{network['key']}.js", f"networks[{json.dumps(network['key'])}]",
+                _base64(half_precision(weights)))
     *scripts, binary = (runtime / name for name in RUNTIME)
     _script(folder / "runtime.js", "runtime", {
         # Without the last line, which sends a debugger to a file that is not there.
