@@ -62,18 +62,8 @@ def _remove_unused(app: Sphinx, error: Exception | None) -> None:
 def number_output(piece: str, chapter: int, counts: Counter[str]) -> tuple[str, str, str]:
     """Put "Figure 5.1." before the caption of a figure or table of the library, and give it an id if it has none.
 
-    Parameters
-    ----------
-    piece : str
-        HTML of one output of a cell.
-    chapter : int
-    counts : Counter
-        Figures and tables of the page so far; updated.
-
-    Returns
-    -------
-    tuple of str
-        The HTML, the id, and the title, such as "Figure 5.1"; unchanged and empty if there is neither.
+    Takes the HTML of one output of a cell, and how many figures and tables the page has so far, which is updated. Gives
+    the HTML, the id, and the title, such as "Figure 5.1"; the HTML unchanged and empty texts if there is neither.
 
     >>> number_output('<table class="lsegrepro" id="a"><caption>A.</caption></table>', 5, Counter())[0]
     '<table class="lsegrepro" id="a"><caption><b class="number">Table 5.1.</b> A.</caption></table>'

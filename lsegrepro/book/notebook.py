@@ -62,9 +62,6 @@ def label(run: RunFolder, network: Network) -> str:
     return f"{model} {cls}" + (f", seed {seed}" if len(run.profile.seeds) > 1 else "")
 
 
-# Outputs of a cell
-
-
 def keep(key: str, text: str) -> None:
     """Store a computed text that other pages of the book quote with MyST's ``glue`` role."""
     try:
@@ -80,20 +77,9 @@ _NUMBER = re.compile(r"[-+−<]?\d[\d,.]*( %)?( \[.*\])?( %)?( of [\d,]+)?|–?"
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str, name: str = "") -> Html:
     """Make an HTML table: the first column names the row, columns of numbers are aligned to the right.
 
-    Parameters
-    ----------
-    header : sequence of str
-    rows : sequence of sequences
-        As long as the header each; integers get thousands separators, all else is ``str``, and all of it is escaped.
-    caption : str
-        Plain text; the book puts "Table 5.1." before it.
-    name : str
-        Label for MyST's ``{ref}`` role.
-
-    Raises
-    ------
-    LsegreproError
-        If a row has another number of cells than the header.
+    Integers get thousands separators, all else is ``str``, and all of it is escaped. The book puts "Table 5.1." before
+    the caption; `name` is a label for MyST's ``{ref}`` role. Raises `LsegreproError` if a row has another number of
+    cells than the header.
 
     >>> table(["model", "AP"], [["LSE1", 3]], "One row.")
     One row. LSE1: 3.
@@ -208,16 +194,7 @@ def lines(
     x: Sequence[float], values: dict[str, Sequence[float]], *, title: str, xlabel: str, alt: str,
     levels: dict[str, float] | None = None, marker: str = "",
 ) -> Figure:
-    """Draw lines of fractions, in percent.
-
-    Parameters
-    ----------
-    x : sequence of float
-    values : dict
-        Name to (len(x),) fractions.
-    levels : dict, optional
-        Name to a fraction: a dashed horizontal line.
-    """
+    """Draw lines of fractions, (len(x),) each, in percent; each of `levels` is a dashed horizontal line."""
     figure = Figure(figsize=(WIDTH, 3.0))
     axes = figure.subplots()
     axes.set_prop_cycle(color=(BLUE, VERMILLION, GREEN, PURPLE, MUTED))

@@ -31,14 +31,8 @@ GRACE = 20.0
 def environment(home: Path, data: Path | None = None, *, scheduler: bool = False) -> dict[str, str]:
     """The environment of a child process.
 
-    Parameters
-    ----------
-    home : path
-        Stands in for the home folder; made if it is not there.
-    data : path, optional
-        Root of the photographs.
-    scheduler : bool
-        Also pass on the variables of a batch system, whose executor needs them.
+    `home` stands in for the home folder, and is made if it is not there; `data` is the root of the photographs. With
+    `scheduler`, the variables of a batch system are passed on too, whose executor needs them.
 
     >>> import tempfile
     >>> "PYTHONSTARTUP" in environment(Path(tempfile.mkdtemp()))

@@ -40,18 +40,9 @@ def reproduce(
 ) -> None:
     """Do everything a run lacks, run the notebooks and build the book (Snakemake, papermill, Jupyter Book).
 
-    At depth evidence nothing is trained or scored, and no photograph is looked at; at depth weights the
-    published networks are taken instead of trained.
-
-    Parameters
-    ----------
-    jobs : int, optional
-        Cores for all jobs together; default those that this process may use, or what the Snakemake profile says.
-
-    Raises
-    ------
-    LsegreproError
-        If the book's packages or its sources are not there, or a job fails.
+    At depth evidence nothing is trained or scored; at depth weights the published networks are taken instead of
+    trained. `jobs` are cores for all jobs together: default those that this process may use, or what the Snakemake
+    profile says. Raises `LsegreproError` if an input is missing, before any work, or if a job fails.
     """
     _require("snakemake", "papermill", "jupyter_book")
     _check_inputs(run)
@@ -69,9 +60,8 @@ def reproduce(
         command += ["--cores", str(jobs or cores())]
     command += ["--dry-run"] * dry_run
     # Snakemake reads values as YAML, where 1e3 is a number; it takes quotes away, but not those inside a list.
-    configuration = {"profile": spec, "run": folder, "device": run.device, "depth": run.depth}
-    command += ["--config", *(f"{key}={json.dumps([value], ensure_ascii=False)}"
-                              for key, value in configuration.items())]
+    settings = {"profile": spec, "run": folder, "device": run.device, "depth": run.depth}
+    command += ["--config", *(f"{key}={json.dumps([text], ensure_ascii=False)}" for key, text in settings.items())]
     with contextlib.ExitStack() as stack:
         home = run.folder / "cache/home"
         if dry_run:  # leaves no trace
@@ -172,15 +162,9 @@ def live_pages() -> list[Path]:
 def execute(run: RunFolder, name: str, *, stand_in: bool = False) -> Path:
     """Run one notebook with papermill into the run's folder.
 
-    A cell that raises stops it: the error names the notebook and the cell, and what was
-    executed so far is kept beside, ending in ``.failed.ipynb``.
-
-    Parameters
-    ----------
-    name : str
-        One of `NOTEBOOKS`.
-    stand_in : bool
-        Show no photograph of the data, but a drawn picture or a free one: for pages that are published.
+    A cell that raises stops it: the `LsegreproError` names the notebook and the cell, and what was executed so far is
+    kept beside, ending in ``.failed.ipynb``. With `stand_in`, for pages that are published, no photograph of the data
+    is shown, but a drawn picture or a free one.
     """
     if name not in NOTEBOOKS:
         raise LsegreproError(f"no notebook {name!r}: choose one of {', '.join(NOTEBOOKS)}")
@@ -237,27 +221,25 @@ def publish_pages(run: RunFolder) -> list[Path]:
 def _clean(notebook: dict) -> dict:
     """Drop what differs between two runs of the same notebook, or tells of the machine.
 
-    The parameters are shown where a reader opens the setup, whose cell follows.
+    The parameters are shown where a reader opens the setup.
     """
     notebook["metadata"] = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
-    for cell, following in zip(notebook["cells"], [*notebook["cells"][1:], {"metadata": {}}], strict=True):
+    for cell in notebook["cells"]:
+        cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k in ("tags", "mystnb") and v}
         tags = cell["metadata"].get("tags", [])
         if "injected-parameters" in tags:
-            tags = [*tags, "remove-input"]
+            tags.append("remove-input")
             cell["id"] = "injected-parameters"  # papermill draws one
-            if "hide-input" in following["metadata"].get("tags", []):
-                following["source"] = [*cell["source"], "\n\n", *following["source"]]
-        shown = {"mystnb": cell["metadata"]["mystnb"]} if "mystnb" in cell["metadata"] else {}
-        cell["metadata"] = shown | ({"tags": tags} if tags else {})
+            parameters = cell["source"]
+        elif "hide-input" in tags:
+            cell["source"] = [*parameters, "\n\n", *cell["source"]]
     return notebook
 
 
 def _require(*packages: str) -> None:
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        raise LsegreproError(
-            f"this needs {', '.join(missing)}, which the book's environment has: run `make env`, "
-            "or pip install 'lsegrepro[book]'"
-        )
+        raise LsegreproError(f"this needs {', '.join(missing)}, which the book's environment has: run `make env`, or "
+                             "pip install 'lsegrepro[book]'")
     if not (ROOT / "_toc.yml").is_file():
         raise LsegreproError("the book's sources are not beside the package: run this in a clone of the repository")
