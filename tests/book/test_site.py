@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 from conftest import ROOT, TINY, refused
 
 from lsegrepro.book import site
-from lsegrepro.files import locked
+from lsegrepro.files import locked, read_json, write_json
 from lsegrepro.runs.folder import DATA_VARIABLE, open_run
 
 pytest.importorskip("papermill", reason="the book's packages are not installed")
@@ -102,6 +103,23 @@ def test_a_kernel_that_dies_is_told(book):
     assert not Path("results/executed/01-data.ipynb").exists()
 
 
+def test_a_notebook_runs_in_this_interpreter_whatever_kernelspecs_there_are(book, tmp_path, monkeypatch):
+    """Another python3 on JUPYTER_PATH and in the user's folders, and a startup file of IPython."""
+    other = {"argv": ["/bin/false"], "display_name": "Other", "language": "python"}
+    home = tmp_path / "home"
+    for folder in (tmp_path / "path", home / ".local/share/jupyter"):
+        write_json(folder / "kernels/python3/kernel.json", other)
+    startup = home / ".ipython/profile_default/startup/00.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text("print = None")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "path"))
+    monkeypatch.setenv("HOME", str(home))
+    run = book("import sys, os, lsegrepro; print(sys.executable, lsegrepro.__file__, os.environ['HOME'])")
+    (output,) = read_json(site.execute(run, "01-data"))["cells"][-1]["outputs"]
+    package, cache = ROOT / "lsegrepro/__init__.py", (run.folder / "cache/home").resolve()
+    assert "".join(output["text"]).split() == [sys.executable, str(package), str(cache)]
+
+
 def test_what_cannot_be_done_is_refused(tmp_path, monkeypatch):
     run = open_run("quick", tmp_path / "run")
     refused(lambda: site.execute(run, "8-more"), "no notebook '8-more': choose one of 01-data, 02-lse-vs-max")
@@ -160,24 +178,20 @@ def staged(tmp_path):
     return stage
 
 
-def test_a_run_without_pages_adds_nothing(staged):
-    table, folder = staged("mine", "01-data.failed")
-    assert table == yaml.safe_load((site.ROOT / "_toc.yml").read_text())
-    assert not (folder / "book" / "run").exists()
-    for name in ("_config.yml", "book/intro.md", "book/_static/book.css", "book/executed/05-theta.ipynb"):
-        assert (folder / name).read_bytes() == (site.ROOT / name).read_bytes()
-
-
 @pytest.mark.parametrize("name", ["mine", "it's \"mine\"", "a: b #c"])
 def test_the_pages_of_a_run_become_a_part_of_the_book(staged, name):
-    """Staged again, nothing of before is left."""
-    staged(name, "02-lse-vs-max")[1].parent.joinpath("executed/02-lse-vs-max.ipynb").unlink()
+    committed = yaml.safe_load((site.ROOT / "_toc.yml").read_text())
+    table, folder = staged(name, "01-data.failed")
+    assert table == committed and not (folder / "book" / "run").exists()
+    for source in ("_config.yml", "book/intro.md", "book/_static/book.css", "book/executed/05-theta.ipynb"):
+        assert (folder / source).read_bytes() == (site.ROOT / source).read_bytes()
+    staged(name, "02-lse-vs-max")
+    (folder.parent / "executed/02-lse-vs-max.ipynb").unlink()
     table, folder = staged(name, "06-table-2", "01-data")
-    part = table["parts"][-1]
-    assert part["caption"] == f"Your run: profile {name}"
+    *others, part = table["parts"]
+    assert others == committed["parts"] and part["caption"] == f"Your run: profile {name}"
     assert [chapter["file"] for chapter in part["chapters"]] == ["book/run/01-data", "book/run/06-table-2"]
     assert {path.name for path in (folder / "book/run").iterdir()} == {"01-data.ipynb", "06-table-2.ipynb"}
-    assert table["parts"][:-1] == yaml.safe_load((site.ROOT / "_toc.yml").read_text())["parts"]
 
 
 def test_pages_recomputed_here_take_the_place_of_the_committed_ones(staged, published):
@@ -206,14 +220,6 @@ def test_without_torch_some_chapters_are_recomputed(monkeypatch):
     assert site.chapters() == site.chapters("evidence") == site.NOTEBOOKS
     monkeypatch.setattr(site, "find_spec", lambda name: None)
     assert site.chapters("evidence") == site.WITHOUT_TORCH and site.chapters() == site.NOTEBOOKS
-
-
-def test_every_page_in_the_table_of_contents_has_a_source():
-    table = yaml.safe_load((site.ROOT / "_toc.yml").read_text())
-    files = [table["root"], *(chapter["file"] for part in table["parts"] for chapter in part["chapters"])]
-    assert [Path(file).name for file in files if "executed" in file] == list(site.NOTEBOOKS)
-    others = [file for file in files if "executed" not in file]
-    assert sorted(others) == sorted(f"book/{path.stem}" for path in (site.ROOT / "book").glob("*.md"))
 
 
 def test_a_build_that_warns_leaves_no_index(tmp_path, monkeypatch, capsys):
@@ -261,6 +267,16 @@ def test_snakemake_gets_the_name_as_it_is(tmp_path, commands, monkeypatch, name)
         "profile": ["tiny.toml"], "run": [name], "device": ["cpu"], "depth": ["scratch"]}
     braces = open_run(tmp_path / "tiny.toml", tmp_path / "{a}", device="cpu")
     refused(lambda: site.reproduce(braces, dry_run=True), "braces", "{a}")
+
+
+def test_snakemake_obeys_no_profile_of_the_user_and_needs_no_home(tmp_path, monkeypatch, capfd):
+    pytest.importorskip("snakemake")
+    (tmp_path / "config.yaml").write_text("executor: no-such-executor\n")
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", str(tmp_path))
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    run = open_run("quick", tmp_path / "run", device="cpu")
+    site.reproduce(run, dry_run=True)
+    assert "score" in capfd.readouterr().out and not run.folder.exists()
 
 
 def test_a_second_process_on_one_run_is_told(tmp_path, commands, monkeypatch):
