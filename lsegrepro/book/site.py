@@ -184,7 +184,8 @@ def execute(run: RunFolder, name: str, *, stand_in: bool = False) -> Path:
         partial.parent.mkdir(parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)
         if run_program(command, environment(run.folder / "cache/home", run.data), log):
-            raise LsegreproError(f"notebook {name} stopped{_reason(partial, log)}; see {partial}")
+            raise LsegreproError(f"notebook {name} stopped{_reason(partial, log)}; see "
+                                 f"{partial if partial.is_file() else log}")
         notebook = _clean(read_json(partial))
         with atomic(target) as temporary:
             temporary.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
