@@ -38,6 +38,22 @@ def opened(context, url: str, allowed: str):
     return page, complaints
 
 
+@contextlib.contextmanager
+def visits(chromium, start: str):
+    """A function that opens a page below an address; at the end none of its pages has complained."""
+    complaints = []
+    with contextlib.ExitStack() as contexts:
+
+        def visit(name: str, **options):
+            context = contexts.enter_context(contextlib.closing(chromium.new_context(**options)))
+            page, said = opened(context, start + name, start)
+            complaints.append(said)
+            return page
+
+        yield visit
+        assert not any(complaints), complaints  # before they close, which cuts requests off
+
+
 class Opened:
     """A page of pieces, opened from a file: ``page``, what it complained of, and what it asked for."""
 

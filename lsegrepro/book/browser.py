@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import skimage.data
 from safetensors.numpy import load_file, save
 
 from .. import paper
@@ -31,16 +32,9 @@ RUNTIME = ("tf-core.es2017.min.js", "tf-backend-wasm.es2017.min.js", "tfjs-backe
 def networks(run: RunFolder) -> list[dict]:
     """List the networks that a reader can choose: of each model and class the last round, the paper's method first.
 
-    Returns
-    -------
-    list of dict
-        ``key``, ``model``, ``cls``, ``round``, ``theta``, ``architecture``, ``file`` and its ``sha256``, ``note`` (its
-        card in one line), and ``shipped``: whether the site has its weights, true of the first of each class.
-
-    Raises
-    ------
-    LsegreproError
-        If weights and card do not belong together, or evidence is damaged.
+    Each is a dict of ``key``, ``model``, ``cls``, ``round``, ``theta``, ``architecture``, ``file`` and its ``sha256``,
+    ``note`` (its card in one line), and ``shipped``: whether the site has its weights, true of the first of each class.
+    Raises `LsegreproError` if weights and card do not belong together, or evidence is damaged.
     """
     choice = []
     for cls, model in itertools.product(paper.CLASSES, ("LSE1", "LSE2", "max1", "max2")):
@@ -62,41 +56,20 @@ def networks(run: RunFolder) -> list[dict]:
 
 
 def half_precision(path: Path) -> bytes:
-    """Convert a safetensors file to float16.
-
-    Raises
-    ------
-    LsegreproError
-        If a weight is too large for it.
-    """
+    """Convert a safetensors file to float16; raises `LsegreproError` if a weight is too large for it."""
     tensors = {name: tensor.astype(np.float16) for name, tensor in load_file(path).items()}
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise LsegreproError(f"{path} holds weights that float16 cannot: the page cannot take it")
     return save(tensors)
 
 
-def write(folder: Path, runtime: Path, run: RunFolder | None = None) -> None:
-    """Write the scripts of the page.
+def write(folder: Path, runtime: Path) -> None:
+    """Write the scripts of the page into `folder`; raises `LsegreproError` if TensorFlow.js is not whole in `runtime`.
 
     ``networks.js`` lists what can be chosen; ``network-{model}-{class}.js`` holds the weights of one network a
     class in base64; ``runtime.js`` holds TensorFlow.js, ``cat.js`` the photograph of scikit-image.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the page's other scripts are.
-    runtime : Path
-        The folder of TensorFlow.js.
-    run : RunFolder, optional
-        Default the published run.
-
-    Raises
-    ------
-    LsegreproError
-        If a part of the runtime is absent, or as `networks` does.
     """
-    if run is None:
-        run = open_run(PROFILE, PUBLISHED)
+    run = open_run(PROFILE, PUBLISHED)
     if absent := [name for name in RUNTIME if not (runtime / name).is_file()]:
         raise LsegreproError(f"{runtime} lacks {', '.join(absent)}: the checkout is incomplete")
     choice = networks(run)
@@ -109,19 +82,17 @@ def write(folder: Path, runtime: Path, run: RunFolder | None = None) -> None:
         "floor": overlays.FLOOR,
         "ceiling": overlays.CEILING,
     })
-    for network in choice:
-        if network["shipped"]:
-            key, path = network["key"], run.weights_path(network["model"], network["cls"], network["round"])
-            _script(folder / f"network-{key}.js", f"networks[{json.dumps(key)}]", _base64(half_precision(path)))
+    for network in (network for network in choice if network["shipped"]):
+        weights = run.weights_path(network["model"], network["cls"], network["round"])
+        _script(folder / f"network-{network['key']}.js", f"networks[{json.dumps(network['key'])}]",
+                _base64(half_precision(weights)))
     *scripts, binary = (runtime / name for name in RUNTIME)
     _script(folder / "runtime.js", "runtime", {
         # Without the last line, which sends a debugger to a file that is not there.
         "scripts": [path.read_text(encoding="utf-8").partition("\n//# sourceMappingURL=")[0] for path in scripts],
         "binary": data_uri("application/wasm", binary.read_bytes()),
     })
-    from skimage import data
-
-    _script(folder / "cat.js", "cat", _base64(Path(data.__file__).with_name("chelsea.png").read_bytes()))
+    _script(folder / "cat.js", "cat", _base64(Path(skimage.data.__file__).with_name("chelsea.png").read_bytes()))
 
 
 def _base64(content: bytes) -> str:

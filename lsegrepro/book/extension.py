@@ -9,6 +9,7 @@ import ast
 import json
 import re
 import shutil
+from collections import Counter
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -22,8 +23,7 @@ import lsegrepro
 
 from . import site
 
-_OUTPUT = re.compile(
-    r'(<(figure|table)\b[^>]*\bclass="(?:lsegrepro|table-2)"[^>]*)>(.*?)(<(?:fig)?caption[^>]*>|</\2>)', re.DOTALL)
+_OUTPUT = re.compile(r'<(figure|table)( class="(?:lsegrepro|table-2)"[^>]*>)')
 _VERSIONS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "papermill", "matplotlib", "numpy")
 ROOMS = ("data", "network", "training", "evidence", "evaluation", "figures", "explorer", "runs", "book")
 """Folders of the library, in the order of the data."""
@@ -59,57 +59,40 @@ def _remove_unused(app: Sphinx, error: Exception | None) -> None:
 # Figures and tables
 
 
-def number_outputs(piece: str, chapter: str, counts: dict[str, int]) -> tuple[str, dict[str, str]]:
-    """Put "Figure 5.1." before the captions in the HTML of one output of a cell.
+def number_output(piece: str, chapter: int, counts: Counter[str]) -> tuple[str, str, str]:
+    """Put "Figure 5.1." before the caption of a figure or table of the library, and give it an id if it has none.
 
-    Parameters
-    ----------
-    piece : str
-        HTML with any number of figures and tables of the library.
-    chapter : str
-        First part of each number.
-    counts : dict
-        Figures and tables of the page so far; updated.
+    Takes the HTML of one output of a cell, and how many figures and tables the page has so far, which is updated. Gives
+    the HTML, the id, and the title, such as "Figure 5.1"; the HTML unchanged and empty texts if there is neither.
 
-    Returns
-    -------
-    str
-        The HTML, each figure and table with an id.
-    dict
-        Id to the words of a reference, such as "Figure 5.1".
-
-    >>> piece, titles = number_outputs('<table class="lsegrepro" id="a"><caption>A.</caption></table>', "5", {})
-    >>> piece
+    >>> number_output('<table class="lsegrepro" id="a"><caption>A.</caption></table>', 5, Counter())[0]
     '<table class="lsegrepro" id="a"><caption><b class="number">Table 5.1.</b> A.</caption></table>'
-    >>> titles
-    {'a': 'Table 5.1'}
     """
-    titles: dict[str, str] = {}
-
-    def number(match: re.Match) -> str:
-        opening, kind, content, tag = match.groups()
-        counts[kind] = counts.get(kind, 0) + 1
-        title = f"{kind.capitalize()} {chapter}.{counts[kind]}"
-        given = re.search(r'\bid="([^"]+)"', opening)
-        anchor = given[1] if given else title.lower().replace(" ", "-").replace(".", "-")
-        titles[anchor] = title
-        label = "" if tag.startswith("</") else f'<b class="number">{title}.</b> '
-        return opening + ("" if given else f' id="{anchor}"') + f">{content}{tag}{label}"
-
-    return _OUTPUT.sub(number, piece), titles
+    opening = _OUTPUT.search(piece)
+    if opening is None:
+        return piece, "", ""
+    kind, attributes = opening.groups()
+    counts[kind] += 1
+    title = f"{kind.capitalize()} {chapter}.{counts[kind]}"
+    name = re.search(r' id="([^"]+)"', attributes)
+    anchor = name[1] if name else f"{kind}-{chapter}-{counts[kind]}"
+    added = "" if name else f' id="{anchor}"'
+    before, after = piece[: opening.start()], piece[opening.end() :]
+    after = re.sub("<(?:fig)?caption>", rf'\g<0><b class="number">{title}.</b> ', after, count=1)
+    return f"{before}<{kind}{added}{attributes}{after}", anchor, title
 
 
 def _number_outputs(app: Sphinx, doctree: nodes.document) -> None:
     """Number a page's figures and tables, and register their names for the ``ref`` role."""
-    docname, counts, titles = app.env.docname, {}, {}
+    docname, counts, titles = app.env.docname, Counter(), {}
     stem = docname.rsplit("/", 1)[-1]
     if stem not in site.NOTEBOOKS:
         return
     for node in [node for node in doctree.findall(nodes.raw) if "html" in node.get("format", "")]:
-        text, named = number_outputs(node.astext(), str(site.NOTEBOOKS.index(stem) + 1), counts)
-        if named:
+        text, anchor, title = number_output(node.astext(), site.NOTEBOOKS.index(stem) + 1, counts)
+        if anchor:
             node.children, node.rawsource = [nodes.Text(text)], text
-            titles |= named
+            titles[anchor] = title
     for container in doctree.findall(nodes.container):
         if container.get("nb_element") == "cell_code" and container.get("exec_count"):
             container["ids"].append(f"cell-{container['exec_count']}")
@@ -180,17 +163,16 @@ def library_list() -> str:
     True
     """
     package, parts = Path(lsegrepro.__file__).parent, []
-    public = "__init__.py", "[a-z]*.py"
-    for path in [path for room in ROOMS for names in public for path in sorted((package / room).glob(names))]:
+    for path in [path for room in ROOMS for path in sorted((package / room).glob("*.py"))]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         members = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
                    and not node.name.startswith("_")]
-        if members:
+        if members and (path.stem == "__init__" or not path.stem.startswith("_")):
             name = f"{path.parent.name}.{path.stem}".removesuffix(".__init__")
             parts.append(f"\n## {name}\n\n{_first_line(tree)}\n")
-        for node in members:
-            arguments = f"({ast.unparse(_plain(node.args))})" if isinstance(node, ast.FunctionDef) else ""
-            parts.append(f"- `{node.name}{arguments}`: {_first_line(node)}")
+            for node in members:
+                arguments = f"({', '.join(_names(node.args))})" if isinstance(node, ast.FunctionDef) else ""
+                parts.append(f"- `{node.name}{arguments}`: {_first_line(node)}")
     return "\n".join(parts)
 
 
@@ -198,9 +180,6 @@ def _first_line(node: ast.Module | ast.FunctionDef | ast.ClassDef) -> str:
     return (ast.get_docstring(node) or "").partition("\n\n")[0].replace("\n", " ")
 
 
-def _plain(arguments: ast.arguments) -> ast.arguments:
-    """Arguments without their types and defaults, which `help` shows."""
-    for argument in ast.walk(arguments):
-        if isinstance(argument, ast.arg):
-            argument.annotation = None
-    return arguments
+def _names(arguments: ast.arguments) -> list[str]:
+    """Names of the arguments, without their types and defaults, which `help` shows."""
+    return [argument.arg for argument in ast.walk(arguments) if isinstance(argument, ast.arg)]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import html
-import itertools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from .. import __version__, paper
 from ..evaluation import Interval
 from ..evidence import Regions
-from ..figures.style import BLUE, GREEN, INK, MODEL_STYLE, MUTED, PURPLE, VERMILLION, WIDTH, Html, picture, styled
+from ..figures.style import BLUE, GREEN, MUTED, PURPLE, VERMILLION, WIDTH, Html, level_line, picture, styled
 from ..files import LsegreproError
 from ..runs.folder import Network, RunFolder, has_images
 from ..runs.results import coverage
@@ -63,9 +62,6 @@ def label(run: RunFolder, network: Network) -> str:
     return f"{model} {cls}" + (f", seed {seed}" if len(run.profile.seeds) > 1 else "")
 
 
-# Outputs of a cell
-
-
 def keep(key: str, text: str) -> None:
     """Store a computed text that other pages of the book quote with MyST's ``glue`` role."""
     try:
@@ -81,20 +77,9 @@ _NUMBER = re.compile(r"[-+−<]?\d[\d,.]*( %)?( \[.*\])?( %)?( of [\d,]+)?|–?"
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str, name: str = "") -> Html:
     """Make an HTML table: the first column names the row, columns of numbers are aligned to the right.
 
-    Parameters
-    ----------
-    header : sequence of str
-    rows : sequence of sequences
-        As long as the header each; integers get thousands separators, all else is ``str``, and all of it is escaped.
-    caption : str
-        Plain text; the book puts "Table 5.1." before it.
-    name : str
-        Label for MyST's ``{ref}`` role.
-
-    Raises
-    ------
-    LsegreproError
-        If a row has another number of cells than the header.
+    Integers get thousands separators, all else is ``str``, and all of it is escaped. The book puts "Table 5.1." before
+    the caption; `name` is a label for MyST's ``{ref}`` role. Raises `LsegreproError` if a row has another number of
+    cells than the header.
 
     >>> table(["model", "AP"], [["LSE1", 3]], "One row.")
     One row. LSE1: 3.
@@ -102,17 +87,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str,
     if any(len(row) != len(header) for row in rows):
         raise LsegreproError(f"each row needs {len(header)} cells, one for each of {', '.join(header)}")
     texts = [[f"{v:,}" if isinstance(v, (int, np.integer)) else str(v) for v in row] for row in rows]
-    columns = list(zip(*texts, strict=True)) or [()] * len(header)
     classes = [' class="number"' if i and any(column) and all(map(_NUMBER.fullmatch, column)) else ""
-               for i, column in enumerate(columns)]
+               for i, column in enumerate(zip(*texts, strict=True))] or [""] * len(header)
 
-    def cell(text: str, tag: str, attributes: str) -> str:
+    def cell(tag: str, attributes: str, text: str) -> str:
         return f"<{tag}{attributes}>{html.escape(text)}</{tag}>"
 
-    head = "".join(cell(text, "th", f' scope="col"{kind}') for text, kind in zip(header, classes, strict=True))
+    head = "".join(cell("th", f' scope="col"{kind}', text) for kind, text in zip(classes, header, strict=True))
     body = "".join(
-        "<tr>" + cell(first, "th", ' scope="row"')
-        + "".join(cell(text, "td", kind) for text, kind in zip(others, classes[1:], strict=True)) + "</tr>"
+        "<tr>" + cell("th", ' scope="row"', first)
+        + "".join(cell("td", kind, text) for kind, text in zip(classes[1:], others, strict=True)) + "</tr>"
         for first, *others in texts
     )
     label = f' id="{html.escape(name)}"' if name else ""
@@ -143,19 +127,8 @@ def provenance(run: RunFolder, *splits: Regions) -> Html:
 # Pictures
 
 
-@dataclass(frozen=True, eq=False)
-class Example:
-    """A picture for a figure.
-
-    Attributes
-    ----------
-    image : ndarray
-        (H, W, 3) uint8.
-    mask : ndarray or None
-        (H, W) uint8, VOC's indices.
-    source : str
-        Where it comes from, for the caption.
-    """
+class Example(NamedTuple):
+    """A picture for a figure: (H, W, 3) uint8, its mask (H, W) uint8 or None, and where it comes from."""
 
     image: np.ndarray
     mask: np.ndarray | None
@@ -186,17 +159,13 @@ def example(run: RunFolder, cls: str, stand_in: bool = False) -> Example:
 @styled
 def sheet(pictures: Sequence[np.ndarray], titles: Sequence[str], alt: str, columns: int = 6) -> Figure:
     """Draw pictures (H, W, 3) uint8 in rows, each under its title; `alt` is the alternative text."""
-    if not pictures or len(pictures) != len(titles):
-        raise LsegreproError(f"{len(pictures)} pictures need as many titles, at least one; got {len(titles)}")
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    tallest = max(p.shape[0] / p.shape[1] for p in pictures)
     side = min(WIDTH / columns, 3.2)
-    figure = Figure(figsize=(columns * side, rows * (tallest * side + 0.3 * any(titles))))
-    for axes in figure.subplots(rows, columns, squeeze=False).flat:
-        axes.set_axis_off()
-    for axes, image, title in zip(figure.axes, pictures, titles, strict=False):
-        axes.set_axis_on()
+    height = max(p.shape[0] / p.shape[1] for p in pictures) * side + 0.3 * any(titles)
+    figure = Figure(figsize=(columns * side, rows * height))
+    for i, (image, title) in enumerate(zip(pictures, titles, strict=True), 1):
+        axes = figure.add_subplot(rows, columns, i)
         picture(axes, image)
         axes.set_title(title, fontsize=8.5, fontweight="normal")
     figure.alt = alt
@@ -210,44 +179,29 @@ def mosaic(filters: np.ndarray, columns: int = 8, zoom: int = 6) -> np.ndarray:
     (5, 5, 3)
     """
     gap = max(1, zoom // 3)
-    cells = np.round(127.5 + 127.5 * filters / max(np.abs(filters).max(), 1e-12)).astype(np.uint8)
-    cells = cells.transpose(0, 2, 3, 1).repeat(zoom, axis=1).repeat(zoom, axis=2)  # (n, k zoom, k zoom, 3)
-    cells = np.pad(cells, [(0, -len(cells) % columns), (0, gap), (0, gap), (0, 0)], constant_values=255)
-    cells[len(filters) :] = 255  # the places that are left in the last row
-    rows, side = len(cells) // columns, cells.shape[1]
-    page = cells.reshape(rows, columns, side, side, 3).swapaxes(1, 2).reshape(rows * side, columns * side, 3)
-    return page[:-gap, :-gap]
+    pixels = np.round(127.5 + 127.5 * filters / max(np.abs(filters).max(), 1e-12)).astype(np.uint8)
+    pixels = pixels.transpose(0, 2, 3, 1).repeat(zoom, axis=1).repeat(zoom, axis=2)  # (n, k zoom, k zoom, 3)
+    rows, side = -(-len(pixels) // columns), pixels.shape[1] + gap
+    page = np.full((rows * side - gap, columns * side - gap, 3), 255, np.uint8)
+    for i, cell in enumerate(pixels):
+        top, left = i // columns * side, i % columns * side
+        page[top : top + side - gap, left : left + side - gap] = cell
+    return page
 
 
 @styled
 def lines(
     x: Sequence[float], values: dict[str, Sequence[float]], *, title: str, xlabel: str, alt: str,
-    levels: dict[str, float] | None = None, dashed: Sequence[str] = (), marker: str = "",
+    levels: dict[str, float] | None = None, marker: str = "",
 ) -> Figure:
-    """Draw lines of fractions, in percent; a line named after a model has its colour.
-
-    Parameters
-    ----------
-    x : sequence of float
-    values : dict
-        Name to (len(x),) fractions.
-    levels : dict, optional
-        Name to a fraction: a dashed horizontal line.
-    dashed : sequence of str
-        Names of lines to draw dashed.
-    """
+    """Draw lines of fractions, (len(x),) each, in percent; each of `levels` is a dashed horizontal line."""
     figure = Figure(figsize=(WIDTH, 3.0))
     axes = figure.subplots()
-    others = itertools.cycle((BLUE, VERMILLION, GREEN, PURPLE, MUTED))
-    for name, y in values.items():
-        model = name.replace(",", " ").split(" ")[0]
-        axes.plot(x, 100 * np.asarray(y, float), label=name, marker=marker, markersize=4,
-                  color=MODEL_STYLE[model][0] if model in MODEL_STYLE else next(others),
-                  linestyle=(0, (3, 2)) if name in dashed else "-")
+    axes.set_prop_cycle(color=(BLUE, VERMILLION, GREEN, PURPLE, MUTED))
+    for name, fractions in values.items():
+        axes.plot(x, 100 * np.asarray(fractions, float), label=name, marker=marker, markersize=4)
     for name, level in (levels or {}).items():
-        axes.axhline(100 * level, color=INK, linewidth=1, dashes=(4, 2))
-        axes.annotate(name, (1, 100 * level), (0, 3), xycoords=axes.get_yaxis_transform(), ha="right",
-                      textcoords="offset points", fontsize=8)
+        level_line(axes, 100 * level, name)
     axes.set(title=title, xlabel=xlabel, xlim=(min(x), max(x)), ylim=(0, None))
     axes.legend(loc="best")
     figure.alt = alt

@@ -12,7 +12,7 @@ import signal
 import site
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..files import write_json
@@ -31,14 +31,8 @@ GRACE = 20.0
 def environment(home: Path, data: Path | None = None, *, scheduler: bool = False) -> dict[str, str]:
     """The environment of a child process.
 
-    Parameters
-    ----------
-    home : path
-        Stands in for the home folder; made if it is not there.
-    data : path, optional
-        Root of the photographs.
-    scheduler : bool
-        Also pass on the variables of a batch system, whose executor needs them.
+    `home` stands in for the home folder, and is made if it is not there; `data` is the root of the photographs. With
+    `scheduler`, the variables of a batch system are passed on too, whose executor needs them.
 
     >>> import tempfile
     >>> "PYTHONSTARTUP" in environment(Path(tempfile.mkdtemp()))
@@ -68,31 +62,16 @@ def environment(home: Path, data: Path | None = None, *, scheduler: bool = False
     return variables
 
 
-@contextlib.contextmanager
-def replaced_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Give this process another environment while the block runs, for a library that starts processes itself."""
-    before = dict(os.environ)
-    try:
-        os.environ.clear()
-        os.environ.update(variables)
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def run_program(command: Sequence[str], variables: Mapping[str, str], **options) -> int:
+def run_program(command: Sequence[str], variables: Mapping[str, str], log: Path | None = None) -> int:
     """Run a program and return its exit code; where this process is interrupted, all that it started ends too.
 
-    Parameters
-    ----------
-    options
-        Of `subprocess.Popen`.
+    What it prints goes to `log`, if that is given, in a folder that is there.
 
     >>> run_program([sys.executable, "-c", "raise SystemExit(3)"], os.environ)
     3
     """
-    process = subprocess.Popen(command, env=variables, start_new_session=True, **options)
+    with open(log, "w", encoding="utf-8") if log else contextlib.nullcontext() as file:
+        process = subprocess.Popen(command, env=variables, start_new_session=True, stdout=file, stderr=file)
     try:
         return process.wait()
     except BaseException:

@@ -6,18 +6,17 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..files import LsegreproError, atomic, cores, locked
+from ..files import LsegreproError, atomic, cores, locked, read_json
 from ..runs.folder import SPLITS, RunFolder, has_images, open_run, repository
 from ..runs.publish import PUBLISHED, publish
 from ..runs.silhouettes import write_silhouettes
 from . import browser
-from .processes import GRACE, environment, replaced_environment, run_program
+from .processes import GRACE, environment, run_program
 
 ROOT = repository() or Path(__file__).resolve().parents[2]
 """The repository: the book's sources stand beside the package."""
@@ -41,18 +40,9 @@ def reproduce(
 ) -> None:
     """Do everything a run lacks, run the notebooks and build the book (Snakemake, papermill, Jupyter Book).
 
-    At depth evidence nothing is trained or scored, and no photograph is looked at; at depth weights the
-    published networks are taken instead of trained.
-
-    Parameters
-    ----------
-    jobs : int, optional
-        Cores for all jobs together; default those that this process may use, or what the Snakemake profile says.
-
-    Raises
-    ------
-    LsegreproError
-        If the book's packages or its sources are not there, or a job fails.
+    At depth evidence nothing is trained or scored; at depth weights the published networks are taken instead of
+    trained. `jobs` are cores for all jobs together: default those that this process may use, or what the Snakemake
+    profile says. Raises `LsegreproError` if an input is missing, before any work, or if a job fails.
     """
     _require("snakemake", "papermill", "jupyter_book")
     _check_inputs(run)
@@ -70,15 +60,14 @@ def reproduce(
         command += ["--cores", str(jobs or cores())]
     command += ["--dry-run"] * dry_run
     # Snakemake reads values as YAML, where 1e3 is a number; it takes quotes away, but not those inside a list.
-    configuration = {"profile": spec, "run": folder, "device": run.device, "depth": run.depth}
-    command += ["--config", *(f"{key}={json.dumps([value], ensure_ascii=False)}"
-                              for key, value in configuration.items())]
+    settings = {"profile": spec, "run": folder, "device": run.device, "depth": run.depth}
+    command += ["--config", *(f"{key}={json.dumps([text], ensure_ascii=False)}" for key, text in settings.items())]
     with contextlib.ExitStack() as stack:
+        home = run.folder / "cache/home"
         if dry_run:  # leaves no trace
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         else:
             stack.enter_context(locked(run.folder / "reproduce", timeout=GRACE))
-            home = run.folder / "cache/home"
         code = run_program(command, environment(home, run.data, scheduler=bool(snakemake_profile)))
     if code:
         raise LsegreproError("reproduce stopped; the first error is above. The same command goes on from there")
@@ -118,15 +107,8 @@ def chapters(depth: str = "scratch") -> tuple[str, ...]:
 def build(run: RunFolder) -> Path:
     """Build the HTML: the published pages, and those this run has executed.
 
-    Returns
-    -------
-    Path
-        ``index.html``, below the run's folder.
-
-    Raises
-    ------
-    LsegreproError
-        If Jupyter Book is not installed, or warns (its log is then shown).
+    Gives the path of ``index.html``, below the run's folder; raises `LsegreproError` if Jupyter Book is not installed,
+    or warns (its log is then shown).
     """
     _require("jupyter_book")
     site, staged = run.folder / "site", run.folder / "site.new"
@@ -136,9 +118,7 @@ def build(run: RunFolder) -> Path:
         command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(staged), "-W",
                    "--keep-going", "--all", "-q"]
         log = staged / "build.log"
-        with open(log, "w", encoding="utf-8") as file:
-            code = run_program(command, environment(run.folder / "cache/home"), stdout=file, stderr=subprocess.STDOUT)
-        if code:
+        if run_program(command, environment(run.folder / "cache/home"), log):
             sys.stderr.write(log.read_text(encoding="utf-8")[-8000:])
             raise LsegreproError(f"Jupyter Book stopped; the log above is {log}")
         shutil.rmtree(site, ignore_errors=True)
@@ -159,16 +139,15 @@ def _stage(run: RunFolder, site: Path) -> None:
     browser.write(site / "book/_scripts/try", site / "book/_vendor/tfjs")
     shutil.copy(ROOT / "_config.yml", site)
     table = (ROOT / "_toc.yml").read_text(encoding="utf-8")
-    pages = [name for name in NOTEBOOKS if (run.folder / "executed" / f"{name}.ipynb").is_file()]
+    pages = [page for name in NOTEBOOKS if (page := run.folder / "executed" / f"{name}.ipynb").is_file()]
     if pages and run.folder.resolve() != PUBLISHED.resolve():
         (site / "book/run").mkdir()
-        for name in pages:
-            shutil.copy(run.folder / "executed" / f"{name}.ipynb", site / "book/run")
         caption = json.dumps(f"Your run: profile {run.profile.name}")  # JSON's quotes are YAML's
         table += f"  - caption: {caption}\n    chapters:\n"
-        table += "".join(f"      - file: book/run/{name}\n" for name in pages)
-    with atomic(site / "_toc.yml") as temporary:
-        temporary.write_text(table, encoding="utf-8")
+        for page in pages:
+            shutil.copy(page, site / "book/run")
+            table += f"      - file: book/run/{page.stem}\n"
+    (site / "_toc.yml").write_text(table, encoding="utf-8")
 
 
 def live_pages() -> list[Path]:
@@ -183,15 +162,9 @@ def live_pages() -> list[Path]:
 def execute(run: RunFolder, name: str, *, stand_in: bool = False) -> Path:
     """Run one notebook with papermill into the run's folder.
 
-    A cell that raises stops it: the error names the notebook and the cell, and what was
-    executed so far is kept beside, ending in ``.failed.ipynb``.
-
-    Parameters
-    ----------
-    name : str
-        One of `NOTEBOOKS`.
-    stand_in : bool
-        Show no photograph of the data, but a drawn picture or a free one: for pages that are published.
+    A cell that raises stops it: the `LsegreproError` names the notebook and the cell, and what was executed so far is
+    kept beside, ending in ``.failed.ipynb``. With `stand_in`, for pages that are published, no photograph of the data
+    is shown, but a drawn picture or a free one.
     """
     if name not in NOTEBOOKS:
         raise LsegreproError(f"no notebook {name!r}: choose one of {', '.join(NOTEBOOKS)}")
@@ -199,35 +172,36 @@ def execute(run: RunFolder, name: str, *, stand_in: bool = False) -> Path:
         raise LsegreproError(f"notebook {name} is about both rounds of training, and depth weights has the last "
                              "alone: take depth evidence or scratch")
     _require("papermill")
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-
-    target = run.folder / "executed" / f"{name}.ipynb"
-    source, partial = ROOT / "notebooks" / f"{name}.ipynb", target.with_suffix(".failed.ipynb")
+    target, log = run.folder / "executed" / f"{name}.ipynb", run.folder / "cache" / f"{name}.log"
+    partial = target.with_suffix(".failed.ipynb")
     parameters = {"profile": run.profile.spec, "run_folder": run.folder.as_posix(), "device": run.device,
                   "stand_in": stand_in, "depth": run.depth}
-    try:
-        with (locked(target, timeout=PATIENCE),
-              replaced_environment(environment(run.folder / "cache/home", run.data))):
-            papermill.execute_notebook(
-                source, partial, parameters=parameters, progress_bar=False, kernel_name="python3",
-                start_timeout=600,  # a busy machine takes more than the minute that is usual
-                extra_arguments=["--IPKernelApp.log_level=50"],  # it logs of the machine, not of the page
-            )
-            notebook = _clean(json.loads(partial.read_text(encoding="utf-8")))
-            with atomic(target) as temporary:
-                temporary.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            partial.unlink()
-    except papermill.PapermillExecutionError as error:
-        why = next(iter(error.evalue.splitlines()), "")
-        raise LsegreproError(
-            f"notebook {name} stopped in cell {error.exec_count}: {error.ename}: {why}; see {partial}"
-        ) from error
-    except DeadKernelError as error:
-        raise LsegreproError(
-            f"the kernel of notebook {name} died, as it does when memory runs out; see {partial}"
-        ) from error
+    command = [sys.executable, "-m", "papermill", str(ROOT / "notebooks" / target.name), str(partial),
+               "--kernel", "python3", "--no-progress-bar",
+               "--start-timeout", "600",  # a busy machine takes more than the minute that is usual
+               "--parameters_yaml", json.dumps(parameters, ensure_ascii=False)]
+    with locked(target, timeout=PATIENCE):
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        if run_program(command, environment(run.folder / "cache/home", run.data), log):
+            raise LsegreproError(f"notebook {name} stopped{_reason(partial, log)}; see "
+                                 f"{partial if partial.is_file() else log}")
+        notebook = _clean(read_json(partial))
+        with atomic(target) as temporary:
+            temporary.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.unlink()
     return target
+
+
+def _reason(partial: Path, log: Path) -> str:
+    """Why papermill stopped: the cell that raised and its error, or the last line that it printed."""
+    for cell in read_json(partial)["cells"] if partial.is_file() else ():
+        for output in cell.get("outputs", ()):
+            if output["output_type"] == "error":
+                why = output["evalue"].partition("\n")[0]
+                return f" in cell {cell['execution_count']}: {output['ename']}: {why}"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["it was killed"]
+    return ": its kernel died, as it does when memory runs out" if "DeadKernelError" in lines[-1] else f": {lines[-1]}"
 
 
 def publish_pages(run: RunFolder) -> list[Path]:
@@ -240,38 +214,33 @@ def publish_pages(run: RunFolder) -> list[Path]:
     if has_images(published):
         write_silhouettes(published)
     shown = open_run(run.profile.spec, os.path.relpath(PUBLISHED), device=run.device, depth="evidence")
-    pages = []
-    for name in NOTEBOOKS:
-        page = ROOT / "book/executed" / f"{name}.ipynb"
-        page.parent.mkdir(exist_ok=True)
-        pages.append(Path(shutil.move(execute(shown, name, stand_in=True), page)))
-    return pages
+    folder = ROOT / "book/executed"
+    folder.mkdir(exist_ok=True)
+    return [Path(shutil.move(execute(shown, name, stand_in=True), folder / f"{name}.ipynb")) for name in NOTEBOOKS]
 
 
 def _clean(notebook: dict) -> dict:
     """Drop what differs between two runs of the same notebook, or tells of the machine.
 
-    The parameters are shown where a reader opens the setup, whose cell follows.
+    The parameters are shown where a reader opens the setup.
     """
     notebook["metadata"] = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
-    for cell, following in zip(notebook["cells"], [*notebook["cells"][1:], {"metadata": {}}], strict=True):
+    for cell in notebook["cells"]:
+        cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k in ("tags", "mystnb") and v}
         tags = cell["metadata"].get("tags", [])
         if "injected-parameters" in tags:
-            tags = [*tags, "remove-input"]
+            tags.append("remove-input")
             cell["id"] = "injected-parameters"  # papermill draws one
-            if "hide-input" in following["metadata"].get("tags", []):
-                following["source"] = [*cell["source"], "\n\n", *following["source"]]
-        shown = {"mystnb": cell["metadata"]["mystnb"]} if "mystnb" in cell["metadata"] else {}
-        cell["metadata"] = shown | ({"tags": tags} if tags else {})
+            parameters = cell["source"]
+        elif "hide-input" in tags:
+            cell["source"] = [*parameters, "\n\n", *cell["source"]]
     return notebook
 
 
 def _require(*packages: str) -> None:
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        raise LsegreproError(
-            f"this needs {', '.join(missing)}, which the book's environment has: run `make env`, "
-            "or pip install 'lsegrepro[book]'"
-        )
+        raise LsegreproError(f"this needs {', '.join(missing)}, which the book's environment has: run `make env`, or "
+                             "pip install 'lsegrepro[book]'")
     if not (ROOT / "_toc.yml").is_file():
         raise LsegreproError("the book's sources are not beside the package: run this in a clone of the repository")

@@ -1,7 +1,6 @@
 """The page "Try a photograph": what runs in the browser against the library, in a browser with no network."""
 
 import base64
-import contextlib
 import hashlib
 import io
 import json
@@ -15,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chromium import opened, served
-from conftest import ROOT, one_line
+from chromium import served, visits
+from conftest import ROOT, refused
 from PIL import Image
 from safetensors.numpy import load
 
-from lsegrepro import LsegreproError, paper
+from lsegrepro import paper
 from lsegrepro.book import browser
 from lsegrepro.config import Superpixels
 from lsegrepro.data import images
@@ -43,6 +42,9 @@ HELPERS = """() => {
         for (let i = 0; i < all.length; i += 8192) out += String.fromCharCode(...all.subarray(i, i + 8192));
         return btoa(out);
     };
+    const status = document.querySelector("[role=status]");
+    window.progress = [];
+    new MutationObserver(() => progress.push(status.textContent)).observe(status, {childList: true, subtree: true});
 }"""
 
 
@@ -92,18 +94,14 @@ def address(folder):
 @pytest.fixture
 def visit(chromium, folder, address):
     """Open the page on disk or served; at the end, nothing was asked of another place, and nothing complained."""
-    with contextlib.ExitStack() as stack:
-        pages = []
+    with visits(chromium, f"{folder.as_uri()}/") as on_disk, visits(chromium, address) as from_server:
 
-        def start(how: str = "disk", query: str = ""):
-            base = f"{folder.as_uri()}/" if how == "disk" else address
-            context = stack.enter_context(contextlib.closing(chromium.new_context(accept_downloads=True)))
-            pages.append(opened(context, f"{base}book/try.html{query}", base))
-            pages[-1][0].evaluate(HELPERS)
-            return pages[-1][0]
+        def start(how: str = "disk"):
+            page = (on_disk if how == "disk" else from_server)("book/try.html", accept_downloads=True)
+            page.evaluate(HELPERS)
+            return page
 
         yield start
-    assert [complaints for _, complaints in pages if complaints] == []
 
 
 @pytest.fixture(scope="module")
@@ -128,21 +126,24 @@ def test_the_runtime_is_the_one_that_is_named():
         assert (RUNTIME / licence).is_file()
 
 
+def content(script: Path):
+    """What a script of the build hands to the page."""
+    return json.loads(script.read_text().partition(" = ")[2].rstrip(";\n"))
+
+
 def test_the_networks_are_those_of_the_command(folder):
-    published = json.loads((folder / "_static/try/networks.js").read_text().partition(" = ")[2].rstrip(";\n"))
+    published = content(folder / "_static/try/networks.js")
     assert {network["key"] for network in published["networks"]} >= {"LSE1-cat", "max1-cat"}
+    assert Superpixels(**published["superpixels"]) == segment.published_run("cpu").profile.superpixels
     for network in published["networks"]:
         weights, theta = segment.published_network(network["model"], network["cls"], "cpu")
         assert (network["theta"], network["sha256"]) == (theta, weights.sha256)
-        assert hashlib.sha256((PUBLISHED / "weights" / network["file"]).read_bytes()).hexdigest() == weights.sha256
         script = folder / f"_static/try/network-{network['key']}.js"
         assert script.is_file() == network["shipped"] == (network["model"] == "LSE1")
         if network["shipped"]:
-            content = base64.b64decode(json.loads(script.read_text().partition(" = ")[2].rstrip(";\n")))
-            tensors, expected = load(content), weights.net.state_dict()
+            tensors, expected = load(base64.b64decode(content(script))), weights.net.state_dict()
             assert tensors.keys() == expected.keys() and all(
                 np.array_equal(tensors[name], expected[name].half().numpy()) for name in expected)
-    assert Superpixels(**published["superpixels"]) == segment.published_run("cpu").profile.superpixels
 
 
 def test_the_build_needs_no_torch(tmp_path):
@@ -153,26 +154,21 @@ def test_the_build_needs_no_torch(tmp_path):
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
-    with pytest.raises(LsegreproError) as error:
-        browser.write(tmp_path, tmp_path)
-    one_line(error, tmp_path, "lacks tf-core.es2017.min.js")
+    refused(lambda: browser.write(tmp_path, tmp_path), tmp_path, "lacks tf-core.es2017.min.js")
     run = open_run(PROFILE, tmp_path / "run")
     assert browser.networks(run) == []
     shutil.copytree(PUBLISHED / "weights", run.folder / "weights")
     assert browser.networks(run)[0]["theta"] == paper.THETA["cat"]  # no evidence of train is beside them
     with open(run.weights_path("LSE1", "cat", 2), "ab") as file:
         file.write(b"more")
-    with pytest.raises(LsegreproError) as error:
-        browser.networks(run)
-    one_line(error, "LSE1-cat-round2-seed0.safetensors and its card do not belong together")
+    refused(lambda: browser.networks(run), "LSE1-cat-round2-seed0.safetensors and its card do not belong together")
 
 
 # Each function against the library's
 
 
 @pytest.mark.parametrize("size, to", [
-    ((300, 451), (300, 300)), ((400, 555), (300, 416)), ((40, 55), (300, 412)), ((700, 301), (698, 300)),
-    ((800, 301), (297, 112)), ((70, 55), (33, 41)), ((1, 9), (3, 27)), ((50, 50), (50, 50)), ((64, 90), (64, 31)),
+    ((300, 451), (300, 300)), ((40, 55), (300, 412)), ((800, 301), (297, 112)), ((1, 9), (3, 27)), ((64, 90), (64, 31)),
 ])
 def test_bytes_are_resized_as_pillow_does(rooms, size, to):
     image = np.random.default_rng(1).integers(0, 256, (*size, 3)).astype(np.uint8)
@@ -187,7 +183,7 @@ def test_bytes_are_resized_as_pillow_does(rooms, size, to):
     assert np.array_equal(array(got, np.uint8, (*to, 3)), images.resize(image, *to))
 
 
-@pytest.mark.parametrize("height, width", [(375, 500), (333, 1001), (7, 5), (1000, 300), (1200, 1701), (999, 1001)])
+@pytest.mark.parametrize("height, width", [(375, 500), (7, 5), (1200, 1701)])
 def test_the_sizes_are_the_library_s(rooms, monkeypatch, height, width):
     """Of the copy that is scored, and of the copy that a large picture is cut into superpixels on."""
     sizes = []
@@ -202,13 +198,11 @@ def test_the_sizes_are_the_library_s(rooms, monkeypatch, height, width):
 
 @pytest.mark.parametrize("image, params", [
     (drawn(90, 133), Superpixels(100, 0.8, 20)),
-    (drawn(60, 41, 1), Superpixels(30, 1.6, 1)),
     (drawn(50, 70, 2), Superpixels(200, 0.8, 400)),
     (np.random.default_rng(3).integers(0, 256, (40, 55, 3)).astype(np.uint8), Superpixels(300, 0.5, 7)),
-    (drawn(2, 90, 4), Superpixels(200, 0.8, 3)),
     (drawn(1, 50, 5), Superpixels(200, 0.8, 3)),
     (np.zeros((12, 17, 3), np.uint8), Superpixels()),
-], ids=["usual", "small", "published", "noise", "thin", "line", "flat"])
+], ids=["usual", "published", "noise", "line", "flat"])
 def test_superpixels_are_those_of_scikit_image(rooms, image, params):
     height, width = image.shape[:2]
     got = rooms.evaluate("""({image, height, width, params}) => {
@@ -240,7 +234,7 @@ SCORE = """async ({weights, architecture, image, height, width, bands, plain}) =
 
 @pytest.mark.parametrize("plain", [True, False], ids=["javascript", "webassembly"])
 @pytest.mark.parametrize("geometry, size, bands", [
-    ("LSE1", (37, 50), 1), ("LSE1", (64, 16), 3), ("LSE1", (1, 60), 2), ("LSE2", (21, 35), 2), ("LSE2", (67, 5), 1),
+    ("LSE1", (37, 50), 1), ("LSE1", (64, 16), 3), ("LSE2", (21, 35), 2),
 ])
 def test_scores_are_those_of_dense(rooms, tmp_path, geometry, size, bands, plain):
     """On networks of few units and large weights, whose scores fill the range."""
@@ -262,42 +256,38 @@ def test_scores_are_those_of_dense(rooms, tmp_path, geometry, size, bands, plain
 
 
 @pytest.mark.parametrize("runtime", [
-    "null", '{scripts: ["throw new Error()"], binary: ""}',
-    '{...lsegrepro.runtime, binary: "data:application/wasm;base64,AGFzbQ=="}',
-], ids=["absent", "failing", "cut off"])
+    "null", '{...lsegrepro.runtime, binary: "data:application/wasm;base64,AGFzbQ=="}'], ids=["absent", "cut off"])
 def test_without_webassembly_javascript_does_it(visit, folder, runtime):
     page = visit()
     page.add_script_tag(url=(folder / "_static/try/runtime.js").as_uri())
     assert page.evaluate(f'async () => (await lsegrepro.use("engine").open({runtime})).name') == "JavaScript"
 
 
-READ = """async file => {
-    const {height, width, copies} = await lsegrepro.use("photograph").read(new Blob([bytes(file)]),
-        (high, wide) => [[high, wide]]);
-    return [height, width, text(copies[0])];
-}"""
+def read(page, path: Path) -> np.ndarray:
+    """The pixels of a file as the page reads them."""
+    height, width, pixels = page.evaluate("""async file => {
+        const {height, width, copies} = await lsegrepro.use("photograph").read(new Blob([bytes(file)]),
+            (high, wide) => [[high, wide]]);
+        return [height, width, text(copies[0])];
+    }""", base64.b64encode(path.read_bytes()).decode())
+    return array(pixels, np.uint8, (height, width, 3))
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "RGBA"])
-def test_a_png_is_read_as_the_library_does(rooms, mode, tmp_path):
-    image = Image.fromarray(drawn(83, 120, 8)).convert(mode)
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "turned"])
+def test_a_file_is_read_as_the_library_does(rooms, mode, tmp_path):
+    """PNGs to the bit; a photograph that its Exif turns upright within what two decoders of JPEG differ by."""
+    path, exif = tmp_path / ("a.jpg" if mode == "turned" else "a.png"), Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(drawn(64, 96, 9))
     if mode == "RGBA":
-        image.putalpha(Image.fromarray((np.arange(83 * 120) % 2 * 255).reshape(83, 120).astype(np.uint8)))
-    image.save(tmp_path / "a.png")
-    height, width, got = rooms.evaluate(READ, base64.b64encode((tmp_path / "a.png").read_bytes()).decode())
-    expected = images.load_image(tmp_path / "a.png")
-    assert np.array_equal(array(got, np.uint8, (height, width, 3)), expected)
-
-
-@pytest.mark.parametrize("turn", [1, 3, 6, 8])
-def test_a_photograph_is_turned_upright(rooms, turn, tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = turn
-    Image.fromarray(drawn(64, 96, 9)).save(tmp_path / "a.jpg", quality=95, subsampling=0, exif=exif)
-    height, width, got = rooms.evaluate(READ, base64.b64encode((tmp_path / "a.jpg").read_bytes()).decode())
-    expected = images.load_image(tmp_path / "a.jpg")
-    assert (height, width) == expected.shape[:2]
-    assert np.abs(array(got, np.uint8, (height, width, 3)).astype(int) - expected).max() <= 4  # two decoders
+        image.putalpha(Image.fromarray((np.arange(64 * 96) % 2 * 255).reshape(64, 96).astype(np.uint8)))
+    if mode == "turned":
+        image.save(path, quality=95, subsampling=0, exif=exif)
+    else:
+        image.convert(mode).save(path)
+    pixels, expected = read(rooms, path), images.load_image(path)
+    assert pixels.shape == expected.shape
+    assert np.abs(pixels.astype(int) - expected).max() <= (4 if mode == "turned" else 0)
 
 
 # The page as a reader meets it
@@ -325,7 +315,7 @@ def saved(page, kind: str) -> tuple[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("how", ["disk", "served"])
-def test_a_picture_is_segmented_as_the_command_does(visit, monkeypatch, how):
+def test_a_picture_is_segmented_as_the_command_does(visit, how):
     """The cat on disk, a larger drawn picture dropped on the served page: scores, masks, numbers and files."""
     page = visit(how)
     if how == "disk":
@@ -336,20 +326,19 @@ def test_a_picture_is_segmented_as_the_command_does(visit, monkeypatch, how):
     else:
         image, name = drawn(330, 352, 10), "a drawing"
         drop(page, "a drawing.png", png(image), "image/png")
-    said = settled(page, "done", "failed")
+    status = settled(page, "done", "failed")
     assert re.fullmatch(r"LSE1 calls [\d.]+ % of .+ cat, at theta 0\.\d+\. It took .+ with WebAssembly in \d workers\.",
-                        said), said
+                        status), status
+    shares = [text.rsplit(": ", 1)[1] for text in page.evaluate("progress") if text.startswith("Scoring")]
+    assert shares and all(re.fullmatch(r"(0|[1-9]0|100) %", share) for share in shares)
     weights, theta = segment.published_network("LSE1", "cat", "cpu")
     exact = dense.score_map(weights.net, images.resize(image, *images.short_side(image, 300).shape[:2])).numpy()
     weights.net.half().float()  # the page has them in half precision
-    made = []
-    score_map = dense.score_map
-    monkeypatch.setattr(dense, "score_map", lambda *given, **named: made.append(score_map(*given, **named)) or made[0])
+    halved = dense.score_map(weights.net, images.resize(image, *images.short_side(image, 300).shape[:2])).numpy()
     expected = segment.segment(weights, image, theta)
     scores = array(page.evaluate("() => text(document.querySelector('.lse-try').segmentation.scores)"),
-                   np.float32, made[0].shape)
-    assert np.abs(scores - made[0].numpy()).max() < CLOSE
-    assert np.abs(scores - exact).max() < HALF
+                   np.float32, exact.shape)
+    assert np.abs(scores - halved).max() < CLOSE and np.abs(scores - exact).max() < HALF
 
     file, codes = saved(page, "probability")
     assert file == f"{name}-cat-probability.png" and codes.dtype == np.uint16
@@ -369,9 +358,6 @@ def test_a_picture_is_segmented_as_the_command_does(visit, monkeypatch, how):
         assert f"theta {shown['theta']}" in page.get_attribute(".lse-try [type=range]", "aria-valuetext")
     page.click(".lse-chosen")
     assert page.inner_text(".lse-try output") == f"{theta:.3f}"
-    names = page.eval_on_selector_all(".lse-try :is(input, select, button, progress)", """all => all.map(e =>
-        e.getAttribute("aria-label") || e.labels?.[0]?.innerText.trim() || e.textContent.trim())""")
-    assert len(names) == 9 and all(names)
     canvases = page.eval_on_selector_all(".lse-try canvas", "all => all.map(c => [c.width, c.ariaLabel.length > 0])")
     assert canvases == [[image.shape[1], True]] * 4
 
@@ -379,12 +365,10 @@ def test_a_picture_is_segmented_as_the_command_does(visit, monkeypatch, how):
 @pytest.mark.parametrize("name, content, part", [
     ("cat.jpg", b"not a picture at all", "not a picture that the browser can read"),
     ("cat.png", png(drawn(40, 50))[:90], "this picture is damaged"),
-    ("cat.svg", b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", "that the browser cannot draw"),
-    ("empty.png", b"", "the file is empty"),
     ("thread.png", png(drawn(2, 50)), "50x2 pixels are too narrow; crop it first"),
     ("huge.gif", b"GIF89a" + (20000).to_bytes(2, "little") * 2 + b"\0\0\0,\0\0\0\0"
      + (20000).to_bytes(2, "little") * 2 + b"\0\2\0;", "huge.gif: "),
-], ids=["text", "cut off", "drawing", "empty", "narrow", "huge"])
+], ids=["text", "cut off", "narrow", "huge"])
 def test_what_is_no_photograph_is_refused_in_one_line(visit, tmp_path, name, content, part):
     (tmp_path / name).write_bytes(content)
     page = visit()
@@ -414,8 +398,8 @@ def test_another_network_is_taken_from_its_file(visit, tmp_path):
     assert "max1-cat-round2-seed0.safetensors in published/weights" in page.inner_text(".lse-card")
     page.click(".lse-cat")
     assert "does not hold this network" in settled(page, "failed")
-    (tmp_path / "max1-cat-round2-seed0.safetensors").write_bytes(b"something else")
-    page.set_input_files(".lse-try [type=file]", tmp_path / "max1-cat-round2-seed0.safetensors")
+    (tmp_path / "other.safetensors").write_bytes(b"something else")
+    page.set_input_files(".lse-try [type=file]", tmp_path / "other.safetensors")
     page.wait_for_selector("text=no network of the published run")
     page.set_input_files(".lse-try [type=file]", PUBLISHED / "weights" / "max1-cat-round2-seed0.safetensors")
     page.wait_for_selector("text=max1 for cats")
@@ -441,32 +425,3 @@ def test_a_browser_that_alters_pixels_gives_no_answer(visit):
         return lsegrepro.use("photograph").read(new Blob([bytes(file)]), (...size) => [size]).catch(e => e.message);
     }""", file)
     assert "alters the pixels" in said
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 7)])
-def test_the_smallest_photographs_have_an_answer(visit, size):
-    page = visit()
-    drop(page, "dot.png", png(drawn(*size)), "image/png")
-    assert " calls " in settled(page, "done", "failed")
-    assert saved(page, "mask")[1].shape == size
-
-
-def test_progress_is_a_percentage(visit):
-    page = visit()
-    page.evaluate("""() => {
-        window.texts = [];
-        new MutationObserver(() => texts.push(document.querySelector("[role=status]").textContent)).observe(
-            document.querySelector("[role=status]"), {childList: true, characterData: true, subtree: true});
-    }""")
-    page.click(".lse-cat")
-    settled(page, "done")
-    shares = [text.rsplit(": ", 1)[1] for text in page.evaluate("texts") if text.startswith("Scoring")]
-    assert shares and all(re.fullmatch(r"(0|[1-9]0|100) %", share) for share in shares)
-
-
-def test_a_book_built_without_its_networks_says_so(chromium, folder, tmp_path):
-    shutil.copytree(folder, tmp_path / "site", ignore=shutil.ignore_patterns("networks.js"))
-    page = chromium.new_page()
-    page.goto((tmp_path / "site" / "book" / "try.html").as_uri())
-    assert "built without its networks" in page.inner_text("[role=status]")
-    page.close()

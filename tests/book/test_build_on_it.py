@@ -2,45 +2,27 @@
 
 import re
 
-import pytest
 from conftest import ROOT
+
+from lsegrepro import config
+from lsegrepro.files import read_json
+from lsegrepro.network import model
 
 PAGE = ROOT / "book" / "build.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 
 
-@pytest.fixture(scope="module")
-def played(tmp_path_factory):
-    """The names that the page's code leaves."""
-    from lsegrepro import config
-    from lsegrepro.network import model
-
-    aggregations, names, space = dict(model.AGGREGATIONS), list(config.AGGREGATIONS), {"__name__": "page"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("reader"))
-        try:
-            for number, block in enumerate(BLOCKS, 1):
-                exec(compile(block, f"{PAGE.name}, block {number}", "exec"), space)  # noqa: S102
-            yield space
-        finally:
-            model.AGGREGATIONS.clear()
-            model.AGGREGATIONS.update(aggregations)
-            config.AGGREGATIONS[:] = names
-
-
-def test_the_code_of_the_page_runs(played):
-    assert len(BLOCKS) >= 5 and 0 <= played["ap"] <= 1
-
-
-def test_the_new_aggregation_trained_a_network(played):
-    from lsegrepro.files import read_json
-
-    card = read_json(played["path"].with_suffix(".json"))
+def test_the_code_of_the_page_runs(tmp_path, monkeypatch):
+    """It registers an aggregation and trains with it, and measures a class of the reader's."""
+    space = {"__name__": "page"}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "AGGREGATIONS", list(config.AGGREGATIONS))
+    monkeypatch.setattr(model, "AGGREGATIONS", dict(model.AGGREGATIONS))
+    for number, block in enumerate(BLOCKS, 1):
+        exec(compile(block, f"{PAGE.name}, block {number}", "exec"), space)  # noqa: S102
+    assert len(BLOCKS) >= 5 and 0 <= space["ap"] <= 1
+    card = read_json(space["path"].with_suffix(".json"))
     assert card["arguments"]["aggregation"] == "noisy-or" and card["samples"] == 8
-
-
-def test_the_new_class_is_what_is_measured(played):
-    """The place of cats holds the dogs of the set, pixel for pixel, and nothing else."""
-    regions, val = played["regions"], played["val"]
+    regions, val = space["regions"], space["val"]  # the place of cats holds the dogs of the set, and nothing else
     dogs = [(val.data.mask(i) == 12).sum() for i in range(len(val))]
     assert sum(dogs) > 0 and regions.totals[:, 0].tolist() == dogs and regions.totals[:, 1].sum() == 0

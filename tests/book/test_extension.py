@@ -2,50 +2,42 @@
 
 import pkgutil
 import re
+from collections import Counter
 
 import pytest
 from conftest import ROOT
 from matplotlib.figure import Figure
 
 from lsegrepro.book import notebook
-from lsegrepro.book.extension import ROOMS, library_list, number_outputs
+from lsegrepro.book.extension import ROOMS, library_list, number_output
 from lsegrepro.figures.style import show
 
 FIGURE = '<figure class="lsegrepro" style="margin:0"><img alt="x"><figcaption>A &lt; b.</figcaption></figure>'
-TABLE = '<table class="lsegrepro" id="peaks"><caption style="x">Peaks.</caption><tbody></tbody></table>'
+TABLE = '<style>x</style><table class="table-2"><caption>Peaks.</caption><tbody></tbody></table>'
 
 
 def test_figures_and_tables_are_counted_apart_over_the_outputs_of_a_page():
-    counts, titles = {}, {}
-    for piece in (FIGURE + TABLE, "<p>nothing</p>", FIGURE):
-        titles |= number_outputs(piece, "5", counts)[1]
-    assert titles == {"figure-5-1": "Figure 5.1", "peaks": "Table 5.1", "figure-5-2": "Figure 5.2"}
-
-
-def test_the_number_begins_the_caption_and_nothing_else_changes():
-    text, _ = number_outputs(f"a {FIGURE} b {TABLE} c", "2", {})
-    plain = text.replace(' id="figure-2-1"', "")
-    for number in ("Figure 2.1.", "Table 2.1."):
-        plain = plain.replace(f'<b class="number">{number}</b> ', "")
-    assert plain == f"a {FIGURE} b {TABLE} c"
-    assert '<figcaption><b class="number">Figure 2.1.</b> A &lt; b.' in text
-
-
-def test_other_tables_are_left_alone():
     other = '<table class="dataframe"><caption>No.</caption></table>'
-    assert number_outputs(other, "1", {}) == (other, {})
+    counts = Counter()
+    numbered = [number_output(piece, 5, counts) for piece in (FIGURE, TABLE, other, "<p>nothing</p>", FIGURE)]
+    assert [output[1:] for output in numbered] == [
+        ("figure-5-1", "Figure 5.1"), ("table-5-1", "Table 5.1"), ("", ""), ("", ""), ("figure-5-2", "Figure 5.2")]
+    assert numbered[0][0] == FIGURE.replace("<figure", '<figure id="figure-5-1"').replace(
+        "<figcaption>", '<figcaption><b class="number">Figure 5.1.</b> ')
+    assert numbered[2][0] == other
 
 
 @pytest.mark.parametrize("output", [
     show(Figure(), alt="none", caption="None.", name="curve"), notebook.table(["a"], [[1]], "One.", name="curve")])
 def test_a_name_given_in_the_notebook_is_the_anchor(output):
-    assert list(number_outputs(output.html, "3", {})[1]) == ["curve"]
+    text, anchor, title = number_output(output.html, 3, Counter())
+    assert anchor == "curve" and text.count(" id=") == 1 and f'<b class="number">{title}.</b> ' in text
 
 
 def test_the_library_is_listed_by_module_without_what_is_private():
     sections = dict(re.findall(r"^## ([\w.]+)\n(.*?)(?=^## |\Z)", library_list(), re.M | re.S))
     assert set(ROOMS) == {name.partition(".")[0] for name in sections}
-    assert "- `number_outputs(piece, chapter, counts)`: Put " in sections["book.extension"]
+    assert "- `number_output(piece, chapter, counts)`: Put " in sections["book.extension"]
     assert "`_" not in library_list() and "data._painter" not in sections
 
 
