@@ -29,7 +29,7 @@ BUILT_IN = ("quick", "local", "long", "full", "paper")
 
 OUTPUTS = ("tanh", "linear")
 
-AGGREGATIONS = ["lse", "max", "mean"]
+AGGREGATION_NAMES = ["lse", "max", "mean"]
 """Names of the aggregations without a parameter; one may add to them, and to the functions `model.AGGREGATIONS`."""
 
 Precision = Literal["float32", "bfloat16"]
@@ -69,14 +69,14 @@ def _table(cls: type) -> BeforeValidator:
 
 
 def parse_aggregation(name: str) -> tuple[str, float]:
-    """An aggregation's kind and temperature parameter r; r is nan where it has none (`AGGREGATIONS`).
+    """An aggregation's kind and temperature parameter r; r is nan where it has none (`AGGREGATION_NAMES`).
 
     Raises `LsegreproError` if the name is no aggregation.
 
     >>> parse_aggregation("tempered:4")
     ('tempered', 4.0)
     """
-    if name in AGGREGATIONS:
+    if name in AGGREGATION_NAMES:
         return name, math.nan
     kind, _, value = name.partition(":")
     try:
@@ -85,7 +85,8 @@ def parse_aggregation(name: str) -> tuple[str, float]:
         r = math.nan
     if kind == "tempered" and 0 < r < math.inf:
         return kind, r
-    raise LsegreproError(f"unknown aggregation {name!r}: choose {', '.join(AGGREGATIONS)} or tempered:R with R > 0")
+    known = ", ".join(AGGREGATION_NAMES)
+    raise LsegreproError(f"unknown aggregation {name!r}: choose {known} or tempered:R with R > 0")
 
 
 def _known_aggregation(name: str) -> str:

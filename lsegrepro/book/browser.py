@@ -22,7 +22,7 @@ from ..config import read_card
 from ..figures import overlays
 from ..files import LsegreproError, atomic, data_uri, sha256
 from ..runs.folder import RunFolder, open_run
-from ..runs.publish import PROFILE, PUBLISHED
+from ..runs.published import PROFILE, PUBLISHED
 from ..runs.results import last_network
 
 RUNTIME = ("tf-core.es2017.min.js", "tf-backend-wasm.es2017.min.js", "tfjs-backend-wasm-simd.wasm")

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ..files import LsegreproError, atomic, cores, locked, read_json
 from ..runs.folder import SPLITS, RunFolder, has_images, open_run, repository
-from ..runs.publish import PUBLISHED, publish
+from ..runs.publish import publish
+from ..runs.published import PUBLISHED
 from ..runs.silhouettes import write_silhouettes
 from . import browser
 from .processes import GRACE, environment, run_program
@@ -207,12 +208,12 @@ def _reason(partial: Path, log: Path) -> str:
 def publish_pages(run: RunFolder) -> list[Path]:
     """Make a run the published one (`publish`), and execute its pages from the evidence, into ``book/executed``.
 
-    Where the images are at hand, the silhouettes of some are made again, since other networks pick other images.
+    The silhouettes of some val images are made again, since other networks pick other images; so those must be at hand.
     """
+    if not has_images(run):
+        raise LsegreproError("publishing draws silhouettes of val images, which are not at hand: set LSEGREPRO_DATA")
     publish(run)
-    published = open_run(run.profile.spec, PUBLISHED, data=run.data, device=run.device)
-    if has_images(published):
-        write_silhouettes(published)
+    write_silhouettes(open_run(run.profile.spec, PUBLISHED, data=run.data, device=run.device))
     shown = open_run(run.profile.spec, os.path.relpath(PUBLISHED), device=run.device, depth="evidence")
     folder = ROOT / "book/executed"
     folder.mkdir(exist_ok=True)

@@ -35,7 +35,8 @@ def explore_theta(
         if seed == run.profile.seeds[0] and find_spec("torch") and run.weights_path(*network).is_file():
             curve = run.smoothed(*network)
             marks = {"from train": choose_theta(run, *network), "best on val": curve.best(step=GRID_STEP)[0]}
-            networks[network] = ScoredNetwork(model, cls, f"round {round}", curve, raw_curve(run.scores(*network)), marks)
+            raw = raw_curve(run.scores(*network))
+            networks[network] = ScoredNetwork(model, cls, f"round {round}", curve, raw, marks)
     if not networks:
         return None
     scored_pictures = []

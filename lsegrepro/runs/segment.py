@@ -66,7 +66,7 @@ def segment(
 
     threshold(theta)
     codes = dense.to_prob_u16(dense.probability_map(weights.net, image))
-    labels = cut(image, superpixels or load_profile(PROFILE).superpixels)
+    labels = superpixel_labels(image, superpixels or load_profile(PROFILE).superpixels)
     return Segmentation(image, codes, labels, theta)
 
 
@@ -92,7 +92,7 @@ def segment_with(
     return Segmentation(image, codes, oversegment(image, run.profile.superpixels), theta)
 
 
-def cut(image: np.ndarray, params: Superpixels, pixels: int = 1_000_000) -> np.ndarray:
+def superpixel_labels(image: np.ndarray, params: Superpixels, pixels: int = 1_000_000) -> np.ndarray:
     """Superpixels of a photograph of any size, in bounded memory.
 
     Felzenszwalb's method takes about 1 GB for 3 megapixels, and its parameters are made for photographs of a fraction
@@ -101,7 +101,7 @@ def cut(image: np.ndarray, params: Superpixels, pixels: int = 1_000_000) -> np.n
 
     >>> halves = np.zeros((40, 60, 3), np.uint8)
     >>> halves[:, 30:] = 255
-    >>> labels = cut(halves, Superpixels(), pixels=600)
+    >>> labels = superpixel_labels(halves, Superpixels(), pixels=600)
     >>> labels.shape, np.unique(labels[:, :30]).tolist(), np.unique(labels[:, 30:]).tolist()
     ((40, 60), [0], [1])
     """

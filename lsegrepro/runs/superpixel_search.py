@@ -46,7 +46,7 @@ class Setting:
 
 
 def choose_setting(settings: list[Setting]) -> Setting:
-    """Of the settings that leave `MIN_ACHIEVABLE` achievable that of largest mean AP; of equal ones the fewest superpixels.
+    """Of the settings that leave `MIN_ACHIEVABLE` achievable, the one of largest mean AP, then of fewest superpixels.
 
     If no setting reaches `MIN_ACHIEVABLE`, the one that comes nearest to it.
     """

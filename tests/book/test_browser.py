@@ -30,7 +30,7 @@ from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import save_weights
 from lsegrepro.runs import segment
 from lsegrepro.runs.folder import open_run
-from lsegrepro.runs.publish import PROFILE, PUBLISHED
+from lsegrepro.runs.published import PROFILE, PUBLISHED
 
 SCRIPTS, RUNTIME = ROOT / "book" / "_scripts" / "try", ROOT / "book" / "_vendor" / "tfjs"
 CLOSE, HALF = 1e-3, 5e-3  # what the page promises of scores, with the same weights and with those it was made from
@@ -190,7 +190,7 @@ def test_the_sizes_are_the_library_s(rooms, monkeypatch, height, width):
     monkeypatch.setattr(segment, "oversegment", lambda image, params: sizes.append(image.shape[:2])
                         or np.zeros(image.shape[:2], np.int32))
     picture = np.zeros((height, width, 3), np.uint8)
-    segment.cut(picture, Superpixels())
+    segment.superpixel_labels(picture, Superpixels())
     got = rooms.evaluate("""size => [lsegrepro.use("resample").shortSide(...size, 300),
         lsegrepro.use("resample").atMost(...size, 1_000_000)]""", [height, width])
     assert list(map(tuple, got)) == [images.short_side(picture, 300).shape[:2], *sizes]
@@ -347,7 +347,7 @@ def test_a_picture_is_segmented_as_the_command_does(visit, how):
     assert file == f"{name}-cat-mask.png" and np.array_equal(np.unique(mask), [0, 255])
     assert (mask.astype(bool) != expected.mask).mean() < 0.001
 
-    labels = segment.cut(image, segment.published_run("cpu").profile.superpixels)
+    labels = segment.superpixel_labels(image, segment.published_run("cpu").profile.superpixels)
     own = superpixels.smooth(codes.astype(np.uint16), labels)
     page.focus(".lse-try [type=range]")
     for key in ("End", "Home", "PageUp", "ArrowRight"):

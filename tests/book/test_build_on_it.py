@@ -16,7 +16,7 @@ def test_the_code_of_the_page_runs(tmp_path, monkeypatch):
     """It registers an aggregation and trains with it, and measures a class of the reader's."""
     space = {"__name__": "page"}
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(config, "AGGREGATIONS", list(config.AGGREGATIONS))
+    monkeypatch.setattr(config, "AGGREGATION_NAMES", list(config.AGGREGATION_NAMES))
     monkeypatch.setattr(model, "AGGREGATIONS", dict(model.AGGREGATIONS))
     for number, block in enumerate(BLOCKS, 1):
         exec(compile(block, f"{PAGE.name}, block {number}", "exec"), space)  # noqa: S102

@@ -99,7 +99,7 @@ def test_very_small_photographs(height, width, tmp_path, weights_file, capsys):
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 900))
 def test_a_cut_uses_every_label_whatever_the_size(height, width, pixels):
-    labels = segment.cut(blobs(height, width), Superpixels(min_size=5), pixels)
+    labels = segment.superpixel_labels(blobs(height, width), Superpixels(min_size=5), pixels)
     assert labels.shape == (height, width) and labels.dtype == np.int32
     assert superpixel_sizes(labels).sum() == height * width  # refuses gaps
 
@@ -108,10 +108,11 @@ def test_a_cut_uses_every_label_whatever_the_size(height, width, pixels):
 def test_a_large_photograph_is_cut_on_a_reduced_copy(height, width, monkeypatch):
     image, params, seen = blobs(height, width), Superpixels(min_size=20), []
     monkeypatch.setattr(segment, "oversegment", lambda image, params: seen.append(image) or oversegment(image, params))
-    labels = segment.cut(image, params, pixels=20_000)
+    labels = segment.superpixel_labels(image, params, pixels=20_000)
     (copy,) = seen
     assert copy.shape[0] * copy.shape[1] <= 20_000 * 1.01
-    assert np.array_equal(segment.cut(copy, params, pixels=20_200), small := oversegment(copy, params))  # as it is
+    small = oversegment(copy, params)
+    assert np.array_equal(segment.superpixel_labels(copy, params, pixels=20_200), small)  # as it is
     for y, x in np.random.default_rng(0).integers(0, (height, width), (200, 2)).tolist():
         away = [abs((np.arange(few) + 0.5) / few - (place + 0.5) / side)
                 for few, place, side in zip(small.shape, (y, x), image.shape, strict=False)]
