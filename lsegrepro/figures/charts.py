@@ -5,7 +5,6 @@ Arrays and small records in, a matplotlib figure with ``figure.alt`` out. Fracti
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -25,7 +24,6 @@ from .style import (
     INK,
     MUTED,
     ORANGE,
-    PURPLE,
     VERMILLION,
     WIDTH,
     in_percent,
@@ -151,20 +149,22 @@ def _scale_amounts(axes: Axes) -> None:
 
 
 @styled
-def images_seen_curve(series: Mapping[str, Sequence[tuple[int, Interval]]]) -> Figure:
+def images_seen_curve(series: Mapping[str, Sequence[tuple[int, Interval]]], dashed: Sequence[str] = ()) -> Figure:
     """AP of finished networks against the images they saw in training, a line for each series.
 
-    `series` has (images seen, AP as a fraction) of each network.
+    `series` has (images seen, AP as a fraction) of each network, by a name that begins with the model; those whose
+    names are in `dashed` are dashed.
 
     >>> images_seen_curve({"LSE1": [(50_000, Interval(0.1, 0.08, 0.12))]}).alt
     'AP against images seen. LSE1: 10.0 % at 50,000.'
     """
     figure = Figure(figsize=(WIDTH, 3.3))
     axes = figure.subplots()
-    colours = itertools.cycle((VERMILLION, BLUE, GREEN, INK, PURPLE, ORANGE))
-    for (name, points), colour in zip(series.items(), colours, strict=False):
+    for name, points in series.items():
+        colour, marker = model_style(name.split(" ")[0])
         images, aps = zip(*sorted(points, key=lambda point: point[0]), strict=True)
-        plot_points(axes, images, aps, colour, fmt="o-", capsize=3, label=name)
+        line = "--" if name in dashed else "-"
+        plot_points(axes, images, aps, colour, fmt=f"{marker}{line}", capsize=3, label=name)
     axes.set(xlabel="images seen in training", title="AP (%)", ylim=(0, None))
     _scale_amounts(axes)
     figure.legend(loc="outside upper left", ncols=2)

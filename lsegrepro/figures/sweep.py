@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from .. import evaluation, paper
 from ..files import LsegreproError
-from ..paper import CEILING
+from ..paper import CEILING, FLOOR
 from .style import INK, RULE, WIDTH, level_line, model_style, styled
 
 _DASHES = (0, (4, 2))
@@ -73,7 +73,8 @@ def figure_5(
             level_line(axis, 100 * baselines[cls], "everything foreground", left=True)
             texts.append(f"{cls}, everything foreground: {100 * baselines[cls]:.1f} %")
         axis.axvline(paper.THETA[cls], color=INK, linewidth=1, dashes=(1.5, 2))
-        axis.axvspan(CEILING, 1, color=RULE, linewidth=0, alpha=0.6)
+        for low, high in ((0, FLOOR), (CEILING, 1)):  # where no probability can lie
+            axis.axvspan(low, high, color=RULE, linewidth=0, alpha=0.6)
         place = {"xycoords": axis.get_xaxis_transform(), "textcoords": "offset points", "fontsize": 8}
         axis.annotate(f"paper: {paper.THETA[cls]:g}", (paper.THETA[cls], 1), (-3, -2), ha="right", va="top", **place)
         axis.annotate(f"ceiling {CEILING:.4f}", (CEILING, 0.5), (4, 0), rotation=90, va="center", **place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
 import numpy as np
@@ -15,7 +15,7 @@ from .segment import segment_with
 
 
 def explore_theta(
-    run: RunFolder, pictures: Mapping[str, tuple[np.ndarray, np.ndarray | None]]
+    run: RunFolder, pictures: Mapping[str, tuple[np.ndarray, np.ndarray | None]], models: Sequence[str] = ()
 ) -> ThetaExplorer | None:
     """The explorer of the networks of the last round and the first seed, starting with LSE1 at its theta from train.
 
@@ -23,16 +23,19 @@ def explore_theta(
     ----------
     pictures : mapping
         Name to an image (H, W, 3) uint8 and its mask (H, W) of VOC indices, or None where it is unknown.
+    models : sequence of str
+        Those whose networks are shown, by default all of the run: each scores each picture, in seconds.
 
     Returns
     -------
     ThetaExplorer or None
-        None where no picture can be scored: PyTorch is not installed, or no weights are at hand.
+        None where no picture can be scored: PyTorch is not installed, or none of these weights is at hand.
     """
     networks = {}
-    for model, cls, round, seed in run.last_networks():
-        network = model, cls, round, seed
-        if seed == run.profile.seeds[0] and find_spec("torch") and run.weights_path(*network).is_file():
+    for network in run.last_networks():
+        model, cls, round, seed = network
+        wanted = seed == run.profile.seeds[0] and (not models or model in models)
+        if wanted and find_spec("torch") and run.weights_path(*network).is_file():
             curve = run.smoothed(*network)
             marks = {"from train": choose_theta(run, *network), "best on val": curve.best(step=GRID_STEP)[0]}
             raw = raw_curve(run.scores(*network))

@@ -198,6 +198,8 @@ def test_figure_5_draws_exactly_the_curve(curve):
     assert cat.lines[3].get_markerfacecolor() == "white" != cat.lines[2].get_markerfacecolor()
     for axes, cls in ((cat, "cat"), (dog, "dog")):
         assert axes.get_xlim()[0] == 0 and axes.get_xlim()[1] > paper.CEILING
+        bands = [(band.get_x(), band.get_x() + band.get_width()) for band in axes.patches]
+        assert bands == [(0, paper.FLOOR), (paper.CEILING, 1)]
         assert any(list(line.get_xdata()) == [paper.THETA[cls]] * 2 for line in axes.lines)
     assert cat.get_ylim()[0] == 0 and cat.get_ylim()[1] > 100 * best[1]
     assert f"at most {100 * best[1]:.1f} %" in figure.alt
@@ -350,3 +352,14 @@ def test_effects_stand_in_a_panel_of_their_class_beside_what_chance_does():
     assert "no tanh 1.0 [0.0, 2.0]; another seed makes 0.5. dog:" in figure.alt
     with pytest.raises(LsegreproError, match="at least one"):
         effects([], {})
+
+
+def test_images_seen_are_drawn_in_the_colours_of_the_models():
+    points = [(50_000, Interval(0.1, 0.08, 0.12)), (100_000, Interval(0.12, 0.1, 0.14))]
+    series = {"LSE1 cat, this run": points, "LSE1 cat, longer": points, "max1 cat, longer": points}
+    figure = figures.images_seen_curve(series, dashed=["LSE1 cat, longer", "max1 cat, longer"])
+    drawn(figure)
+    lines = [container.lines[0] for container in figure.axes[0].containers]
+    assert [line.get_linestyle() for line in lines] == ["-", "--", "--"]
+    assert [line.get_color() for line in lines] == [display.model_style(name)[0] for name in ("LSE1", "LSE1", "max1")]
+    assert list(lines[0].get_ydata()) == [10, 12]

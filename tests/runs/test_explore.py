@@ -22,6 +22,8 @@ def test_the_explorer_of_a_run_shows_what_its_networks_score(tiny_run, rng):
     assert (prob_u16 == scored.codes).all() and (smoothed == smooth(scored.codes, scored.labels)).all()
     assert explorer.ap == tiny_run.smoothed(*network).at(explorer.theta).ap
     assert explorer.slider.html.count("<img") == 2
+    assert {n.model for n in explore_theta(tiny_run, {"noise": (image, mask)}, ["max1"]).scene.networks} == {"max1"}
+    assert explore_theta(tiny_run, {}, ["LSE2"]) is None
 
 
 def test_without_weights_nothing_is_explored(tiny_run, tmp_path):
