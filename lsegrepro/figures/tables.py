@@ -120,6 +120,7 @@ def table_2_dots(
                           xycoords=axes.get_xaxis_transform(), textcoords="offset points", fontsize=8)
         axes.set(title=f"{cls.capitalize()}, {'AP' if field == 'ap' else f'{METRICS[field]} accuracy'} (%)")
         axes.grid(axis="y", color=RULE)
+    for field, axes in zip(metrics, panels[:, 0], strict=True):  # last: limits once set no longer follow what is drawn
         if field != "background":
             axes.set_xlim(left=0)
     handles = [Line2D([], [], linestyle="", marker="o", markersize=6, color=INK, markerfacecolor=fill, label=name)

@@ -17,7 +17,7 @@ Neither torch nor photographs are needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -97,6 +97,11 @@ class Claim:
         if pro and contra:
             return "mixed"
         return "reproduced" if pro > half else "not reproduced" if contra > half else "inconclusive"
+
+    @property
+    def if_all_counted(self) -> Claim:
+        """The claim as it would stand if no comparison were left out: what the effects say by themselves."""
+        return replace(self, comparisons=[replace(comparison, left_out="") for comparison in self.comparisons])
 
 
 # The claims of the paper, in the order of the chapter. Networks are those of round 2 and masks are smoothed by
@@ -252,7 +257,7 @@ def compare(
         return Comparison(name, cls, None, printed)
     draws, left_out = effect(), []
     if not all(has_learned(run, model, cls) for model in models):
-        left_out.append("still learning, or not known")
+        left_out.append("has not learned")
     if must_beat_box and not any(beats_box(run, model, cls).low > 0 for model in models):
         left_out.append("no network beats the centred box")
     p = evaluation.bootstrap_p_value(draws[1:])
