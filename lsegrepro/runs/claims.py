@@ -181,7 +181,7 @@ def classification_for_free(run: RunFolder) -> Claim:
     def effect(cls: str) -> np.ndarray:
         present = evaluation.present(run.regions("val"), cls)
         no = evaluation.classification_counts(np.tile([0.0, 1.0], (len(present), 1)), present)
-        answers = np.concatenate([comparisons.classification_counts(run, "LSE1", cls), no[None]])
+        answers = np.concatenate([comparisons.classified_images(run, "LSE1", cls), no[None]])
         right = evaluation.accuracy(evaluation.resampled_counts(answers, resamples=RESAMPLES))
         return comparisons.over_seeds(right[:-1], f"LSE1 {cls}") - right[-1]
 

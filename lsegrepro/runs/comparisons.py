@@ -260,7 +260,7 @@ def three_way_counts(run: RunFolder, model: str, round: int = 2) -> dict[str, np
     return {name: np.stack([counts[name] for counts in labelled]) for name in labelled[0]}
 
 
-def classification_counts(run: RunFolder, model: str, cls: str, round: int = 2) -> np.ndarray:
+def classified_images(run: RunFolder, model: str, cls: str, round: int = 2) -> np.ndarray:
     """The images of val, classified with each seed's network, as counts (s, n, 4)."""
     present = evaluation.present(run.regions("val"), cls)
     return np.stack([evaluation.classification_counts(run.scores(model, cls, round, s).image_scores, present)

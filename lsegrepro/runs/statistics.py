@@ -79,7 +79,7 @@ def _inputs(run: RunFolder, names: Iterable[str]) -> dict[str, str]:
     return {name: digests[name] for name in names if name in digests}
 
 
-def other_class_share(run: RunFolder, cls: str) -> float:
+def share_of_other_class(run: RunFolder, cls: str) -> float:
     """Share of the training samples without a class that show the other class, as the run draws its negatives.
 
     `paper.plateau_loss` of it is the loss of a network that tells cats and dogs from the rest and not from each other.

@@ -138,9 +138,9 @@ def test_two_networks_label_together(run):
 
 def test_images_are_classified_by_every_seed(run):
     holds = evaluation.present(run.regions("val"), "cat")
-    right = comparisons.classification_counts(run, "LSE1", "cat")
+    right = comparisons.classified_images(run, "LSE1", "cat")
     assert right.shape == (2, 8, 4) and (evaluation.accuracy(right.sum(axis=1)) == 1).all()
-    never = comparisons.classification_counts(run, "max1", "cat")
+    never = comparisons.classified_images(run, "max1", "cat")
     assert never[0, :, 2].tolist() == holds.tolist() and not never[..., :2].any()
 
 

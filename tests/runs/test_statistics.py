@@ -145,4 +145,4 @@ def test_the_share_of_the_other_class_is_that_of_the_draw(own_run, monkeypatch):
     monkeypatch.setattr(statistics, "read_statistics", lambda run, name: {"train": {"labels": labels}})
     for negatives, share in (("others", 3 / 12), ("background", 0), ("paper", paper.other_class_share("cat"))):
         run = changed(own_run, training=own_run.profile.training | {"negatives": negatives})
-        assert statistics.other_class_share(run, "cat") == pytest.approx(share)
+        assert statistics.share_of_other_class(run, "cat") == pytest.approx(share)
