@@ -72,8 +72,8 @@ def exemplars(counts: np.ndarray, holds: np.ndarray) -> list[Exemplar]:
     """Images to show, selected by rank and not by eye.
 
     Of the images that hold the class: the best, the quartiles, the median and the worst by their own IoU (of equals the
-    first in the set ranks higher). Of the others: the one with the most false pixels, if any. An image comes once, under
-    its first title.
+    first in the set ranks higher). Of the others: the one with the most false pixels, if any. An image comes once,
+    under its first title.
 
     >>> picked = exemplars(np.array([[3, 1, 0, 0], [1, 3, 0, 0], [0, 4, 0, 0]]), np.array([True, True, False]))
     >>> [(e.title, e.index) for e in picked]
