@@ -317,6 +317,14 @@ def test_dots_stand_at_the_numbers(rows):
     drawn(tables.table_2_dots([]))
 
 
+def test_the_axis_of_dots_holds_the_second_class_too():
+    dog = TableRow("max2", "dog", Interval(0.69, 0.01, 0.87), None, None)
+    figure = tables.table_2_dots([dog], ("foreground",))
+    drawn(figure)
+    low, high = figure.axes[1].get_xlim()
+    assert low == 0 and high > 87
+
+
 def test_no_torch_behind_a_figure():
     program = (
         "import sys; sys.modules['torch'] = None\n"

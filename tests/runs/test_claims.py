@@ -80,6 +80,14 @@ def test_every_comparison_of_the_paper_is_there_whether_scored_or_not(run):
         assert claim.verdict == "inconclusive"
 
 
+def test_if_all_counted_asks_the_effects_alone():
+    effect = Interval(-0.1, -0.2, -0.05)
+    shut_out = [Comparison(f"{i}", "cat", effect, p=0.001, left_out="has not learned") for i in range(3)]
+    claim = Claim("a", "", "", "", [*shut_out, Comparison("4", "cat", None)])
+    assert claim.verdict == "inconclusive" and claim.outcomes.count("undecided") == 3
+    assert claim.if_all_counted.verdict == "not reproduced" and claim.if_all_counted.outcomes.count("against") == 3
+
+
 def test_networks_that_have_stopped_learning_and_see_decide(run, monkeypatch):
     monkeypatch.setattr(claims, "has_learned", lambda *network: True)
     labels, ap = claims.labels_suffice(run), claims.ap_of_table_2(run)
