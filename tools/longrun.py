@@ -317,7 +317,11 @@ if __name__ == "__main__":
     if given.results:
         made = "python tools/longrun.py FOLDER --results"
         known = read_json(PUBLISHED / "longrun.json")["networks"]
-        rows = {(row["folder"], row["model"], row["class"]): row for row in [*known, *results(given.folder)]}
+        rows = {(row["folder"], row["model"], row["class"]): row for row in known}
+        for row in results(given.folder):
+            key = row["folder"], row["model"], row["class"]
+            if row.keys() >= rows.get(key, {}).keys():  # one that is scored is not replaced by one that is not
+                rows[key] = row
         print(json.dumps({"command": made, "networks": list(rows.values())}, indent=1))
     elif given.collect:
         collect(given.folder, given.collect)
