@@ -32,7 +32,8 @@ def opened(context, url: str, allowed: str):
     page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}")
             if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
-    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}")
+            if request.failure != "net::ERR_ABORTED" else None)  # the page was left before it had come
     page.goto(url, wait_until="load")
     page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
     return page, complaints
