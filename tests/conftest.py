@@ -302,6 +302,20 @@ def formula_folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def scored(formula_folder):
+    """The run in `formula_folder`."""
+    from lsegrepro.runs.folder import open_run
+
+    return open_run(formula_folder / "tiny.toml", formula_folder / "run", progress=False)
+
+
+@pytest.fixture(scope="module")
+def one_seed(scored):
+    """The same run of its first seed alone."""
+    return changed(scored, seeds=(0,))
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tiny_folder):
     """The finished run; treat it as read-only."""

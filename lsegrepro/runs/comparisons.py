@@ -205,8 +205,9 @@ def baselines(run: RunFolder, cls: str) -> dict[str, np.ndarray]:
 
 def whole_list(run: RunFolder, model: str, cls: str) -> float:
     """AP of a network on all of the val list, a mean over seeds, if absent images draw false alarms as others do."""
-    weights, seeds = present_weights(run.regions("val"))[:, None], run.seeds(model, cls, 2)
-    counts = [evaluation.per_image_counts(run.regions("val"), run.scores(model, cls, 2, seed), theta=theta) * weights
+    val, seeds = _regions(run, "val"), run.seeds(model, cls, 2)
+    weights = present_weights(val)[:, None]
+    counts = [evaluation.per_image_counts(val, _scores(run, model, cls, 2, seed), theta=theta) * weights
               for seed, theta in zip(seeds, seed_thetas(run, model, cls), strict=True)]
     return float(np.mean([evaluation.ap(c.sum(axis=0)) for c in counts]))
 
@@ -235,8 +236,9 @@ def at_the_papers_accuracies(run: RunFolder, model: str, cls: str) -> OperatingP
     After smoothing by superpixels, at any theta; images stand for the absent ones of the list too
     (`results.present_weights`), since the paper's rates are those of the whole list.
     """
-    val, seeds = run.regions("val"), run.seeds(model, cls, 2)
-    curves = [evaluation.smoothed_curve(val, run.scores(model, cls, 2, s), weights=present_weights(val)) for s in seeds]
+    val, seeds = _regions(run, "val"), run.seeds(model, cls, 2)
+    weights = present_weights(val)
+    curves = [evaluation.smoothed_curve(val, _scores(run, model, cls, 2, s), weights=weights) for s in seeds]
     recall, rate = paper.TABLE_2[model][cls].foreground / 100, 1 - paper.TABLE_2[model][cls].background / 100
     return OperatingPoint(float(np.mean([c.false_positive_rate_at(recall) for c in curves])), rate,
                           float(np.mean([c.recall_at(rate) for c in curves])), recall)
@@ -254,14 +256,14 @@ def three_way_counts(run: RunFolder, model: str, round: int = 2) -> dict[str, np
     """
     labelled = []
     for seed in seeds_of_both_classes(run, model, round):
-        scores = (run.scores(model, cls, round, seed) for cls in paper.CLASSES)
+        scores = (_scores(run, model, cls, round, seed) for cls in paper.CLASSES)
         thetas = (choose_theta(run, model, cls, round, seed) for cls in paper.CLASSES)
-        labelled.append(evaluation.three_way(run.regions("val"), *scores, *thetas))
+        labelled.append(evaluation.three_way(_regions(run, "val"), *scores, *thetas))
     return {name: np.stack([counts[name] for counts in labelled]) for name in labelled[0]}
 
 
 def classified_images(run: RunFolder, model: str, cls: str, round: int = 2) -> np.ndarray:
     """The images of val, classified with each seed's network, as counts (s, n, 4)."""
-    present = evaluation.present(run.regions("val"), cls)
-    return np.stack([evaluation.classification_counts(run.scores(model, cls, round, s).image_scores, present)
+    present = evaluation.present(_regions(run, "val"), cls)
+    return np.stack([evaluation.classification_counts(_scores(run, model, cls, round, s).image_scores, present)
                      for s in run.seeds(model, cls, round)])

@@ -13,19 +13,7 @@ from lsegrepro import evaluation, paper
 from lsegrepro.evaluation import Interval
 from lsegrepro.runs import claims, comparisons
 from lsegrepro.runs.claims import Claim, Comparison
-from lsegrepro.runs.folder import open_run
 from lsegrepro.runs.results import choose_theta
-
-
-@pytest.fixture(scope="module")
-def run(formula_folder):
-    return open_run(formula_folder / "tiny.toml", formula_folder / "run", progress=False)
-
-
-@pytest.fixture(scope="module")
-def one_seed(run):
-    return dataclasses.replace(run, profile=dataclasses.replace(run.profile, seeds=(0,)))
-
 
 # The rule
 
@@ -68,8 +56,8 @@ def test_eight_comparisons_need_a_smaller_p():
 # The claims
 
 
-def test_every_comparison_of_the_paper_is_there_whether_scored_or_not(run):
-    judged = {claim.key: claim for claim in (judge(run) for judge in claims.CLAIMS)}
+def test_every_comparison_of_the_paper_is_there_whether_scored_or_not(scored):
+    judged = {claim.key: claim for claim in (judge(scored) for judge in claims.CLAIMS)}
     assert {key: len(claim.comparisons) for key, claim in judged.items()} == {
         "labels": 8, "aggregation": 4, "patches": 4, "superpixels": 8, "hard": 8, "hard-ap": 8, "theta": 8,
         "classification": 2, "accuracies": 16, "ap": 8}
@@ -88,9 +76,9 @@ def test_if_all_counted_asks_the_effects_alone():
     assert claim.if_all_counted.verdict == "not reproduced" and claim.if_all_counted.outcomes.count("against") == 3
 
 
-def test_networks_that_have_stopped_learning_and_see_decide(run, monkeypatch):
+def test_networks_that_have_stopped_learning_and_see_decide(scored, monkeypatch):
     monkeypatch.setattr(claims, "has_learned", lambda *network: True)
-    labels, ap = claims.labels_suffice(run), claims.ap_of_table_2(run)
+    labels, ap = claims.labels_suffice(scored), claims.ap_of_table_2(scored)
     outcomes = {(c.name, c.cls): outcome for c, outcome in zip(labels.comparisons, labels.outcomes, strict=True)}
     assert outcomes["LSE1 − gated box", "cat"] == "for"  # of dogs there are too few pictures
     for cls in paper.CLASSES:
@@ -102,19 +90,19 @@ def test_networks_that_have_stopped_learning_and_see_decide(run, monkeypatch):
             assert outcome == "against"  # far above the number printed
         if c.name == "max1":  # which is worse than a box, and a fair measure of what the paper printed all the same
             assert outcome != "not measured" and not c.left_out
-    for c in claims.lse_beats_max(run).comparisons:
+    for c in claims.lse_beats_max(scored).comparisons:
         assert c.interval is None or not c.left_out or c.left_out == "no network beats the centred box"
 
 
-def test_effects_are_those_of_the_table(run):
-    rows = {(m, c): comparisons.row(run, m, c) for m in ("LSE1", "max1") for c in paper.CLASSES}
-    for item in claims.lse_beats_max(run).comparisons:
+def test_effects_are_those_of_the_table(scored):
+    rows = {(m, c): comparisons.row(scored, m, c) for m in ("LSE1", "max1") for c in paper.CLASSES}
+    for item in claims.lse_beats_max(scored).comparisons:
         if item.interval:
             wanted = rows["LSE1", item.cls].ap.value - rows["max1", item.cls].ap.value
             assert item.interval.value == pytest.approx(wanted, abs=1e-6)
         a, b = (paper.TABLE_2[m][item.cls].ap for m in item.name.split(" − "))
         assert item.paper == pytest.approx((a - b) / 100)
-    for item in claims.accuracies_of_table_2(run).comparisons:
+    for item in claims.accuracies_of_table_2(scored).comparisons:
         if item.interval:
             model, column = item.name.split(", ")
             printed = getattr(paper.TABLE_2[model][item.cls], column) / 100
@@ -122,14 +110,14 @@ def test_effects_are_those_of_the_table(run):
             assert item.interval.value == pytest.approx(0.05 - distance, abs=0.01)  # over seeds, not of their mean
 
 
-def test_the_best_theta_on_val_is_never_worse_than_the_papers(run):
-    for item in claims.printed_theta_is_best(run).comparisons:
+def test_the_best_theta_on_val_is_never_worse_than_the_papers(scored):
+    for item in claims.printed_theta_is_best(scored).comparisons:
         assert item.interval is None or item.interval.high <= 0.01
 
 
-def test_classification_is_set_beside_the_answer_no(run):
-    cat, dog = claims.classification_for_free(run).comparisons
-    present = evaluation.present(run.regions("val"), "cat")
+def test_classification_is_set_beside_the_answer_no(scored):
+    cat, dog = claims.classification_for_free(scored).comparisons
+    present = evaluation.present(scored.regions("val"), "cat")
     assert cat.interval.value == pytest.approx(np.mean(present))  # this LSE1 labels every image rightly
     assert (100 * cat.paper, 100 * dog.paper) == (pytest.approx(0.69, abs=0.005), pytest.approx(-5.47, abs=0.005))
 

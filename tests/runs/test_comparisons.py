@@ -1,6 +1,5 @@
 """Networks beside their controls, on a run that is drawn and scored by formula: no training."""
 
-import dataclasses
 
 import numpy as np
 import pytest
@@ -12,42 +11,32 @@ from lsegrepro.evaluation import mistakes
 from lsegrepro.evidence import BOX_FRACTIONS
 from lsegrepro.runs import comparisons
 from lsegrepro.runs.comparisons import measure
-from lsegrepro.runs.folder import open_run
 from lsegrepro.runs.results import choose_theta, present_weights
 
 
-@pytest.fixture(scope="module")
-def run(formula_folder):
-    return open_run(formula_folder / "tiny.toml", formula_folder / "run", progress=False)
-
-
-@pytest.fixture(scope="module")
-def one_seed(run):
-    return dataclasses.replace(run, profile=dataclasses.replace(run.profile, seeds=(0,)))
-
-
-def counts_at(run, model, cls, theta, seed=0, smoothed=True):
-    return evaluation.per_image_counts(run.regions("val"), run.scores(model, cls, 2, seed), theta=theta,
+def counts_at(scored, model, cls, theta, seed=0, smoothed=True):
+    return evaluation.per_image_counts(scored.regions("val"), scored.scores(model, cls, 2, seed), theta=theta,
                                        smoothed=smoothed)
 
 
-def test_the_value_is_the_mean_over_seeds_at_the_theta_of_train(run):
+def test_the_value_is_the_mean_over_seeds_at_the_theta_of_train(scored):
     for answer, smoothed in (("network", True), ("pixels", False)):
-        aps = [evaluation.ap(counts_at(run, "LSE1", "cat", choose_theta(run, "LSE1", "cat", 2, s, smoothed=smoothed), s,
-                                       smoothed).sum(axis=0)) for s in (0, 1)]
-        assert measure(run, "LSE1", "cat", answer)[0] == pytest.approx(np.mean(aps), abs=1e-6)
-    row = comparisons.row(run, "LSE1", "cat")
-    assert row.ap.value == measure(run, "LSE1", "cat")[0] and row.ap.low <= row.ap.value <= row.ap.high
+        thetas = [choose_theta(scored, "LSE1", "cat", 2, s, smoothed=smoothed) for s in (0, 1)]
+        aps = [evaluation.ap(counts_at(scored, "LSE1", "cat", theta, s, smoothed).sum(axis=0))
+               for s, theta in enumerate(thetas)]
+        assert measure(scored, "LSE1", "cat", answer)[0] == pytest.approx(np.mean(aps), abs=1e-6)
+    row = comparisons.row(scored, "LSE1", "cat")
+    assert row.ap.value == measure(scored, "LSE1", "cat")[0] and row.ap.low <= row.ap.value <= row.ap.high
 
 
-def test_the_three_thetas_are_kept_apart(run):
+def test_the_three_thetas_are_kept_apart(scored):
     for model, cls in (("LSE1", "cat"), ("max1", "dog")):
         for at in comparisons.THETAS:
-            thetas = comparisons.seed_thetas(run, model, cls, at=at)
-            expected = np.mean([run.smoothed(model, cls, 2, seed).at(t).ap for seed, t in enumerate(thetas)])
-            assert measure(run, model, cls, at=at)[0] == pytest.approx(expected, abs=1e-6)
-        assert comparisons.seed_thetas(run, model, cls, at="paper") == [paper.THETA[cls]] * 2
-        assert not (measure(run, model, cls, at="oracle") < measure(run, model, cls, at="paper") - 1e-6).any()
+            thetas = comparisons.seed_thetas(scored, model, cls, at=at)
+            expected = np.mean([scored.smoothed(model, cls, 2, seed).at(t).ap for seed, t in enumerate(thetas)])
+            assert measure(scored, model, cls, at=at)[0] == pytest.approx(expected, abs=1e-6)
+        assert comparisons.seed_thetas(scored, model, cls, at="paper") == [paper.THETA[cls]] * 2
+        assert not (measure(scored, model, cls, at="oracle") < measure(scored, model, cls, at="paper") - 1e-6).any()
 
 
 def test_theta_is_chosen_again_in_each_resample(one_seed):
@@ -74,36 +63,36 @@ def test_told_theta_is_chosen_for_being_told(one_seed):
     assert expected >= evaluation.ap(at_the_other.sum(axis=0))
 
 
-def painted(run, cls, split):
+def painted(scored, cls, split):
     """Twenty boxes painted on every mask: counts (20, n, 4), and which images hold the class."""
-    data, index = run.segmentation(split), paper.VOC_INDEX[cls]
+    data, index = scored.segmentation(split), paper.VOC_INDEX[cls]
     masks = [data.mask(i) for i in range(len(data))]
     return np.array(box_rows(masks, index)), np.array([(mask == index).any() for mask in masks])
 
 
 @pytest.mark.parametrize("cls", paper.CLASSES)
-def test_the_box_is_that_of_the_masks(run, cls):
-    (train, train_holds), (val, val_holds) = (painted(run, cls, split) for split in ("train", "val"))
-    assert present_weights(run.regions("train")).tolist() == [1] * 6
+def test_the_box_is_that_of_the_masks(scored, cls):
+    (train, train_holds), (val, val_holds) = (painted(scored, cls, split) for split in ("train", "val"))
+    assert present_weights(scored.regions("train")).tolist() == [1] * 6
     best = int(np.argmax(evaluation.ap(train.sum(axis=1))))
     told = int(np.argmax(evaluation.ap(train[:, train_holds].sum(axis=1))))
-    assert (comparisons.baselines(run, cls)["centred box"] == val[best]).all()
-    assert measure(run, "", cls, "centred box")[0] == pytest.approx(evaluation.ap(val[best].sum(axis=0)), abs=1e-6)
-    assert measure(run, "", cls, "centred box", told=True)[0] == pytest.approx(
+    assert (comparisons.baselines(scored, cls)["centred box"] == val[best]).all()
+    assert measure(scored, "", cls, "centred box")[0] == pytest.approx(evaluation.ap(val[best].sum(axis=0)), abs=1e-6)
+    assert measure(scored, "", cls, "centred box", told=True)[0] == pytest.approx(
         evaluation.ap(val[told][val_holds].sum(axis=0)), abs=1e-6)
-    assert measure(run, "", cls, "everything foreground")[0] == pytest.approx(
+    assert measure(scored, "", cls, "everything foreground")[0] == pytest.approx(
         evaluation.ap(val[-1].sum(axis=0)), abs=1e-6)
-    assert np.nanmax(measure(run, "", cls, "nothing foreground")) == 0  # nan where no image of the class is drawn
+    assert np.nanmax(measure(scored, "", cls, "nothing foreground")) == 0  # nan where no image of the class is drawn
 
 
-def test_the_box_is_chosen_with_the_weights_of_the_images(run, monkeypatch):
+def test_the_box_is_chosen_with_the_weights_of_the_images(scored, monkeypatch):
     """Images that stand for absent ones count for more in the choice of the box, as in that of theta."""
-    train, holds = painted(run, "cat", "train")
+    train, holds = painted(scored, "cat", "train")
     weights = np.where(holds, 1.0, 1e6)
     monkeypatch.setattr(comparisons, "present_weights", lambda regions: weights)
     best = int(np.argmax(evaluation.ap((train * weights[:, None]).sum(axis=1))))
     assert best != int(np.argmax(evaluation.ap(train.sum(axis=1))))
-    assert (comparisons.baselines(run, "cat")["centred box"] == painted(run, "cat", "val")[0][best]).all()
+    assert (comparisons.baselines(scored, "cat")["centred box"] == painted(scored, "cat", "val")[0][best]).all()
 
 
 def test_the_gated_box_knows_the_images_and_not_the_place(one_seed):
@@ -117,30 +106,30 @@ def test_the_gated_box_knows_the_images_and_not_the_place(one_seed):
     assert passing.tolist() == painted(one_seed, "cat", "val")[1].tolist() and len(BOX_FRACTIONS) == 20
 
 
-def test_rows_stand_in_the_order_of_the_table(run):
-    rows = comparisons.network_rows(run)
+def test_rows_stand_in_the_order_of_the_table(scored):
+    rows = comparisons.network_rows(scored)
     assert [(r.model, r.cls) for r in rows] == [(m, c) for c in paper.CLASSES for m in ("max1", "LSE1")]
-    controls = comparisons.control_rows(run, "LSE1", "cat")
+    controls = comparisons.control_rows(scored, "LSE1", "cat")
     assert [r.model for r in controls] == [*comparisons.BASELINES, "gated box"]
     assert controls[0].ap.value == 0 and controls[0].background.value == 1
-    assert [r.model for r in comparisons.control_rows(run, "LSE2", "cat")] == [*comparisons.BASELINES]  # not trained
+    assert [r.model for r in comparisons.control_rows(scored, "LSE2", "cat")] == [*comparisons.BASELINES]  # not trained
 
 
-def test_two_networks_label_together(run):
-    counts = comparisons.three_way_counts(run, "LSE1")
+def test_two_networks_label_together(scored):
+    counts = comparisons.three_way_counts(scored, "LSE1")
     assert list(counts) == ["background", "cat", "dog"]
-    thetas = [choose_theta(run, "LSE1", cls, 2, 1) for cls in paper.CLASSES]
-    expected = evaluation.three_way(run.regions("val"), run.scores("LSE1", "cat", 2, 1),
-                                    run.scores("LSE1", "dog", 2, 1), *thetas)
+    thetas = [choose_theta(scored, "LSE1", cls, 2, 1) for cls in paper.CLASSES]
+    expected = evaluation.three_way(scored.regions("val"), scored.scores("LSE1", "cat", 2, 1),
+                                    scored.scores("LSE1", "dog", 2, 1), *thetas)
     for name in counts:
         assert counts[name].shape == (2, 8, 4) and (counts[name][1] == expected[name]).all()
 
 
-def test_images_are_classified_by_every_seed(run):
-    holds = evaluation.present(run.regions("val"), "cat")
-    right = comparisons.classified_images(run, "LSE1", "cat")
+def test_images_are_classified_by_every_seed(scored):
+    holds = evaluation.present(scored.regions("val"), "cat")
+    right = comparisons.classified_images(scored, "LSE1", "cat")
     assert right.shape == (2, 8, 4) and (evaluation.accuracy(right.sum(axis=1)) == 1).all()
-    never = comparisons.classified_images(run, "max1", "cat")
+    never = comparisons.classified_images(scored, "max1", "cat")
     assert never[0, :, 2].tolist() == holds.tolist() and not never[..., :2].any()
 
 
@@ -160,7 +149,7 @@ def test_at_the_papers_accuracies(one_seed):
     assert point.recall == curve.recall_at(0.0104) and point.false_positive_rate == curve.false_positive_rate_at(0.4925)
 
 
-def test_the_page_needs_neither_torch_nor_photographs(formula_folder, run):
+def test_the_page_needs_neither_torch_nor_photographs(formula_folder, scored):
     """Every cell of the chapter, run where torch cannot be imported and no photograph is known."""
     found = run_page(formula_folder, "06-table-2", '{(r.model + " " + r.cls): r.ap.value for r in spaces["rows"]}')
-    assert found["LSE1 cat"] == comparisons.row(run, "LSE1", "cat").ap.value and len(found) == 4
+    assert found["LSE1 cat"] == comparisons.row(scored, "LSE1", "cat").ap.value and len(found) == 4
