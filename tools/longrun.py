@@ -7,9 +7,7 @@
     python tools/longrun.py FOLDER --load FILE                        # go on from them on another machine
 
 Two workers, one thread each and at the lowest priority, train a *trunk* of each network, whose rate never falls to 0.
-At each milestone a finished network branches off it: its rate falls to 0 over the last fifth of its images. All
-networks reach a milestone before any goes on to the next, so that whatever stops the run leaves networks that can be
-compared. Everything lies in FOLDER, a run folder a job; run this from a clone of its own, whose code nobody edits.
+A finished network branches off it at each stop: its rate falls to 0 over the last fifth of its images. Everything lies in FOLDER, a run folder a job; run this from a clone of its own, whose code nobody edits.
 
 After --collect, `lsegrepro reproduce --profile RUN/long.toml --run RUN` mines, trains round 2 and scores. To publish
 that run, put RUN/long.toml in the place of lsegrepro/profiles/long.toml and its name into `runs.published.PROFILE`.
@@ -53,16 +51,19 @@ WORKERS = 2
 COOLDOWN = 0.2
 """Share of a finished network's images over which its rate falls to 0."""
 
-MILESTONES = [100_000 * 2**i for i in range(6)]
-"""Images after which a network is finished, and scored."""
+STOPS = {"LSE1": (100_000, 200_000, 300_000), "max1": (100_000, 200_000, 300_000),
+         "LSE2": (150_000,), "max2": (150_000,)}
+"""Images after which a network is finished."""
 
-LAST = {"LSE1": 3_200_000, "max1": 3_200_000, "LSE2": 400_000, "max2": 400_000}
-"""Images after which a network stops."""
+TURNS = [(("LSE1", "max1"), 200_000), (("LSE2", "max2"), 150_000), (("LSE1", "max1"), 300_000)]
+"""The order of the trainings: models, and the stop they go on to before the next models do."""
 
-NETWORKS = [(model, cls) for model in ("LSE1", "max1", "LSE2", "max2") for cls in ("cat", "dog")]
+CLASSES = ("cat", "dog")
+
+NETWORKS = [(model, cls) for model in STOPS for cls in CLASSES]
 
 SCORED = {("LSE1", "cat"): ("train", "val"), ("max1", "cat"): ("train", "val"), ("LSE1", "dog"): ("train",)}
-"""What of VOC a network is scored on at each milestone, for the curve of AP against images seen."""
+"""What of VOC a finished network is scored on, for the curve of AP against images seen."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,12 @@ class Job:
 
 
 def jobs() -> Iterator[Job]:
-    """Every job, in its order."""
-    for images in MILESTONES:
-        for model, cls in NETWORKS:
-            if images <= LAST[model]:
-                yield from finished(model, cls, images)
-        if images == MILESTONES[0]:
-            yield from variants()
+    """Every job, in its order: first the trunks, then what branches off them."""
+    turns = [(model, cls, images) for models, images in TURNS for model in models for cls in CLASSES]
+    branches = [job for model, cls, images in turns for job in branch(model, cls, images)]
+    yield from (job for job in branches if job.folder.startswith("trunk"))
+    yield from (job for job in branches if job.folder.startswith("finished"))
+    yield from variants()
 
 
 def variants() -> Iterator[Job]:
@@ -111,15 +111,15 @@ def variants() -> Iterator[Job]:
                       start="trunk-80000", splits=("train",) if cls == "cat" else ())
 
 
-def finished(model: str, cls: str, images: int) -> Iterator[Job]:
-    """One network up to so many images: its trunk, and a finished network at each milestone on the way."""
+def branch(model: str, cls: str, images: int) -> Iterator[Job]:
+    """One network up to so many images: its trunk, and a finished network at each stop on the way."""
     trunk = ""
-    for milestone in MILESTONES:
-        if milestone <= images:
-            constant = round((1 - COOLDOWN) * milestone)
+    for stop in STOPS[model]:
+        if stop <= images:
+            constant = round((1 - COOLDOWN) * stop)
             yield Job(f"trunk-{constant}", model, cls, {"samples": constant, "cooldown": 0}, trunk)
             trunk = f"trunk-{constant}"
-            yield Job(f"finished-{milestone}", model, cls, {"samples": milestone, "cooldown": milestone - constant},
+            yield Job(f"finished-{stop}", model, cls, {"samples": stop, "cooldown": stop - constant},
                       trunk, splits=SCORED.get((model, cls), ()))
 
 
@@ -266,7 +266,7 @@ def collect(folder: Path, run: Path) -> None:
     """Copy the finished network of lowest held-out loss of each kind into a run, and write the profile of the run."""
     tables = []
     for model, cls in NETWORKS:
-        runs = (run_of(folder, job) for job in finished(model, cls, LAST[model]) if job.folder.startswith("finished"))
+        runs = (run_of(folder, job) for job in branch(model, cls, STOPS[model][-1]) if job.folder.startswith("finished"))
         branches = [branch for branch in runs if branch.weights_path(model, cls).is_file()]
         if not branches:
             raise SystemExit(f"no finished network {model} {cls} in {folder}: let the run go on")
