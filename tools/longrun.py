@@ -7,7 +7,8 @@
     python tools/longrun.py FOLDER --load FILE                        # go on from them on another machine
 
 Two workers, one thread each and at the lowest priority, train a *trunk* of each network, whose rate never falls to 0.
-A finished network branches off it at each stop: its rate falls to 0 over the last fifth of its images. Everything lies in FOLDER, a run folder a job; run this from a clone of its own, whose code nobody edits.
+A finished network branches off it at each stop: its rate falls to 0 over the last fifth of its images. Everything
+lies in FOLDER, a run folder a job; run this from a clone of its own, whose code nobody edits.
 
 After --collect, `lsegrepro reproduce --profile RUN/long.toml --run RUN` mines, trains round 2 and scores. To publish
 that run, put RUN/long.toml in the place of lsegrepro/profiles/long.toml and its name into `runs.published.PROFILE`.
@@ -39,7 +40,7 @@ from lsegrepro.data import LABELS
 from lsegrepro.files import read_json
 from lsegrepro.network.classify import weak_scores
 from lsegrepro.network.weights import load_weights
-from lsegrepro.runs.folder import SPLITS, RunFolder
+from lsegrepro.runs.folder import SPLITS, Network, RunFolder
 from lsegrepro.runs.make import load_network, score_network
 from lsegrepro.runs.published import PUBLISHED
 from lsegrepro.runs.results import GRID_STEP, train_curve
@@ -55,6 +56,9 @@ STOPS = {"LSE1": (100_000, 200_000, 300_000), "max1": (100_000, 200_000, 300_000
          "LSE2": (150_000,), "max2": (150_000,)}
 """Images after which a network is finished."""
 
+SEEDS = {("LSE1", "cat"): (0, 1, 2), ("max1", "cat"): (0, 1, 2)}
+"""Seeds of the networks that are trained more than once; of the others, 0. The further ones go to the first stop."""
+
 TURNS = [(("LSE1", "max1"), 200_000), (("LSE2", "max2"), 150_000), (("LSE1", "max1"), 300_000)]
 """The order of the trainings: models, and the stop they go on to before the next models do."""
 
@@ -62,7 +66,7 @@ CLASSES = ("cat", "dog")
 
 NETWORKS = [(model, cls) for model in STOPS for cls in CLASSES]
 
-SCORED = {("LSE1", "cat"): ("train", "val"), ("max1", "cat"): ("train", "val"), ("LSE1", "dog"): ("train",)}
+SCORED = {("LSE1", "cat"): ("train", "val"), ("max1", "cat"): ("train", "val"),}
 """What of VOC a finished network is scored on, for the curve of AP against images seen."""
 
 
@@ -90,6 +94,12 @@ class Job:
     trunk: str = ""
     start: str = ""
     splits: tuple[str, ...] = ()
+    seed: int = 0
+
+    @property
+    def network(self) -> Network:
+        """Model, class, round and seed."""
+        return self.model, self.cls, 1, self.seed
 
 
 def jobs() -> Iterator[Job]:
@@ -98,6 +108,9 @@ def jobs() -> Iterator[Job]:
     branches = [job for model, cls, images in turns for job in branch(model, cls, images)]
     yield from (job for job in branches if job.folder.startswith("trunk"))
     yield from (job for job in branches if job.folder.startswith("finished"))
+    for (model, cls), seeds in SEEDS.items():
+        for seed in seeds[1:]:
+            yield from branch(model, cls, STOPS[model][0], seed)
     yield from variants()
 
 
@@ -111,22 +124,23 @@ def variants() -> Iterator[Job]:
                       start="trunk-80000", splits=("train",) if cls == "cat" else ())
 
 
-def branch(model: str, cls: str, images: int) -> Iterator[Job]:
-    """One network up to so many images: its trunk, and a finished network at each stop on the way."""
+def branch(model: str, cls: str, images: int, seed: int = 0) -> Iterator[Job]:
+    """One network up to so many images: its trunk, and finished networks: at the last stop, and where VOC is scored."""
     trunk = ""
     for stop in STOPS[model]:
         if stop <= images:
             constant = round((1 - COOLDOWN) * stop)
-            yield Job(f"trunk-{constant}", model, cls, {"samples": constant, "cooldown": 0}, trunk)
+            yield Job(f"trunk-{constant}", model, cls, {"samples": constant, "cooldown": 0}, trunk, seed=seed)
             trunk = f"trunk-{constant}"
-            yield Job(f"finished-{stop}", model, cls, {"samples": stop, "cooldown": stop - constant},
-                      trunk, splits=SCORED.get((model, cls), ()))
+            if (model, cls) in SCORED or stop == STOPS[model][-1]:
+                yield Job(f"finished-{stop}", model, cls, {"samples": stop, "cooldown": stop - constant},
+                          trunk, splits=SCORED.get((model, cls), ()), seed=seed)
 
 
 def run_of(folder: Path, job: Job) -> RunFolder:
     """The job as a run: profile `long` with its arguments."""
     profile = load_profile("long")
-    profile = dataclasses.replace(profile, models=(job.model,), classes=(job.cls,), rounds=(1,),
+    profile = dataclasses.replace(profile, models=(job.model,), classes=(job.cls,), rounds=(1,), seeds=(job.seed,),
                                   training=profile.training | job.changes)
     return RunFolder(profile, folder / job.folder, device="cpu", progress=False)
 
@@ -141,7 +155,8 @@ def copy_regions(run: RunFolder) -> None:
 
 def is_passed(folder: Path, job: Job) -> bool:
     """Whether a trunk loaded by --load is further than a job whose own trunk is not here."""
-    trunks = [path.parts[-3] for path in folder.glob(f"trunk-*/weights/{job.model}-{job.cls}-round1-seed0.checkpoint")]
+    checkpoints = folder.glob(f"trunk-*/weights/{job.model}-{job.cls}-round1-seed{job.seed}.checkpoint")
+    trunks = [path.parts[-3] for path in checkpoints]
     furthest = max((int(name.removeprefix("trunk-")) for name in trunks), default=0)
     return not job.start and job.trunk not in trunks and job.changes["samples"] < furthest
 
@@ -167,31 +182,31 @@ def work(folder: Path) -> None:
         left = False
         for job in jobs():
             run = run_of(folder, job)
-            out = run.weights_path(job.model, job.cls)
+            out = run.weights_path(*job.network)
             before = {name: folder / name / "weights" / out.name for name in (job.trunk, job.start) if name}
             if not out.is_file() and not is_passed(folder, job):
                 left = True
-                with claimed(folder / "locks" / f"{job.folder}-{job.model}-{job.cls}") as mine:
+                with claimed(folder / "locks" / f"{job.folder}-{out.stem}") as mine:
                     loaded = out.with_suffix(".checkpoint").is_file()
                     if not mine or not (loaded or all(path.is_file() for path in before.values())):
                         continue  # another worker is at it, or at what it waits for
-                    print(time.strftime("%F %T"), job.folder, job.model, job.cls, flush=True)
+                    print(time.strftime("%F %T"), job.folder, out.stem, flush=True)
                     data = data or {split: WeakDataset(run.weak(split), progress=False)
                                     for split in ("train", "heldout")}
                     if job.trunk and not loaded:
                         out.parent.mkdir(parents=True, exist_ok=True)
                         shutil.copy(before[job.trunk].with_suffix(".checkpoint"), out.with_suffix(".checkpoint"))
-                    train(run.profile.arguments(job.model, job.cls), data["train"], out, heldout=data["heldout"],
+                    train(run.profile.arguments(*job.network), data["train"], out, heldout=data["heldout"],
                           start=load_weights(before[job.start]) if job.start else None, progress=False,
                           keep_checkpoint=True)
-            if out.is_file() and any(not run.has_scores(job.model, job.cls, split=split) for split in job.splits):
+            if out.is_file() and any(not run.has_scores(*job.network, split=split) for split in job.splits):
                 left = True
-                with claimed(folder / "locks" / f"{job.folder}-{job.model}-{job.cls}-scores") as mine:
+                with claimed(folder / "locks" / f"{job.folder}-{out.stem}-scores") as mine:
                     if mine:
-                        print(time.strftime("%F %T"), job.folder, job.model, job.cls, "scores", flush=True)
+                        print(time.strftime("%F %T"), job.folder, out.stem, "scores", flush=True)
                         copy_regions(run)
                         for split in job.splits:
-                            score_network(run, job.model, job.cls, split=split)
+                            score_network(run, *job.network, split=split)
         if left:
             time.sleep(5)
 
@@ -222,25 +237,26 @@ def status(folder: Path) -> None:
 def results(folder: Path) -> list[dict]:
     """Every finished job: arguments, last held-out row, AP on train at its best theta, and AP on val at that."""
     rows, heldout = [], None
-    for job in {(job.folder, job.model, job.cls): job for job in jobs()}.values():
+    for job in {(job.folder, job.network): job for job in jobs()}.values():
         run = run_of(folder, job)
-        if job.folder.startswith("trunk") or not run.weights_path(job.model, job.cls).is_file():
+        if job.folder.startswith("trunk") or not run.weights_path(*job.network).is_file():
             continue
         copy_regions(run)
-        card = run.card(job.model, job.cls)
+        card = run.card(*job.network)
         heldout = heldout or WeakDataset(run.weak("heldout"), progress=False)
-        before = folder / job.start / "weights" / run.card_path(job.model, job.cls).name
-        row = {"folder": job.folder, "model": job.model, "class": job.cls, "arguments": run.profile.training,
+        before = folder / job.start / "weights" / run.card_path(*job.network).name
+        row = {"folder": job.folder, "model": job.model, "class": job.cls, "seed": job.seed,
+               "arguments": run.profile.training,
                "images": card["samples"] + (read_json(before)["samples"] if job.start else 0),
                "final": card["final"], "hours": card["hours"], "device": card["device"],
                "auc_inside_voc": auc_inside(run, job, heldout, "voc")}
-        if run.has_scores(job.model, job.cls, split="train"):
-            regions, scores = run.regions("train"), run.scores(job.model, job.cls, split="train")
+        if run.has_scores(*job.network, split="train"):
+            regions, scores = run.regions("train"), run.scores(*job.network, split="train")
             theta, ap = train_curve(regions, scores).best(step=GRID_STEP)
             told = evaluation.smoothed_grid_counts(regions, scores)[:, evaluation.present(regions, job.cls)]
             row |= {"theta": theta, "ap_train": ap, "told_ap_train": float(np.nanmax(evaluation.ap(told.sum(axis=1))))}
-        if run.has_scores(job.model, job.cls, split="val"):
-            counts = evaluation.per_image_counts(run.regions("val"), run.scores(job.model, job.cls, split="val"),
+        if run.has_scores(*job.network, split="val"):
+            counts = evaluation.per_image_counts(run.regions("val"), run.scores(*job.network, split="val"),
                                                  theta=row["theta"])
             ap = evaluation.bootstrap(counts)
             row["ap_val"] = [ap.value, ap.low, ap.high]
@@ -250,7 +266,7 @@ def results(folder: Path) -> list[dict]:
 
 def auc_inside(run: RunFolder, job: Job, heldout: WeakDataset, source: str) -> dict[str, float]:
     """AUC against backgrounds and against the other class, on held-out photographs of one source alone."""
-    arguments, net = run.profile.arguments(job.model, job.cls), load_network(run, job.model, job.cls).net
+    arguments, net = run.profile.arguments(*job.network), load_network(run, *job.network).net
     inside = np.asarray(heldout.weak.sources) == source
     margins = {}
     for label, name in enumerate(LABELS):
@@ -266,11 +282,12 @@ def collect(folder: Path, run: Path) -> None:
     """Copy the finished network of lowest held-out loss of each kind into a run, and write the profile of the run."""
     tables = []
     for model, cls in NETWORKS:
-        runs = (run_of(folder, job) for job in branch(model, cls, STOPS[model][-1]) if job.folder.startswith("finished"))
-        branches = [branch for branch in runs if branch.weights_path(model, cls).is_file()]
+        branches = [run_of(folder, job) for job in branch(model, cls, STOPS[model][-1])
+                    if job.folder.startswith("finished")]
+        branches = [finished for finished in branches if finished.weights_path(model, cls).is_file()]
         if not branches:
             raise SystemExit(f"no finished network {model} {cls} in {folder}: let the run go on")
-        best = min(branches, key=lambda branch: branch.card(model, cls)["final"]["heldout_loss"])
+        best = min(branches, key=lambda finished: finished.card(model, cls)["final"]["heldout_loss"])
         weights = best.weights_path(model, cls)
         (run / "weights").mkdir(parents=True, exist_ok=True)
         for suffix in (".json", ".jsonl", ".safetensors"):
@@ -317,9 +334,9 @@ if __name__ == "__main__":
     if given.results:
         made = "python tools/longrun.py FOLDER --results"
         known = read_json(PUBLISHED / "longrun.json")["networks"]
-        rows = {(row["folder"], row["model"], row["class"]): row for row in known}
+        rows = {(row["folder"], row["model"], row["class"], row["seed"]): row for row in known}
         for row in results(given.folder):
-            key = row["folder"], row["model"], row["class"]
+            key = row["folder"], row["model"], row["class"], row["seed"]
             if row.keys() >= rows.get(key, {}).keys():  # one that is scored is not replaced by one that is not
                 rows[key] = row
         print(json.dumps({"command": made, "networks": list(rows.values())}, indent=1))
