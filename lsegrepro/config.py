@@ -5,6 +5,7 @@ A value that is wrong raises `LsegreproError` when the object is made, hours bef
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -21,8 +22,7 @@ from . import paper
 from .files import LsegreproError, one_line, read_json
 
 DEPTHS = ("evidence", "weights", "scratch")
-"""Where a reproduction begins, from the quickest to the whole: at the published evidence, at the published weights, or
-at the photographs."""
+"""Where a reproduction begins: at the published evidence, at the published weights, or at the photographs."""
 
 BUILT_IN = ("quick", "local", "long", "full", "paper")
 """Names of the profiles that come with the package, ``profiles/*.toml``."""
@@ -71,20 +71,15 @@ def _table(cls: type) -> BeforeValidator:
 def parse_aggregation(name: str) -> tuple[str, float]:
     """An aggregation's kind and temperature parameter r; r is nan where it has none (`AGGREGATION_NAMES`).
 
-    Raises `LsegreproError` if the name is no aggregation.
-
     >>> parse_aggregation("tempered:4")
     ('tempered', 4.0)
     """
     if name in AGGREGATION_NAMES:
         return name, math.nan
     kind, _, value = name.partition(":")
-    try:
-        r = float(value)
-    except ValueError:
-        r = math.nan
-    if kind == "tempered" and 0 < r < math.inf:
-        return kind, r
+    with contextlib.suppress(ValueError):
+        if kind == "tempered" and 0 < float(value) < math.inf:
+            return kind, float(value)
     known = ", ".join(AGGREGATION_NAMES)
     raise LsegreproError(f"unknown aggregation {name!r}: choose {known} or tempered:R with R > 0")
 
@@ -150,11 +145,7 @@ class Training:
             raise LsegreproError(f"training.cooldown must be in [0, samples], got {self.cooldown}")
 
     def record(self) -> dict[str, Any]:
-        """As a card holds them: `LATER` fields only where they differ, so that older cards still say the same.
-
-        >>> "output" in Training().record(), Training(output="linear").record()["output"]
-        (False, 'linear')
-        """
+        """As a card holds them: `LATER` fields only where they differ, so that older cards still say the same."""
         return {key: value for key, value in dataclasses.asdict(self).items()
                 if key not in LATER or value != LATER[key]}
 
@@ -173,11 +164,6 @@ class Training:
         """SGD steps: samples / batch, rounded up."""
         return -(-self.samples // self.batch)
 
-    @property
-    def constant_steps(self) -> int:
-        """Steps before the cooldown begins."""
-        return self.steps - -(-self.cooldown // self.batch)
-
     def rate_at(self, step: int) -> float:
         """The rate for one image at a step, counted from 0.
 
@@ -188,9 +174,8 @@ class Training:
         rate, seen = self.rate, step * self.batch
         if self.decay_after and seen > self.decay_after:
             rate *= math.sqrt(self.decay_after / seen)
-        if step >= self.constant_steps:
-            rate *= (self.steps - step) / (self.steps - self.constant_steps)
-        return rate
+        left, falling = self.steps - step, -(-self.cooldown // self.batch)
+        return rate * (left / falling) if left <= falling else rate
 
 
 LATER = {"output": "tanh", "sources": "uniform", "decay_after": 0, "cooldown": 0, "average": 0.0}
@@ -301,12 +286,9 @@ class Profile:
 
 
 def load_profile(name: str | Path) -> Profile:
-    """Read a profile: a built-in name (quick, local, long, full, paper) or the path of a TOML file.
+    """Read a profile: a name of `BUILT_IN` or the path of a TOML file.
 
     Raises `LsegreproError` if there is none of that name, or a key or value in it is wrong: the message names it.
-
-    >>> load_profile("quick").models
-    ('max1', 'LSE1')
     """
     path = Path(__file__).parent / "profiles" / f"{name}.toml" if name in BUILT_IN else Path(name)
     try:
@@ -325,11 +307,7 @@ def load_profile(name: str | Path) -> Profile:
 def read_card(path: str | Path) -> dict[str, Any]:
     """The card of a network, a JSON file beside the weights. Raises `LsegreproError` if it is absent or no card."""
     card = read_json(path)
-    kinds = {"arguments": dict, "sha256": str, "samples": int, "hours": (int, float), "device": str,
-             "data_digest": str, "final": dict}
-    wrong = [key for key, kind in kinds.items() if key in card and not isinstance(card[key], kind)]
-    if wrong:
-        raise LsegreproError(f"{path} is no card of a network, for its {wrong[0]} is {card[wrong[0]]!r}: get it again")
-    if not all(isinstance(card.get("arguments", {}).get(key), str) for key in ("model", "cls")):
-        raise LsegreproError(f"{path} does not say of which model and class they are: fetch both again")
+    arguments = card.get("arguments")
+    if not isinstance(arguments, dict) or not {"model", "cls"} <= arguments.keys():
+        raise LsegreproError(f"{path} does not say of which model and class the network is: get it again")
     return card

@@ -16,13 +16,7 @@ from filelock import FileLock, Timeout
 
 
 class LsegreproError(ValueError):
-    """Something the user can mend: one line that names the thing and the cure.
-
-    The command line prints it after ``lsegrepro:`` and exits with code 2.
-
-    >>> print(LsegreproError("no such photograph: new\\nline.jpg"))
-    no such photograph: new\\nline.jpg
-    """
+    """Something the user can mend: one line that names the thing and the cure; the command's exit code is 2."""
 
     def __init__(self, message: object = "") -> None:
         super().__init__(printable(str(message)))
@@ -38,24 +32,15 @@ def printable(text: str) -> str:
 
 
 def one_line(error: BaseException | str) -> str:
-    """Message of any error, in one line; its kind if it has none.
-
-    >>> one_line(ValueError("two\\n  lines")), one_line(EOFError())
-    ('two lines', 'EOFError')
-    """
+    """Message of any error, in one line; its kind if it has none."""
     return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Write to a temporary path beside `path`, which is moved to `path` if the block succeeds.
+    """Write to a temporary path beside `path`, which takes its place whole if the block succeeds, or not at all.
 
-    Whatever happens inside the block, `path` holds either its old content or the whole new one.
-
-    Raises
-    ------
-    LsegreproError
-        If the folder cannot be written to or the disk is full.
+    Raises `LsegreproError` if the folder cannot be written to or the disk is full.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
@@ -66,11 +51,15 @@ def atomic(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())  # the data reach the disk before the name does
         os.replace(temporary, path)
     except OSError as error:
-        raise LsegreproError(f"cannot write {path}: {error.strerror or error}; free some space or choose a folder "
-                             "that can be written") from error
+        raise _cannot_write(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> LsegreproError:
+    return LsegreproError(f"cannot write {path}: {error.strerror or error}; free some space or choose a folder that "
+                          "can be written")
 
 
 @contextlib.contextmanager
@@ -81,28 +70,20 @@ def locked(path: str | Path, timeout: float = 0.0) -> Iterator[None]:
     `LsegreproError` if another process holds it for more than `timeout` seconds, or the folder cannot be written to.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=timeout)
-        lock.acquire()
-    except Timeout as error:
-        raise LsegreproError(f"another process is making {path}: wait for it, stop it, or choose another run "
-                             "folder") from error
-    except OSError as error:
-        raise LsegreproError(f"cannot write {path}: {error.strerror or error}; choose a folder that can be "
-                             "written") from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(path.with_name(f".{path.name}.lock"), timeout=timeout))
+        except Timeout as error:
+            raise LsegreproError(f"another process is making {path}: wait for it, stop it, or choose another run "
+                                 "folder") from error
+        except OSError as error:
+            raise _cannot_write(path, error) from error
         yield
-    finally:
-        lock.release()
 
 
 def cores() -> int:
-    """Processors that this process may use: its affinity, and a container's quota.
-
-    >>> 1 <= cores() <= os.cpu_count()
-    True
-    """
+    """Processors that this process may use: its affinity, and a container's quota."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no quota
         quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
@@ -132,10 +113,10 @@ def read_json(path: str | Path) -> dict:
     data = read_bytes(path)
     try:
         value = json.loads(data)
+        if not isinstance(value, dict):
+            raise ValueError("no object")
     except (ValueError, RecursionError) as error:
         raise LsegreproError(f"{path} is not valid JSON ({one_line(error)}); delete it and run again") from error
-    if not isinstance(value, dict):
-        raise LsegreproError(f"{path} does not hold a JSON object; delete it and run again")
     return value
 
 
@@ -171,10 +152,6 @@ def sha256(path: str | Path) -> str:
 
 
 def digest(value: object) -> str:
-    """A short stable digest (16 hex digits) of any JSON-serialisable value.
-
-    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
-    True
-    """
+    """A short stable digest (16 hex digits) of any JSON-serialisable value, whatever the order of its keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,42 +1,32 @@
 """Profiles: the built-in ones, a user's own, and every way in which one can be wrong."""
 
 import dataclasses
+import itertools
 import pickle
 import subprocess
 import sys
 
 import pytest
-from conftest import one_line
+from conftest import refused
 
 from lsegrepro import paper
 from lsegrepro.config import BUILT_IN, Data, Jitter, Mining, Scoring, Superpixels, Training, load_profile
-from lsegrepro.files import LsegreproError
-
-WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"
-
 
 # The built-in profiles
 
 
-def test_built_in_profiles_need_no_torch():
-    code = WITHOUT_TORCH + (
-        "from lsegrepro.config import BUILT_IN, load_profile\n"
-        "print([load_profile(name).name for name in BUILT_IN])"
-    )
+def test_built_in_profiles_are_whole_and_need_no_torch():
+    code = ("import sys; sys.modules['torch'] = None\n"
+            "from lsegrepro.config import BUILT_IN, load_profile\n"
+            "print([load_profile(name).name for name in BUILT_IN])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, str(list(BUILT_IN))), done.stderr
-
-
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_built_in_profiles_are_whole(name):
-    profile = load_profile(name)
-    assert (profile.name, profile.spec, profile.path) == (name, name, None)
-    assert profile.description.endswith(".")
-    for model in profile.models:
-        for cls in profile.classes:
-            for round in (1, 2):
-                arguments = profile.arguments(model, cls, round, 3)
-                assert (arguments.model, arguments.cls, arguments.round, arguments.seed) == (model, cls, round, 3)
+    for name in BUILT_IN:
+        profile = load_profile(name)
+        assert (profile.name, profile.spec, profile.path) == (name, name, None) and profile.description.endswith(".")
+        for model, cls, round in itertools.product(profile.models, profile.classes, (1, 2)):
+            arguments = profile.arguments(model, cls, round, 3)
+            assert (arguments.model, arguments.cls, arguments.round, arguments.seed) == (model, cls, round, 3)
 
 
 def test_the_papers_profile_is_the_papers():
@@ -53,6 +43,7 @@ models = ["max1", "LSE1"]
 [training]
 samples = 10
 batch = 2
+jitter = {rotation = 5}
 [network.dog]
 samples = 20
 precision = "bfloat16"
@@ -62,12 +53,14 @@ rate = 0.5
 samples = 30
 [round2]
 samples = 5
+hard = 0.25
 """))
     found = {(m, c): profile.arguments(m, c) for m in profile.models for c in profile.classes}
-    assert [a.samples for a in found.values()] == [10, 20, 10, 30]
-    assert [a.rate for a in found.values()] == [0.001, 0.001, 0.5, 0.5] and {a.batch for a in found.values()} == {2}
-    second = profile.arguments("LSE1", "dog", 2)
-    assert (second.samples, second.precision, second.rate) == (5, "bfloat16", 0.5)
+    assert [a.samples for a in found.values()] == [10, 20, 10, 30] and {a.batch for a in found.values()} == {2}
+    assert [a.rate for a in found.values()] == [0.001, 0.001, 0.5, 0.5]
+    first, second = found["LSE1", "dog"], profile.arguments("LSE1", "dog", 2)
+    assert first.jitter == Jitter(rotation=5) and first.precision == "bfloat16"
+    assert second == dataclasses.replace(first, round=2, samples=5, hard=0.25)
 
 
 def test_the_published_profile_sees_images_as_segment_does():
@@ -106,22 +99,12 @@ def test_a_users_file_says_where_it_is(written):
         assert (profile.models, profile.classes, profile.seeds) == (("LSE2",), ("dog",), (3, 1))
 
 
-def test_round_2_changes_what_it_names_and_keeps_the_rest(written):
-    text = "[training]\nsamples = 100\nrate = 0.01\njitter = {rotation = 5}\n[round2]\nsamples = 7\nhard = 0.25"
-    profile = load_profile(written(text))
-    first, second = (profile.arguments("LSE1", "cat", round) for round in (1, 2))
-    assert second == dataclasses.replace(first, round=2, samples=7, hard=0.25)
-    assert first.jitter == Jitter(rotation=5) and (first.samples, first.rate) == (100, 0.01)
-
-
 def test_a_configuration_is_equal_by_value_and_cannot_be_changed():
     assert Superpixels(200, 0.8, 400) == Superpixels(200.0, 0.8, 400) and hash(Mining()) == hash(Mining())
     with pytest.raises(dataclasses.FrozenInstanceError):
         Training().rate = 1.0
     assert pickle.loads(pickle.dumps(load_profile("local"))) == load_profile("local")
-    with pytest.raises(LsegreproError) as error:
-        Training(rate=-1)
-    one_line(error, "training.rate: Input should be greater than 0, got -1")
+    refused(lambda: Training(rate=-1), "training.rate: Input should be greater than 0, got -1")
 
 
 # What is wrong with it
@@ -135,54 +118,36 @@ def test_a_configuration_is_equal_by_value_and_cannot_be_changed():
     ("[training.jitter]\nshear = 3", "jitter.shear: Unexpected keyword argument"),
     ("training = 3", "profile.training: Input should be a valid dictionary, got 3"),
     ("[training]\njitter = 3", "training.jitter: Input should be an instance of Jitter"),
-    ("description = 3", "profile.description: Input should be a valid string"),
     ("models = 'LSE1'", "profile.models: Input should be a valid tuple"),
-    ("models = []", "profile.models: "),
     ("models = ['LSE3']", "profile.models.0: Input should be 'max1', 'LSE1', 'max2' or 'LSE2', got 'LSE3'"),
-    ("classes = ['cat', 8]", "profile.classes.1: Input should be 'cat' or 'dog'"),
-    ("seeds = []", "profile.seeds: "),
     ("seeds = [-1]", "profile.seeds.0: Input should be greater than or equal to 0, got -1"),
-    ("seeds = [true]", "profile.seeds.0: Input should be a valid integer"),
     ("[training]\nsamples = '3'", "training.samples: Input should be a valid integer, got '3'"),
     ("[training]\nrate = nan", "training.rate: "),
-    ("[training]\nmomentum = 1", "training.momentum: Input should be less than 1"),
     ("[training]\nprecision = 'float64'", "training.precision: Input should be 'float32' or 'bfloat16'"),
     ("[training]\naggregation = 'softmax'", "unknown aggregation 'softmax'"),
     ("[training]\narchitecture = 'VGG'", "training.architecture: choose one of LSE1"),
     ("[training]\nsamples = 9\ncooldown = 10", "training.cooldown must be in [0, samples], got 10"),
     ("[round2]\nhard = 2", "training.hard: Input should be less than or equal to 1"),
-    ("[round2.jitter]\nflip = 2", "jitter.flip: "),
     ("[network.cow]\nrate = 1.0", "network: unknown key 'cow'"),
     ("[network.LSE2-dog]\nrate = -1.0", "training.rate: Input should be greater than 0"),
-    ("network = 3", "profile.network: "),
     ("[experiments]\nrate = 1.0", "profile.experiments.rate"),
     ("[data]\nkind = 'ImageNet'", "data.kind: Input should be 'drawn' or 'photographs'"),
     ("[data]\nheldout = 1", "data.heldout: Input should be less than 1"),
-    ("[data]\nsegmentation_val = 3", "data.segmentation_val: "),
-    ("[mining]\ntheta = 1", "mining.theta: "),
     ("[scoring]\nscale_to = 5", "scoring.scale_to must be 0 or lie in [16, 4096]"),
-    ("[superpixels]\nscale = 0", "superpixels.scale: "),
     ("seeds = [0", "is not valid TOML"),
-    ("\x00", "is not valid TOML"),
     ("x = " + 5000 * "[", "is not valid TOML"),
 ])
 def test_a_wrong_profile_is_refused_by_name(written, text, said):
     path = written(text)
-    with pytest.raises(LsegreproError) as error:
-        load_profile(path)
-    one_line(error, path.name, said)
+    refused(lambda: load_profile(path), path.name, said)
 
 
 @pytest.mark.parametrize("name", ["slow", "", "nowhere/p.toml", "a\0b", 5000 * "a"])
 def test_a_profile_that_is_not_there_is_refused_with_the_choice(name):
-    with pytest.raises(LsegreproError) as error:
-        load_profile(name)
-    one_line(error, "no profile", "quick, local, long, full, paper or the path of a .toml file")
+    refused(lambda: load_profile(name), "no profile", "quick, local, long, full, paper or the path of a .toml file")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "p.toml"
     path.write_bytes(b"description = '\xff\xfe'")
-    with pytest.raises(LsegreproError) as error:
-        load_profile(path)
-    one_line(error, "is not valid TOML")
+    refused(lambda: load_profile(path), "is not valid TOML")

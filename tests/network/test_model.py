@@ -82,7 +82,7 @@ def test_sizes_between_layers_are_table_1(name):
         layer.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape[-1] if x[0].dim() == 4 else 1))
     with torch.no_grad():
         assert net(torch.zeros(2, 3, architecture.patch, architecture.patch)).shape == (2, 2)
-    assert tuple(seen) == architecture.input_sizes
+    assert seen == ([95, 22, 5, 1, 1] if name == "LSE1" else [133, 16, 7, 1, 1])  # the row "Input Size, sz"
 
 
 @pytest.mark.parametrize("shape", [(3, 12, 12), (1, 3, 11, 12), (1, 1, 12, 12)])

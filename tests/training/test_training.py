@@ -381,7 +381,7 @@ def test_a_place_that_cannot_be_written_is_named(decoded, tmp_path):
 
 def test_arguments_name_the_network():
     assert Training(model="max2").net is paper.ARCHITECTURES["LSE2"]
-    assert Training(model="LSE2", architecture="LSE2-40-80").net.parameters == 712_762
+    assert Training(model="LSE2", architecture="LSE2-40-80").net.hidden == (40, 80, 160, 320)
     assert [Training(model=m).aggregation_name for m in paper.MODELS] == ["max", "lse", "max", "lse"]
     assert Training(aggregation="mean").aggregation_name == "mean"
     assert [Training(samples=s, batch=16).steps for s in (1, 16, 17, 32)] == [1, 1, 2, 2]
