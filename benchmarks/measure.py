@@ -251,7 +251,7 @@ def main(
     """Measure this machine's dense inference and training."""
     if threads:
         torch.set_num_threads(threads)
-    effort = {"min_time": 0.2, "images": 64} if quick else {}
+    effort = {"min_time": 0.1, "images": 32} if quick else {}
     record = measure(models, size, torch.device(device), **effort)
     with atomic(out) as temporary:
         temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")

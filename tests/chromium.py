@@ -20,6 +20,7 @@ def opened(context, url: str, allowed: str):
     """An opened page, and its complaints: requests to elsewhere, failed ones, and what the console says."""
     complaints = []
     page = context.new_page()
+    page.set_default_timeout(120_000)  # of a busy machine
 
     def only_own(route):
         if route.request.url.startswith((allowed, "data:", "blob:")):

@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -23,30 +24,6 @@ settings.register_profile("lsegrepro", deadline=None)  # a loaded machine is no 
 settings.load_profile("lsegrepro")
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-BOOKS = ("tests/test_notebooks.py",)
-"""The modules whose tests need an executed book."""
-
-
-@pytest.hookimpl(optionalhook=True)  # pytest-xdist may be absent
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """The tests of a module run in one process; those of the executed books share one, which makes these once."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Modules(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            module = nodeid.split("::")[0]
-            return "books" if module in BOOKS else module
-
-    return Modules(config, log)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A book that another module asked for would be made twice."""
-    for item in items:
-        if {"executed", "live"} & set(getattr(item, "fixturenames", ())) and item.nodeid.split("::")[0] not in BOOKS:
-            raise pytest.UsageError(f"{item.nodeid} needs an executed book: add its module to BOOKS")
 
 
 @pytest.fixture(scope="session")
@@ -245,12 +222,20 @@ def make_run(run) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
-    """A folder with ``tiny.toml`` and its finished run ``run``; treat it as read-only, or copy it."""
+    """A folder with ``tiny.toml`` and its finished run ``run``; treat it as read-only, or copy it.
+
+    The processes of pytest-xdist share it: the first that needs it makes it.
+    """
     from lsegrepro.runs.folder import open_run
 
-    folder = tmp_path_factory.mktemp("tiny")
-    (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
-    make_run(open_run(folder / "tiny.toml", folder / "run", device="cpu", progress=False))
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "finished").is_file():
+            folder.mkdir(exist_ok=True)
+            (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
+            make_run(open_run(folder / "tiny.toml", folder / "run", device="cpu", progress=False))
+            (folder / "finished").touch()
     return folder
 
 
@@ -327,74 +312,10 @@ def tiny_run(tiny_folder):
 @pytest.fixture
 def own_run(tiny_folder, tmp_path):
     """A copy of the finished run that a test may spoil."""
-    import shutil
-
     from lsegrepro.runs.folder import open_run
 
     shutil.copytree(tiny_folder, tmp_path / "tiny")
     return open_run(tmp_path / "tiny" / "tiny.toml", tmp_path / "tiny" / "run", device="cpu", progress=False)
-
-
-@pytest.fixture(scope="session")
-def executed(tiny_folder, tmp_path_factory):
-    """Every notebook executed by the command on a copy of the tiny run, two at a time.
-
-    Gives the folder of the copy and what each command left (subprocess.CompletedProcess) by notebook;
-    "stand-in" is the chapter of pictures executed with that option, into ``stand-in.ipynb``.
-    """
-    import shutil
-    import subprocess
-    import sys
-    from concurrent.futures import ThreadPoolExecutor
-
-    from lsegrepro.book.site import NOTEBOOKS
-    from lsegrepro.runs.folder import open_run
-    from lsegrepro.runs.statistics import write_statistics
-
-    pytest.importorskip("papermill", reason="the book's packages are not installed")
-    folder = tmp_path_factory.mktemp("notebooks")
-    shutil.copytree(tiny_folder, folder, dirs_exist_ok=True)
-    write_statistics(open_run(folder / "tiny.toml", folder / "run", device="cpu", progress=False))
-
-    def run(name: str, *options: str):
-        command = [sys.executable, "-m", "lsegrepro.cli", "book", name, "--profile", "tiny.toml", "--run", "run",
-                   "--device", "cpu", *options]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True)
-
-    last = folder / "run" / "executed" / "07-qualitative.ipynb"  # the chapter of pictures
-    said = {"stand-in": run(last.stem, "--stand-in")}
-    if last.is_file():
-        last.rename(folder / "stand-in.ipynb")
-    with ThreadPoolExecutor(2) as pool:
-        said |= dict(zip(NOTEBOOKS, pool.map(run, NOTEBOOKS), strict=True))
-    return folder, said
-
-
-@pytest.fixture(scope="session")
-def live(tmp_path_factory):
-    """Every page of the published run executed as in a fresh clone: no photograph at hand, two at a time.
-
-    Gives the folder that holds the copy ``published``, and what each command left, by notebook.
-    """
-    import shutil
-    import subprocess
-    import sys
-    from concurrent.futures import ThreadPoolExecutor
-
-    from lsegrepro.book.site import NOTEBOOKS
-
-    pytest.importorskip("papermill", reason="the book's packages are not installed")
-    folder = tmp_path_factory.mktemp("clone")
-    shutil.copytree(ROOT / "published", folder / "published", ignore=shutil.ignore_patterns("executed", "site"))
-    environment = {key: value for key, value in os.environ.items() if key != "LSEGREPRO_DATA"}
-
-    def run(name: str):
-        command = [sys.executable, "-m", "lsegrepro.cli", "book", name, "--profile", "local", "--run", "published",
-                   "--depth", "evidence", "--stand-in"]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-
-    with ThreadPoolExecutor(2) as pool:
-        return folder, dict(zip(NOTEBOOKS, pool.map(run, NOTEBOOKS), strict=True))
 
 
 @pytest.fixture(scope="session")

@@ -153,7 +153,7 @@ def test_a_gpu_that_is_not_there(refused, tmp_path, photo, tiny_run, monkeypatch
     (["score", *NETWORK], "regions-val.npz is not there; this makes it: lsegrepro score --split val"),
     (["mine", *NETWORK], "weights/LSE1-cat-round1-seed0.safetensors is not there; this makes it: lsegrepro train"),
     (["reproduce", "--dry-run", "--cores", "-1"], "'--cores': -1 is not in the range x>=1"),
-    (["book", "08-more"], "no notebook '08-more': choose one of 01-data,"),
+    (["book", "08-more"], "no notebook '08-more' at depth scratch: choose one of 01-data,"),
     (["evaluate"], "no evidence in"),
     (["train"], "Missing option '--model'. Choose from: max1, LSE1, max2, LSE2 See lsegrepro train --help"),
     (["segment", "a.jpg"], "Missing option '--class'"),

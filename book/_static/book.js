@@ -1,4 +1,5 @@
-/* What the pages need beside the theme: search that marks words and ranks the chapters first, and white paper. */
+/* What the pages need beside the theme: search that marks words and ranks the chapters first, white paper, and repairs
+   of what axe-core reports in Sphinx's HTML. */
 
 "use strict";
 
@@ -50,3 +51,10 @@ var Scorer = {
   addEventListener("afterprint", onScreen);
   matchMedia("print").addEventListener("change", ({matches}) => matches ? onPaper() : onScreen());
 }
+
+// The box of an equation scrolls on a narrow screen, so the keyboard must reach it. A bibliography is a list of elements
+// that a list may not hold, with a role that DPUB-ARIA 1.1 deprecates.
+addEventListener("DOMContentLoaded", () => {
+  for (const box of document.querySelectorAll("div.math")) box.tabIndex = 0;
+  for (const e of document.querySelectorAll(".citation-list, [role=doc-biblioentry]")) e.removeAttribute("role");
+});

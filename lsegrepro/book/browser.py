@@ -32,8 +32,7 @@ RUNTIME = ("tf-core.es2017.min.js", "tf-backend-wasm.es2017.min.js", "tfjs-backe
 def networks(run: RunFolder) -> list[dict]:
     """List the networks that a reader can choose: of each model and class the last round, the paper's method first.
 
-    Each is a dict of ``key``, ``model``, ``cls``, ``round``, ``theta``, ``architecture``, ``file`` and its ``sha256``,
-    ``note`` (its card in one line), and ``shipped``: whether the site has its weights, true of the first of each class.
+    ``shipped`` says whether the site has its weights, true of the first of each class; ``note`` is its card in a line.
     Raises `LsegreproError` if weights and card do not belong together, or evidence is damaged.
     """
     choice = []
@@ -55,37 +54,24 @@ def networks(run: RunFolder) -> list[dict]:
     return choice
 
 
-def half_precision(path: Path) -> bytes:
-    """Convert a safetensors file to float16; raises `LsegreproError` if a weight is too large for it."""
-    tensors = {name: tensor.astype(np.float16) for name, tensor in load_file(path).items()}
-    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
-        raise LsegreproError(f"{path} holds weights that float16 cannot: the page cannot take it")
-    return save(tensors)
-
-
 def write(folder: Path, runtime: Path) -> None:
-    """Write the scripts of the page into `folder`; raises `LsegreproError` if TensorFlow.js is not whole in `runtime`.
+    """Write the scripts of the page into `folder`; `runtime` is the folder of TensorFlow.js.
 
     ``networks.js`` lists what can be chosen; ``network-{model}-{class}.js`` holds the weights of one network a
     class in base64; ``runtime.js`` holds TensorFlow.js, ``cat.js`` the photograph of scikit-image.
     """
     run = open_run(PROFILE, PUBLISHED)
-    if absent := [name for name in RUNTIME if not (runtime / name).is_file()]:
-        raise LsegreproError(f"{runtime} lacks {', '.join(absent)}: the checkout is incomplete")
     choice = networks(run)
     _script(folder / "networks.js", "published", {
-        "networks": choice,
-        "side": paper.IMAGE_SIDE,
-        "superpixels": asdict(run.profile.superpixels),
-        "colours": overlays.heat_table().tolist(),
-        "green": overlays.GREEN,
-        "floor": overlays.FLOOR,
+        "networks": choice, "side": paper.IMAGE_SIDE, "superpixels": asdict(run.profile.superpixels),
+        "colours": overlays.heat_table().tolist(), "green": overlays.GREEN, "floor": overlays.FLOOR,
         "ceiling": overlays.CEILING,
     })
-    for network in (network for network in choice if network["shipped"]):
-        weights = run.weights_path(network["model"], network["cls"], network["round"])
-        _script(folder / f"network-{network['key']}.js", f"networks[{json.dumps(network['key'])}]",
-                _base64(half_precision(weights)))
+    for network in choice:
+        if network["shipped"]:
+            weights = run.weights_path(network["model"], network["cls"], network["round"])
+            _script(folder / f"network-{network['key']}.js", f"networks[{json.dumps(network['key'])}]",
+                    _base64(save({name: array.astype(np.float16) for name, array in load_file(weights).items()})))
     *scripts, binary = (runtime / name for name in RUNTIME)
     _script(folder / "runtime.js", "runtime", {
         # Without the last line, which sends a debugger to a file that is not there.

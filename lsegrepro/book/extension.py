@@ -23,13 +23,9 @@ import lsegrepro
 
 from . import site
 
-_OUTPUT = re.compile(r'<(figure|table)( class="(?:lsegrepro|table-2)"[^>]*>)')
-_VERSIONS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "papermill", "matplotlib", "numpy")
+_OUTPUT = re.compile(r'<(figure|table) class="(?:lsegrepro|table-2)"[^>]*>')
 ROOMS = ("data", "network", "training", "evidence", "evaluation", "figures", "explorer", "runs", "book")
 """Folders of the library, in the order of the data."""
-UNUSED = ("**/*.map", "**/*.ttf", "locales", "tfjs/*.js", "tfjs/*.wasm")
-"""In ``_static``: source maps, fonts that the browsers of today have in woff2, translations, and TensorFlow.js in
-parts, of which `browser` makes one script."""
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -38,25 +34,23 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", _list_library)
     app.connect("doctree-read", _number_outputs, priority=400)
     app.connect("doctree-read", _link_glued_numbers, priority=401)
-    app.connect("html-page-context", _repair_html)
     app.connect("build-finished", _remove_unused)
     return {"version": lsegrepro.__version__, "parallel_read_safe": False, "parallel_write_safe": True}
 
 
 def _state_versions(app: Sphinx, config: Any) -> None:
     """Let pages state the versions of this build."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _VERSIONS)
+    names = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "papermill", "matplotlib", "numpy")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
     config.myst_substitutions = {**config.myst_substitutions, "versions": versions}
 
 
 def _remove_unused(app: Sphinx, error: Exception | None) -> None:
-    """Remove what no page loads."""
-    for pattern in UNUSED:
-        for path in Path(app.outdir, "_static").glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-# Figures and tables
+    """Remove what no page loads: source maps, fonts that the browsers of today have in woff2, translations."""
+    static = Path(app.outdir, "_static")
+    shutil.rmtree(static / "locales", ignore_errors=True)
+    for path in [*static.rglob("*.map"), *static.rglob("*.ttf")]:
+        path.unlink()
 
 
 def number_output(piece: str, chapter: int, counts: Counter[str]) -> tuple[str, str, str]:
@@ -71,15 +65,14 @@ def number_output(piece: str, chapter: int, counts: Counter[str]) -> tuple[str, 
     opening = _OUTPUT.search(piece)
     if opening is None:
         return piece, "", ""
-    kind, attributes = opening.groups()
+    tag, kind = opening[0], opening[1]
     counts[kind] += 1
-    title = f"{kind.capitalize()} {chapter}.{counts[kind]}"
-    name = re.search(r' id="([^"]+)"', attributes)
-    anchor = name[1] if name else f"{kind}-{chapter}-{counts[kind]}"
-    added = "" if name else f' id="{anchor}"'
-    before, after = piece[: opening.start()], piece[opening.end() :]
-    after = re.sub("<(?:fig)?caption>", rf'\g<0><b class="number">{title}.</b> ', after, count=1)
-    return f"{before}<{kind}{added}{attributes}{after}", anchor, title
+    anchor, title = f"{kind}-{chapter}-{counts[kind]}", f"{kind.capitalize()} {chapter}.{counts[kind]}"
+    if name := re.search(r' id="([^"]+)"', tag):
+        anchor = name[1]
+    else:
+        piece = piece.replace(tag, f'{tag[:-1]} id="{anchor}">', 1)
+    return re.sub("<(?:fig)?caption>", rf'\g<0><b class="number">{title}.</b> ', piece, count=1), anchor, title
 
 
 def _number_outputs(app: Sphinx, doctree: nodes.document) -> None:
@@ -91,8 +84,7 @@ def _number_outputs(app: Sphinx, doctree: nodes.document) -> None:
     for node in [node for node in doctree.findall(nodes.raw) if "html" in node.get("format", "")]:
         text, anchor, title = number_output(node.astext(), site.NOTEBOOKS.index(stem) + 1, counts)
         if anchor:
-            node.children, node.rawsource = [nodes.Text(text)], text
-            titles[anchor] = title
+            node.children, titles[anchor] = [nodes.Text(text)], title
     for container in doctree.findall(nodes.container):
         if container.get("nb_element") == "cell_code" and container.get("exec_count"):
             container["ids"].append(f"cell-{container['exec_count']}")
@@ -106,18 +98,14 @@ def _number_outputs(app: Sphinx, doctree: nodes.document) -> None:
             reference["reftarget"] = f"{docname}/{reference['reftarget']}"
 
 
-# Glued numbers
-
-
 def _link_glued_numbers(app: Sphinx, doctree: nodes.document) -> None:
     """Make each glued number a link to the cell that computed it."""
     from myst_nb.ext.glue.utils import PendingGlueReference
 
-    docname = app.env.docname
     for node in list(doctree.findall(PendingGlueReference)):
         cell = _glued_cells(Path(app.env.doc2path(node.refdoc))).get(node.key)
-        if cell and node.refdoc != docname and isinstance(node.parent, nodes.TextElement):  # not a whole figure
-            target = f"{app.builder.get_relative_uri(docname, node.refdoc)}#cell-{cell}"
+        if cell and node.refdoc != app.env.docname and isinstance(node.parent, nodes.TextElement):  # no whole figure
+            target = f"{app.builder.get_relative_uri(app.env.docname, node.refdoc)}#cell-{cell}"
             title = f"computed in notebook {node.refdoc.rsplit('/', 1)[-1]}, cell {cell}"
             link = nodes.reference("", "", internal=True, refuri=target, reftitle=title, classes=["quoted"])
             node.replace_self(link)
@@ -127,29 +115,11 @@ def _link_glued_numbers(app: Sphinx, doctree: nodes.document) -> None:
 @cache
 def _glued_cells(page: Path) -> dict[str, int]:
     """Key of each glued output of a notebook to the number of its cell."""
-    if page.suffix != ".ipynb" or not page.is_file():
-        return {}
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"] if page.suffix == ".ipynb" else ()
     return {
         output["metadata"]["scrapbook"]["name"]: cell["execution_count"]
-        for cell in json.loads(page.read_text(encoding="utf-8"))["cells"]
-        for output in cell.get("outputs", [])
-        if "scrapbook" in output.get("metadata", {})
+        for cell in cells for output in cell.get("outputs", []) if "scrapbook" in output.get("metadata", {})
     }
-
-
-def _repair_html(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:
-    """Repair what axe-core reports in Sphinx's HTML.
-
-    A bibliography is a list of elements that a list may not hold, with a role that DPUB-ARIA 1.1 deprecates. The box
-    of an equation scrolls on a narrow screen, so the keyboard must reach it.
-    """
-    if body := context.get("body"):
-        body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
-        body = body.replace(' role="doc-biblioentry"', "")
-        context["body"] = body.replace('<div class="math ', '<div tabindex="0" class="math ')
-
-
-# The library
 
 
 def _list_library(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -162,24 +132,20 @@ def library_list() -> str:
     >>> "- `threshold(theta)`: " in library_list()
     True
     """
+
+    def first_line(node: ast.AST) -> str:
+        return (ast.get_docstring(node) or "").partition("\n\n")[0].replace("\n", " ")
+
     package, parts = Path(lsegrepro.__file__).parent, []
     for path in [path for room in ROOMS for path in sorted((package / room).glob("*.py"))]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         members = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
                    and not node.name.startswith("_")]
-        if members and (path.stem == "__init__" or not path.stem.startswith("_")):
-            name = f"{path.parent.name}.{path.stem}".removesuffix(".__init__")
-            parts.append(f"\n## {name}\n\n{_first_line(tree)}\n")
-            for node in members:
-                arguments = f"({', '.join(_names(node.args))})" if isinstance(node, ast.FunctionDef) else ""
-                parts.append(f"- `{node.name}{arguments}`: {_first_line(node)}")
+        if not members or re.match("_[a-z]", path.stem):
+            continue
+        parts.append(f"\n## {path.parent.name}.{path.stem}\n\n{first_line(tree)}\n".replace(".__init__", ""))
+        for node in members:  # names of arguments alone: `help` shows types and defaults
+            names = [part.arg for part in ast.walk(getattr(node, "args", node)) if isinstance(part, ast.arg)]
+            arguments = f"({', '.join(names)})" if isinstance(node, ast.FunctionDef) else ""
+            parts.append(f"- `{node.name}{arguments}`: {first_line(node)}")
     return "\n".join(parts)
-
-
-def _first_line(node: ast.Module | ast.FunctionDef | ast.ClassDef) -> str:
-    return (ast.get_docstring(node) or "").partition("\n\n")[0].replace("\n", " ")
-
-
-def _names(arguments: ast.arguments) -> list[str]:
-    """Names of the arguments, without their types and defaults, which `help` shows."""
-    return [argument.arg for argument in ast.walk(arguments) if isinstance(argument, ast.arg)]

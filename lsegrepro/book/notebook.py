@@ -14,7 +14,6 @@ from .. import __version__, paper
 from ..evaluation import Interval
 from ..evidence import Regions
 from ..figures.style import BLUE, GREEN, MUTED, PURPLE, VERMILLION, WIDTH, Html, level_line, picture, styled
-from ..files import LsegreproError
 from ..runs.folder import Network, RunFolder, has_images
 from ..runs.results import coverage
 
@@ -64,10 +63,8 @@ def label(run: RunFolder, network: Network) -> str:
 
 def keep(key: str, text: str) -> None:
     """Store a computed text that other pages of the book quote with MyST's ``glue`` role."""
-    try:
-        from myst_nb import glue
-    except ImportError:  # outside the book's environment nobody quotes it
-        return
+    from myst_nb import glue
+
     glue(key, text, display=False)
 
 
@@ -78,14 +75,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str,
     """Make an HTML table: the first column names the row, columns of numbers are aligned to the right.
 
     Integers get thousands separators, all else is ``str``, and all of it is escaped. The book puts "Table 5.1." before
-    the caption; `name` is a label for MyST's ``{ref}`` role. Raises `LsegreproError` if a row has another number of
-    cells than the header.
+    the caption; `name` is a label for MyST's ``{ref}`` role.
 
     >>> table(["model", "AP"], [["LSE1", 3]], "One row.")
     One row. LSE1: 3.
     """
-    if any(len(row) != len(header) for row in rows):
-        raise LsegreproError(f"each row needs {len(header)} cells, one for each of {', '.join(header)}")
     texts = [[f"{v:,}" if isinstance(v, (int, np.integer)) else str(v) for v in row] for row in rows]
     classes = [' class="number"' if i and any(column) and all(map(_NUMBER.fullmatch, column)) else ""
                for i, column in enumerate(zip(*texts, strict=True))] or [""] * len(header)
@@ -128,10 +122,10 @@ def provenance(run: RunFolder, *splits: Regions) -> Html:
 
 
 class Example(NamedTuple):
-    """A picture for a figure: (H, W, 3) uint8, its mask (H, W) uint8 or None, and where it comes from."""
+    """A picture for a figure, and where it comes from."""
 
-    image: np.ndarray
-    mask: np.ndarray | None
+    image: np.ndarray  # (H, W, 3) uint8
+    mask: np.ndarray | None  # (H, W) uint8
     source: str
 
 
@@ -176,32 +170,26 @@ def mosaic(filters: np.ndarray, columns: int = 8, zoom: int = 6) -> np.ndarray:
     """Draw the filters of a first layer, (n, 3, k, k) float, side by side: (H, W, 3) uint8, zero in mid-grey.
 
     >>> mosaic(np.zeros((3, 3, 2, 2)), columns=2, zoom=1).shape
-    (5, 5, 3)
+    (7, 7, 3)
     """
-    gap = max(1, zoom // 3)
+    from skimage.util import montage
+
     pixels = np.round(127.5 + 127.5 * filters / max(np.abs(filters).max(), 1e-12)).astype(np.uint8)
     pixels = pixels.transpose(0, 2, 3, 1).repeat(zoom, axis=1).repeat(zoom, axis=2)  # (n, k zoom, k zoom, 3)
-    rows, side = -(-len(pixels) // columns), pixels.shape[1] + gap
-    page = np.full((rows * side - gap, columns * side - gap, 3), 255, np.uint8)
-    for i, cell in enumerate(pixels):
-        top, left = i // columns * side, i % columns * side
-        page[top : top + side - gap, left : left + side - gap] = cell
-    return page
+    shape = (-(-len(pixels) // columns), columns)
+    return montage(pixels, fill=(255, 255, 255), grid_shape=shape, padding_width=max(1, zoom // 3), channel_axis=-1)
 
 
 @styled
-def lines(
-    x: Sequence[float], values: dict[str, Sequence[float]], *, title: str, xlabel: str, alt: str,
-    levels: dict[str, float] | None = None, marker: str = "",
-) -> Figure:
-    """Draw lines of fractions, (len(x),) each, in percent; each of `levels` is a dashed horizontal line."""
+def lines(x: Sequence[float], values: dict[str, Sequence[float]], level: tuple[str, float], title: str, xlabel: str,
+          alt: str) -> Figure:
+    """Draw lines of fractions, (len(x),) each, in percent; `level` names and places a dashed horizontal line."""
     figure = Figure(figsize=(WIDTH, 3.0))
     axes = figure.subplots()
     axes.set_prop_cycle(color=(BLUE, VERMILLION, GREEN, PURPLE, MUTED))
     for name, fractions in values.items():
-        axes.plot(x, 100 * np.asarray(fractions, float), label=name, marker=marker, markersize=4)
-    for name, level in (levels or {}).items():
-        level_line(axes, 100 * level, name)
+        axes.plot(x, 100 * np.asarray(fractions, float), label=name, marker="o", markersize=4)
+    level_line(axes, 100 * level[1], level[0])
     axes.set(title=title, xlabel=xlabel, xlim=(min(x), max(x)), ylim=(0, None))
     axes.legend(loc="best")
     figure.alt = alt

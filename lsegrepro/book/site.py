@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -11,12 +10,9 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..files import LsegreproError, atomic, cores, locked, read_json
+from ..files import LsegreproError, atomic, cores, locked, read_json, write_json
 from ..runs.folder import SPLITS, RunFolder, has_images, open_run, repository
-from ..runs.publish import publish
 from ..runs.published import PUBLISHED
-from ..runs.silhouettes import write_silhouettes
-from . import browser
 from .processes import GRACE, environment, run_program
 
 ROOT = repository() or Path(__file__).resolve().parents[2]
@@ -32,9 +28,6 @@ ON_TRAINING = ("03-training", "04-hard-negatives")
 
 PATIENCE = 1800.0  # seconds to wait for another process that executes the same page of the published run
 
-WITHOUT_TORCH = ("05-theta", "06-table-2", "09-verdicts", "10-experiments")
-"""Those that need neither torch nor photographs where the evidence is at hand: they begin with Figure 5 and Table 2."""
-
 
 def reproduce(
     run: RunFolder, *, jobs: int | None = None, dry_run: bool = False, snakemake_profile: str | None = None
@@ -45,33 +38,26 @@ def reproduce(
     trained. `jobs` are cores for all jobs together: default those that this process may use, or what the Snakemake
     profile says. Raises `LsegreproError` if an input is missing, before any work, or if a job fails.
     """
-    _require("snakemake", "papermill", "jupyter_book")
+    _require_book()
     _check_inputs(run)
-    spec = run.profile.spec if run.profile.path is None else os.path.relpath(run.profile.path, ROOT)
-    folder = os.path.relpath(run.folder, ROOT)
-    if set(folder) & set("{}"):
-        raise LsegreproError(f"Snakemake takes braces in a folder's name for patterns: choose another than {folder}")
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile"), "--directory", str(ROOT),
         "--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "rules", "--keep-going",
         "--nolock",  # its own locks outlive a kill; ours do not
-        "--profile", snakemake_profile or "none", "--workflow-profile", "none",
+        "--profile", snakemake_profile or "none", "--workflow-profile", "none", *["--dry-run"] * dry_run,
     ]
     if jobs or not snakemake_profile:  # a profile says it for its machines
         command += ["--cores", str(jobs or cores())]
-    command += ["--dry-run"] * dry_run
-    # Snakemake reads values as YAML, where 1e3 is a number; it takes quotes away, but not those inside a list.
-    settings = {"profile": spec, "run": folder, "device": run.device, "depth": run.depth}
-    command += ["--config", *(f"{key}={json.dumps([text], ensure_ascii=False)}" for key, text in settings.items())]
-    with contextlib.ExitStack() as stack:
-        home = run.folder / "cache/home"
-        if dry_run:  # leaves no trace
-            home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        else:
-            stack.enter_context(locked(run.folder / "reproduce", timeout=GRACE))
-        code = run_program(command, environment(home, run.data, scheduler=bool(snakemake_profile)))
-    if code:
-        raise LsegreproError("reproduce stopped; the first error is above. The same command goes on from there")
+    spec = run.profile.spec if run.profile.path is None else os.path.relpath(run.profile.path, ROOT)
+    settings = {"profile": spec, "run": os.path.relpath(run.folder, ROOT), "device": run.device, "depth": run.depth}
+    if set(settings["run"]) & set("{}"):
+        raise LsegreproError(f"to Snakemake, braces in a folder's name are patterns: choose another than {run.folder}")
+    with tempfile.TemporaryDirectory() if dry_run else locked(run.folder / "reproduce", timeout=GRACE) as temporary:
+        home = Path(temporary or run.folder / "cache/home")  # a dry run leaves no trace
+        write_json(home / "settings.json", settings)
+        command += ["--configfile", str((home / "settings.json").resolve())]
+        if run_program(command, environment(home, run.data)):
+            raise LsegreproError("reproduce stopped; the first error is above. The same command goes on from there")
     if not dry_run:
         print(f"The book: {run.folder / 'site/_build/html/index.html'}")
 
@@ -93,16 +79,12 @@ def _check_inputs(run: RunFolder) -> None:
 
 
 def chapters(depth: str = "scratch") -> tuple[str, ...]:
-    """The notebooks that can be executed here: without torch, at depth evidence, those that need none.
-
-    At depth weights, which has the last round alone, all but those on the training of both.
+    """The notebooks that can be executed: at depth weights, which has the last round alone, not those on both.
 
     >>> chapters() == NOTEBOOKS, sorted(set(NOTEBOOKS) - set(chapters("weights")))
     (True, ['03-training', '04-hard-negatives'])
     """
-    if depth == "weights":
-        return tuple(name for name in NOTEBOOKS if name not in ON_TRAINING)
-    return WITHOUT_TORCH if depth == "evidence" and find_spec("torch") is None else NOTEBOOKS
+    return tuple(name for name in NOTEBOOKS if depth != "weights" or name not in ON_TRAINING)
 
 
 def build(run: RunFolder) -> Path:
@@ -111,7 +93,7 @@ def build(run: RunFolder) -> Path:
     Gives the path of ``index.html``, below the run's folder; raises `LsegreproError` if Jupyter Book is not installed,
     or warns (its log is then shown).
     """
-    _require("jupyter_book")
+    _require_book()
     site, staged = run.folder / "site", run.folder / "site.new"
     with locked(site, timeout=GRACE):
         _stage(run, staged)
@@ -130,14 +112,18 @@ def build(run: RunFolder) -> Path:
 
 
 def _stage(run: RunFolder, site: Path) -> None:
-    """Lay out a copy of the book's sources: published pages recomputed here take the place of the committed
-    ones, and this run's pages are added as a part of their own."""
+    """Copy the book's sources: with the published pages that were recomputed here since the committed ones were
+    written, and with this run's pages as a part of their own."""
+    from . import browser  # Matplotlib, which the other commands do without
+
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir(parents=True)
-    shutil.copytree(ROOT / "book", site / "book")
-    for page in live_pages():
-        shutil.copy(page, site / "book/executed")
-    browser.write(site / "book/_scripts/try", site / "book/_vendor/tfjs")
+    shutil.copytree(ROOT / "book", site / "book", ignore=shutil.ignore_patterns("tfjs"))
+    browser.write(site / "book/_scripts/try", ROOT / "book/_vendor/tfjs")
+    for name in NOTEBOOKS:
+        page, committed = (folder / "executed" / f"{name}.ipynb" for folder in (PUBLISHED, ROOT / "book"))
+        if page.is_file() and (not committed.is_file() or page.stat().st_mtime >= committed.stat().st_mtime):
+            shutil.copy(page, site / "book/executed")
     shutil.copy(ROOT / "_config.yml", site)
     table = (ROOT / "_toc.yml").read_text(encoding="utf-8")
     pages = [page for name in NOTEBOOKS if (page := run.folder / "executed" / f"{name}.ipynb").is_file()]
@@ -151,15 +137,6 @@ def _stage(run: RunFolder, site: Path) -> None:
     (site / "_toc.yml").write_text(table, encoding="utf-8")
 
 
-def live_pages() -> list[Path]:
-    """Pages of the published run that were executed here, and not before what they were computed from."""
-    kinds = ("weights", "negatives", "evidence", "bench")
-    newest = max((path.stat().st_mtime for kind in kinds for path in (PUBLISHED / kind).glob("*.*")), default=0.0)
-    pages = (PUBLISHED / "executed" / f"{name}.ipynb" for name in NOTEBOOKS)
-    return [page for page in pages if page.is_file() and page.stat().st_mtime
-            >= max(newest, (ROOT / "notebooks" / page.name).stat().st_mtime)]
-
-
 def execute(run: RunFolder, name: str, *, stand_in: bool = False) -> Path:
     """Run one notebook with papermill into the run's folder.
 
@@ -167,12 +144,9 @@ def execute(run: RunFolder, name: str, *, stand_in: bool = False) -> Path:
     kept beside, ending in ``.failed.ipynb``. With `stand_in`, for pages that are published, no photograph of the data
     is shown, but a drawn picture or a free one.
     """
-    if name not in NOTEBOOKS:
-        raise LsegreproError(f"no notebook {name!r}: choose one of {', '.join(NOTEBOOKS)}")
-    if run.depth == "weights" and name in ON_TRAINING:
-        raise LsegreproError(f"notebook {name} is about both rounds of training, and depth weights has the last "
-                             "alone: take depth evidence or scratch")
-    _require("papermill")
+    if name not in (choices := chapters(run.depth)):
+        raise LsegreproError(f"no notebook {name!r} at depth {run.depth}: choose one of {', '.join(choices)}")
+    _require_book()
     target, log = run.folder / "executed" / f"{name}.ipynb", run.folder / "cache" / f"{name}.log"
     partial = target.with_suffix(".failed.ipynb")
     parameters = {"profile": run.profile.spec, "run_folder": run.folder.as_posix(), "device": run.device,
@@ -199,8 +173,8 @@ def _reason(partial: Path, log: Path) -> str:
     for cell in read_json(partial)["cells"] if partial.is_file() else ():
         for output in cell.get("outputs", ()):
             if output["output_type"] == "error":
-                why = output["evalue"].partition("\n")[0]
-                return f" in cell {cell['execution_count']}: {output['ename']}: {why}"
+                first_line = output["evalue"].partition("\n")[0]
+                return f" in cell {cell['execution_count']}: {output['ename']}: {first_line}"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["it was killed"]
     return ": its kernel died, as it does when memory runs out" if "DeadKernelError" in lines[-1] else f": {lines[-1]}"
 
@@ -210,6 +184,9 @@ def publish_pages(run: RunFolder) -> list[Path]:
 
     The silhouettes of some val images are made again, since other networks pick other images; so those must be at hand.
     """
+    from ..runs.publish import publish
+    from ..runs.silhouettes import write_silhouettes
+
     if not has_images(run):
         raise LsegreproError("publishing draws silhouettes of val images, which are not at hand: set LSEGREPRO_DATA")
     publish(run)
@@ -238,8 +215,8 @@ def _clean(notebook: dict) -> dict:
     return notebook
 
 
-def _require(*packages: str) -> None:
-    missing = [name for name in packages if find_spec(name) is None]
+def _require_book() -> None:
+    missing = [name for name in ("snakemake", "papermill", "jupyter_book") if find_spec(name) is None]
     if missing:
         raise LsegreproError(f"this needs {', '.join(missing)}, which the book's environment has: run `make env`, or "
                              "pip install 'lsegrepro[book]'")

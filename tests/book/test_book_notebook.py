@@ -5,14 +5,13 @@ import pytest
 
 from lsegrepro.book import notebook
 from lsegrepro.evaluation import Interval
-from lsegrepro.files import LsegreproError
 from lsegrepro.runs.folder import open_run
 
 
 def test_a_table_escapes_and_keeps_its_shape():
     shown = notebook.table(["a", "b"], [["<x>", 12345]], "A & B.")
     assert "&lt;x&gt;" in shown.html and "12,345" in shown.html and "A &amp; B." in shown.html
-    with pytest.raises(LsegreproError, match="2 cells"):
+    with pytest.raises(ValueError):
         notebook.table(["a", "b"], [["x"]], "")
 
 
@@ -52,6 +51,7 @@ def test_without_its_photographs_the_free_cat_stands_in(tmp_path):
 def test_filters_and_pictures_are_laid_out_in_rows():
     filters = np.linspace(-1, 1, 3 * 3 * 4).reshape(3, 3, 2, 2)
     page = notebook.mosaic(filters, columns=2, zoom=1)
-    assert page[0, 0].tolist() == [0, 29, 58] and (page[2] == 255).all() and (page[3:, 3:] == 255).all()
+    assert page.shape == (7, 7, 3) and page[1, 1].tolist() == [0, 29, 58]
+    assert (page[::3] == 255).all() and (page[4:, 4:] == 255).all()
     figure = notebook.sheet([page] * 3, ["a", "b", "c"], "Three.", 2)
     assert figure.alt == "Three." and [axes.get_title("left") for axes in figure.axes] == ["a", "b", "c"]

@@ -22,7 +22,7 @@ def test_figures_and_tables_are_counted_apart_over_the_outputs_of_a_page():
     numbered = [number_output(piece, 5, counts) for piece in (FIGURE, TABLE, other, "<p>nothing</p>", FIGURE)]
     assert [output[1:] for output in numbered] == [
         ("figure-5-1", "Figure 5.1"), ("table-5-1", "Table 5.1"), ("", ""), ("", ""), ("figure-5-2", "Figure 5.2")]
-    assert numbered[0][0] == FIGURE.replace("<figure", '<figure id="figure-5-1"').replace(
+    assert numbered[0][0] == FIGURE.replace("0\">", "0\" id=\"figure-5-1\">").replace(
         "<figcaption>", '<figcaption><b class="number">Figure 5.1.</b> ')
     assert numbered[2][0] == other
 
