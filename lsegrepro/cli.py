@@ -183,7 +183,8 @@ def score(run: RunFolder, model: str | None, cls: str | None, round: int, seed: 
 @takes_run
 def evaluate(run: RunFolder) -> None:
     """Table 2 from the scores of a run."""
-    from .runs.results import coverage, result
+    from . import evaluation
+    from .runs.results import choose_theta, coverage
 
     networks = [n for n in run.networks() if all(run.has_scores(*n, split) for split in SPLITS)]
     if not networks:
@@ -191,10 +192,12 @@ def evaluate(run: RunFolder) -> None:
     print(f"AP in percent on {coverage(run.regions('val'))}, with 95 % intervals; theta chosen on train")
     print(f"{'network':24}{'theta':>7}{'AP':>7}  {'interval':14}{'oracle':>7}{'paper':>7}")
     for network in networks:
-        r = result(run, *network)
-        interval = f"[{r.chosen.ap.low * 100:.2f}, {r.chosen.ap.high * 100:.2f}]"
-        print(f"{run.name(*network):24}{r.chosen.theta:7.3f}{r.chosen.ap.value * 100:7.2f}  {interval:14}"
-              f"{r.oracle.ap.value * 100:7.2f}{paper.TABLE_2[r.model][r.cls].ap:7.2f}")
+        theta, best = (choose_theta(run, *network, at=at) for at in ("train", "oracle"))
+        counts = evaluation.per_image_counts(run.regions("val"), run.scores(*network), theta=theta)
+        ap, oracle = evaluation.bootstrap(counts), run.smoothed(*network).at(best).ap
+        interval = f"[{ap.low * 100:.2f}, {ap.high * 100:.2f}]"
+        print(f"{run.name(*network):24}{theta:7.3f}{ap.value * 100:7.2f}  {interval:14}{oracle * 100:7.2f}"
+              f"{paper.TABLE_2[network[0]][network[1]].ap:7.2f}")
 
 
 @lsegrepro.command()

@@ -16,7 +16,7 @@ from lsegrepro import __version__, cli
 from lsegrepro.data import drawn
 from lsegrepro.runs import make
 from lsegrepro.runs.folder import DATA_VARIABLE
-from lsegrepro.runs.results import results
+from lsegrepro.runs.verify import results_table
 
 NETWORK = ["--model", "LSE1", "--class", "cat"]
 
@@ -61,10 +61,11 @@ def tiny(tiny_folder) -> list[str]:
 
 def test_evaluate_prints_table_2(command, tiny, tiny_run):
     code, printed, said = command("evaluate", *tiny)
+    table = results_table(tiny_run)
     assert (code, said) == (0, "") and printed.startswith("AP in percent on all 6 val images")
     assert [line.split()[:3] for line in printed.splitlines()[2:]] == [
-        [tiny_run.name(r.model, r.cls, r.round), f"{r.chosen.theta:.3f}", f"{100 * r.chosen.ap.value:.2f}"]
-        for r in results(tiny_run)]
+        [name, f"{table[f'{name}, train']['theta'][0]:.3f}", f"{100 * table[f'{name}, train']['AP'][0]:.2f}"]
+        for name in (tiny_run.name(*network) for network in tiny_run.networks())]
 
 
 def test_steps_that_are_done_are_found_done(command, tiny, tiny_folder, monkeypatch):

@@ -5,20 +5,19 @@ The rule treats evidence for and against a claim alike.
 1. A comparison counts if its networks have learned, their held-out loss fallen and level; a difference of two masks
    only if one of the networks beats a centred box.
 2. It speaks for (against) the claim if its effect is above (below) 0, p < 0.05 by Holm's method within the claim.
-3. Reproduced: more than half of the paper's comparisons speak for the claim, and none against it.
-4. Not reproduced: more than half speak against it, and none for it.
-5. Mixed: some speak for it and some against it. Inconclusive: everything else.
+3. Reproduced: more than half of the paper's comparisons speak for the claim and none against it; not reproduced: the
+   reverse.
+4. Mixed: some speak for it and some against it. Inconclusive: everything else.
 
 An effect is a difference on VOC val, positive where it speaks for the claim. Its interval and p-value come from a
 paired bootstrap that draws train and val again and chooses theta again in each resample (`comparisons.measure`).
-Neither torch nor photographs are needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
@@ -29,14 +28,10 @@ from .comparisons import RESAMPLES, interval, measure
 from .folder import RunFolder
 
 VERDICTS = ("reproduced", "not reproduced", "mixed", "inconclusive")
-OUTCOMES = ("for", "against", "undecided", "not measured")
-"""What one comparison says of its claim."""
-
+OUTCOMES = ("for", "against", "undecided", "not measured")  # what one comparison says of its claim
 SIGNIFICANCE = 0.05
-FALLEN = 0.05
-"""A network has learned if its held-out loss is at least this far below log 2, where it began, ..."""
-LEVEL = 0.01
-"""... and has levelled off: it falls by less than this from the middle of the training to its end."""
+FALLEN = 0.05  # a network has learned if its held-out loss is at least this far below log 2, where it began, ...
+LEVEL = 0.01  # ... and has levelled off: it falls by less than this from the middle of the training to its end
 
 
 @dataclass(frozen=True)
@@ -56,11 +51,6 @@ class Claim:
 
     `key` is its name for other pages, `text` the claim in a sentence, `source` where the paper makes it, `measure` says
     what the effect of a comparison is, `unit` that of an effect times 100.
-
-    >>> wins = [Comparison(f"{i}", "cat", Interval(0.1, 0.05, 0.2), p=0.001) for i in range(3)]
-    >>> claim = Claim("a", "", "", "", [*wins, Comparison("4", "cat", None)])
-    >>> claim.verdict, claim.outcomes
-    ('reproduced', ['for', 'for', 'for', 'not measured'])
     """
 
     key: str
@@ -93,10 +83,10 @@ class Claim:
     def verdict(self) -> str:
         """One of `VERDICTS`."""
         pro, contra = (self.outcomes.count(outcome) for outcome in ("for", "against"))
-        half = len(self.comparisons) / 2
         if pro and contra:
             return "mixed"
-        return "reproduced" if pro > half else "not reproduced" if contra > half else "inconclusive"
+        most = 2 * max(pro, contra) > len(self.comparisons)
+        return "inconclusive" if not most else "reproduced" if pro else "not reproduced"
 
     @property
     def if_all_counted(self) -> Claim:
@@ -110,12 +100,10 @@ class Claim:
 
 def labels_suffice(run: RunFolder) -> Claim:
     """Abstract: a network trained on image labels segments; it must beat a box where its own image score is high."""
-    def effect(model: str, cls: str) -> np.ndarray:
-        return measure(run, model, cls) - measure(run, model, cls, "gated box")
-
     return Claim("labels", "Image labels are enough to learn to segment.", "Abstract",
                  "AP of the network, less that of a centred box in the images that its own image score picks",
-                 _each_network(run, "{} − gated box", effect, must_beat_box=False))
+                 _each_network(run, "{} − gated box",
+                               lambda m, c: measure(run, m, c) - measure(run, m, c, "gated box"), must_beat_box=False))
 
 
 def lse_beats_max(run: RunFolder) -> Claim:
@@ -134,12 +122,10 @@ def small_patches_beat_large(run: RunFolder) -> Claim:
 
 def superpixels_help(run: RunFolder) -> Claim:
     """Section 3.3: smoothing by superpixels raises the AP, each with its own theta."""
-    def effect(model: str, cls: str) -> np.ndarray:
-        return measure(run, model, cls) - measure(run, model, cls, "pixels")
-
     return Claim("superpixels", "Smoothing by superpixels makes the segmentation better.", "Section 3.3",
                  "AP after the vote of the superpixels, less that of the single pixels",
-                 _each_network(run, "{}, smoothed − raw", effect))
+                 _each_network(run, "{}, smoothed − raw",
+                               lambda m, c: measure(run, m, c) - measure(run, m, c, "pixels")))
 
 
 def hard_negatives_cut_false_positives(run: RunFolder) -> Claim:
@@ -158,37 +144,33 @@ def hard_negatives_cut_false_positives(run: RunFolder) -> Claim:
 
 def hard_negatives_raise_ap(run: RunFolder) -> Claim:
     """Section 3.2 implies it and prints no number: the AP after round 2 is higher than after round 1."""
-    def effect(model: str, cls: str) -> np.ndarray:
-        return measure(run, model, cls) - measure(run, model, cls, round=1)
-
     return Claim("hard-ap", "Retraining on hard negatives makes the segmentation better.",
                  "implied by Section 3.2, no number", "AP after round 2, less that after round 1",
-                 _each_network(run, "{}, round 2 − round 1", effect, rounds=(1, 2)))
+                 _each_network(run, "{}, round 2 − round 1",
+                               lambda m, c: measure(run, m, c) - measure(run, m, c, round=1), rounds=(1, 2)))
 
 
 def printed_theta_is_best(run: RunFolder) -> Claim:
     """Section 4, Figure 5: at theta 0.6 (cat) and 0.8 (dog) the AP is within a point of the best theta on val."""
-    def effect(model: str, cls: str) -> np.ndarray:
-        return 0.01 - (measure(run, model, cls, at="oracle") - measure(run, model, cls, at="paper"))
-
     return Claim("theta", "θ = 0.6 for cat and 0.8 for dog are the best thresholds.", "Section 4, Figure 5",
                  "One point, less what the AP at the paper's θ falls short of that at the best θ on val",
-                 _each_network(run, "{}", effect, must_beat_box=False))
+                 _each_network(run, "{}", must_beat_box=False, effect=lambda m, c: (
+                     0.01 - (measure(run, m, c, at="oracle") - measure(run, m, c, at="paper")))))
 
 
 def classification_for_free(run: RunFolder) -> Claim:
     """Section 4: LSE1 tells which images hold the class better than the answer "no" to every image."""
-    def effect(cls: str) -> np.ndarray:
+    def effect(model: str, cls: str) -> np.ndarray:
         present = evaluation.present(run.regions("val"), cls)
         no = evaluation.classification_counts(np.tile([0.0, 1.0], (len(present), 1)), present)
-        answers = np.concatenate([comparisons.classified_images(run, "LSE1", cls), no[None]])
+        answers = np.concatenate([comparisons.classified_images(run, model, cls), no[None]])
         right = evaluation.accuracy(evaluation.resampled_counts(answers, resamples=RESAMPLES))
-        return comparisons.over_seeds(right[:-1], f"LSE1 {cls}") - right[-1]
+        return comparisons.over_seeds(right[:-1], f"{model} {cls}") - right[-1]
 
     return Claim("classification", "The same network tells well which images hold the class.", "Section 4",
                  "Share of val images that LSE1 labels rightly, less the share that “no” to every image is right on",
-                 [compare(run, "LSE1 − “no” to every image", c, ["LSE1"], partial(effect, c),
-                          paper.CLASSIFICATION[c] / 100 - trivial_accuracy(c), must_beat_box=False)
+                 [_compare(run, "LSE1 − “no” to every image", c, ["LSE1"], effect,
+                           paper.CLASSIFICATION[c] / 100 - trivial_accuracy(c), must_beat_box=False)
                   for c in paper.CLASSES],
                  "points of accuracy")
 
@@ -227,11 +209,10 @@ def held_out_losses(run: RunFolder, model: str, cls: str, seed: int = 0) -> tupl
         return float("nan"), float("nan")
     arguments = run.card(model, cls, 1, seed)["arguments"]
     end = arguments["samples"] - arguments.get("cooldown", 0)
-    rows = [row for row in run.curve(model, cls, 1, seed) if "heldout_loss" in row]
-    parts = [[row["heldout_loss"] for row in rows if low * end < row["samples"] <= high * end]
-             for low, high in ((0.4, 0.6), (0.8, 1))]
-    middle, last = (float(np.mean(part)) if part else float("nan") for part in parts)
-    return middle, last
+    middle, last = ([row["heldout_loss"] for row in run.curve(model, cls, 1, seed)
+                     if "heldout_loss" in row and low * end < row["samples"] <= high * end]
+                    for low, high in ((0.4, 0.6), (0.8, 1)))
+    return (float(np.mean(middle)), float(np.mean(last))) if middle and last else (float("nan"), float("nan"))
 
 
 def has_learned(run: RunFolder, model: str, cls: str) -> bool:
@@ -245,54 +226,44 @@ def beats_box(run: RunFolder, model: str, cls: str) -> Interval:
     return interval(measure(run, model, cls) - measure(run, model, cls, "centred box"))
 
 
-def compare(
-    run: RunFolder, name: str, cls: str, models: Sequence[str], effect: Callable[[], np.ndarray],
-    printed: float | None = None, *, rounds: tuple[int, ...] = (2,), must_beat_box: bool = True,
+def _compare(
+    run: RunFolder, name: str, cls: str, models: Sequence[str], effect: Callable[..., np.ndarray],
+    printed: float | None = None, rounds: Sequence[int] = (2,), must_beat_box: bool = True,
 ) -> Comparison:
-    """Measure one effect, (1 + `RESAMPLES`,) from a call of `effect`, where all its networks were scored.
+    """Measure ``effect(*models, cls)``, an array as from `measure`, where all its networks were scored.
 
     `must_beat_box` says whether one of the networks must beat the centred box for the comparison to count.
     """
     if not all(run.has_network(model, cls, round) for model in models for round in rounds):
         return Comparison(name, cls, None, printed)
-    draws, left_out = effect(), []
+    draws, left_out = effect(*models, cls), []
+    p = evaluation.bootstrap_p_value(draws[1:])
     if not all(has_learned(run, model, cls) for model in models):
         left_out.append("has not learned")
     if must_beat_box and not any(beats_box(run, model, cls).low > 0 for model in models):
         left_out.append("no network beats the centred box")
-    p = evaluation.bootstrap_p_value(draws[1:])
-    if np.isnan(draws[0]) or np.isnan(p):
+    if undefined := bool(np.isnan(draws[0]) or np.isnan(p)):
         left_out.append("0/0")
-        p = 1.0
-    return Comparison(name, cls, interval(draws), printed, p, "; ".join(left_out))
+    return Comparison(name, cls, interval(draws), printed, 1.0 if undefined else p, "; ".join(left_out))
 
 
 def _each_network(run: RunFolder, name: str, effect: Callable[[str, str], np.ndarray], **options) -> list[Comparison]:
     """A comparison for each network of Table 2; `name` has a place for the model."""
-    return [compare(run, name.format(m), c, [m], partial(effect, m, c), **options)
-            for c in paper.CLASSES for m in paper.MODELS]
+    return [_compare(run, name.format(m), c, [m], effect, **options) for c in paper.CLASSES for m in paper.MODELS]
 
 
 def _pairs(run: RunFolder, pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
     """A comparison of AP for each pair of models and each class."""
-    def effect(first: str, second: str, cls: str) -> np.ndarray:
-        return measure(run, first, cls) - measure(run, second, cls)
-
-    return [compare(run, f"{a} − {b}", c, [a, b], partial(effect, a, b, c), _printed(a, c, "ap") - _printed(b, c, "ap"))
-            for c in paper.CLASSES for a, b in pairs]
+    return [_compare(run, f"{a} − {b}", cls, [a, b], lambda a, b, cls: measure(run, a, cls) - measure(run, b, cls),
+                     paper.TABLE_2[a][cls].ap / 100 - paper.TABLE_2[b][cls].ap / 100)
+            for cls in paper.CLASSES for a, b in pairs]
 
 
 def _agreement(run: RunFolder, column: str, statistic: evaluation.Statistic, name: str) -> list[Comparison]:
     """A comparison for each network: five points, less the distance to a column of the paper's Table 2."""
-    def effect(model: str, cls: str) -> np.ndarray:
-        return 0.05 - np.abs(measure(run, model, cls, statistic=statistic) - _printed(model, cls, column))
-
-    return _each_network(run, name, effect, must_beat_box=False)  # a network below the box speaks against the claim
-
-
-def _printed(model: str, cls: str, column: str) -> float:
-    """A number of the paper's Table 2, as a fraction."""
-    return getattr(paper.TABLE_2[model][cls], column) / 100
+    return _each_network(run, name, lambda model, cls: 0.05 - np.abs(
+        measure(run, model, cls, statistic=statistic) - getattr(paper.TABLE_2[model][cls], column) / 100),
+        must_beat_box=False)  # a network below the box speaks against the claim
 
 
 def trivial_accuracy(cls: str) -> float:

@@ -9,11 +9,9 @@ from ..config import read_card
 from ..files import LsegreproError, atomic, sha256, write_json
 from .folder import repository
 
+# The run folder that is versioned with the book: weights and evidence, no photograph.
 PUBLISHED = (repository() or Path(__file__).resolve().parents[2]) / "published"
-"""The run folder that is versioned with the book: weights and evidence, no photograph."""
-
-PROFILE = "local"
-"""The profile that it is a run of."""
+PROFILE = "local"  # that it is a run of
 
 
 def adopt_weights(path: Path) -> None:
@@ -22,7 +20,7 @@ def adopt_weights(path: Path) -> None:
     The card gains ``"published": true``: other images than the reader's trained it, and that is no fault. Raises
     `LsegreproError` if there is no such network, or it is not the one of its card.
     """
-    source = _published(path)
+    source = published_file(path)
     card = read_card(source.with_suffix(".json"))
     if card.get("sha256") != sha256(source):
         raise LsegreproError(f"{source} and its card disagree on the digest: one of them was changed or is incomplete")
@@ -31,12 +29,8 @@ def adopt_weights(path: Path) -> None:
     copy_file(source, path)  # last: a weights file always has a card
 
 
-def adopt(path: Path) -> None:
-    """Copy the published file of the name of `path`, from the folder of the same name, there."""
-    copy_file(_published(path), path)
-
-
-def _published(path: Path) -> Path:
+def published_file(path: Path) -> Path:
+    """The published file of the name of `path`, in the folder of the same name; `LsegreproError` if there is none."""
     source = PUBLISHED / path.parent.name / path.name
     if not source.is_file():
         raise LsegreproError(f"{source.name} is not among the published {path.parent.name}: depth weights "

@@ -1,13 +1,13 @@
 """Descriptive statistics of a run that only photographs, masks and weights can tell, kept as small JSON files.
 
 ``lsegrepro statistics`` computes each where the photographs are and writes ``statistics/{name}.json`` into the run's
-folder: numbers alone, no picture. Pages read them with `read_statistics`. Masks are read here to describe the
-evaluation data; nothing of it reaches a training.
+folder: numbers alone, no picture. Pages read them with `read_statistics`. Masks are read to describe the evaluation
+data; nothing of it reaches a training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +18,13 @@ from ..data import LABELS, label_codes
 from ..files import LsegreproError, read_json, read_npz, write_json
 from .folder import RunFolder, require_file, require_same
 from .measures import class_shares, prepare_mask, saturation, source_shortcut, within_sources
-from .published import adopt
+from .published import copy_file, published_file
 
 if TYPE_CHECKING:
     from ..data import WeakSet
 
-BAGS = 4
-"""Bags of patches drawn from each image by `patch_coverage`."""
-
-PER_SOURCE = 100
-"""Most held-out images of one label and source that `accuracy_within_sources` classifies."""
-
+BAGS = 4  # bags of patches drawn from each image by `patch_coverage`
+PER_SOURCE = 100  # most held-out images of one label and source that `accuracy_within_sources` classifies
 
 
 def statistics_path(run: RunFolder, name: str) -> Path:
@@ -43,40 +39,35 @@ def read_statistics(run: RunFolder, name: str) -> dict[str, Any]:
     """
     path = statistics_path(run, name)
     require_file(run, path, "statistics")
-    content = read_json(path)
-    if not isinstance(content.get("values"), dict) or not isinstance(content.get("inputs"), dict):
-        raise LsegreproError(f"{path} is no file of statistics: delete it and compute it again")
-    require_same(run, path, content["inputs"] | _inputs(run, content["inputs"]), content["inputs"])
+    content, digests = read_json(path), _digests(run)
+    require_same(run, path, {key: digests[key] for key in content["inputs"] if key in digests}, content["inputs"])
     return content["values"]
 
 
 def write_statistics(run: RunFolder) -> list[Path]:
     """Compute each of `STATISTICS` that is missing; at depth weights, take the published ones of the training."""
-    paths = []
+    digests = _digests(run)
     for name, compute in STATISTICS.items():
         path = statistics_path(run, name)
-        paths.append(path)
-        if path.is_file():
-            continue
-        if run.depth == "weights" and name in OF_TRAINING:
-            adopt(path)
-            continue
-        of = ("train", *(run.name(*n) for n in run.last_networks())) if name in OF_TRAINING else ("val",)
-        write_json(path, {"command": f"lsegrepro statistics --profile {run.profile.spec}", "inputs": _inputs(run, of),
-                          "values": compute(run)})
-    return paths
+        if run.depth == "weights" and name in OF_TRAINING and not path.is_file():
+            copy_file(published_file(path), path)
+        elif not path.is_file():
+            inputs = {key: value for key, value in digests.items() if (key != "val") == (name in OF_TRAINING)}
+            write_json(path, {"command": f"lsegrepro statistics --profile {run.profile.spec}", "inputs": inputs,
+                              "values": compute(run)})
+    return [statistics_path(run, name) for name in STATISTICS]
 
 
-def _inputs(run: RunFolder, names: Iterable[str]) -> dict[str, str]:
+def _digests(run: RunFolder) -> dict[str, str]:
     """Digests, as far as they are known, of what statistics are of: networks of the last round, train and val."""
-    cards = {run.name(*network): run.card(*network) for network in run.last_networks()
-             if run.card_path(*network).is_file()}
-    digests = {name: card["sha256"] for name, card in cards.items()}
-    if len(of_train := {card["data_digest"] for card in cards.values()}) == 1:
-        digests["train"] = of_train.pop()
+    digests = {}
+    for network in run.last_networks():
+        if run.card_path(*network).is_file():
+            card = run.card(*network)
+            digests |= {"train": card["data_digest"], run.name(*network): card["sha256"]}
     if run.regions_path("val").is_file():
         digests["val"] = run.regions("val").data_digest
-    return {name: digests[name] for name in names if name in digests}
+    return digests
 
 
 def share_of_other_class(run: RunFolder, cls: str) -> float:
@@ -102,12 +93,13 @@ def weak_labels(run: RunFolder) -> dict[str, dict[str, Any]]:
     """
     splits = {}
     for split in ("train", "heldout"):
-        weak = run.weak(split)
-        labels, source = _labels(weak), np.array(getattr(weak, "sources", []))
-        splits[split] = {"images": len(weak), "labels": _count_labels(labels), "sources": {}, "shortcut": {}}
-        if len(set(source)) > 1:
-            splits[split]["sources"] = {str(name): _count_labels(labels[source == name]) for name in np.unique(source)}
-            splits[split]["shortcut"] = {cls: source_shortcut(labels, source, cls) for cls in paper.CLASSES}
+        labels, sources = _labels_and_sources(run.weak(split))
+        names = np.unique(sources).tolist()
+        splits[split] = {
+            "images": len(labels), "labels": _count_labels(labels),
+            "sources": {name: _count_labels(labels[sources == name]) for name in names if len(names) > 1},
+            "shortcut": {cls: source_shortcut(labels, sources, cls) for cls in paper.CLASSES if len(names) > 1},
+        }
     return splits
 
 
@@ -119,31 +111,32 @@ def patch_coverage(run: RunFolder) -> dict[str, dict[str, dict[str, float]]]:
     """
     from ..network import patches  # torch
 
-    table: dict[str, Any] = {}
-    for name in ("LSE1", "LSE2"):
+    val, regions = run.segmentation("val"), run.regions("val")
+    if tuple(val.ids) != regions.ids:
+        raise LsegreproError("the masks of val are not those the evidence was made of: score again")
+    table: dict[str, Any] = {"LSE1": {}, "LSE2": {}}
+    for name, classes in table.items():
         arch = paper.ARCHITECTURES[name]
-        for cls, masks in _masks(run).items():
-            rng = np.random.default_rng(0)
-            shares = [class_shares(mask, paper.VOC_INDEX[cls], corners, arch.patch) for mask in map(prepare_mask, masks)
-                      for corners in patches.random_corners(rng, BAGS, paper.IMAGE_SIDE, arch.patches, arch.patch)]
-            if shares:
-                touched, filled = ((np.array(shares) > least).sum(axis=1) for least in (0, 0.5))
-                bags = {"filled": filled, "none": touched == 0, "several": filled > 1}
-                table.setdefault(name, {})[cls] = {key: float(values.mean()) for key, values in bags.items()}
+        for cls in paper.CLASSES:
+            rng, holding = np.random.default_rng(0), np.flatnonzero(evaluation.present(regions, cls))
+            shares = np.array([
+                class_shares(mask, paper.VOC_INDEX[cls], corners, arch.patch)
+                for mask in (prepare_mask(val.mask(int(i))) for i in holding)
+                for corners in patches.random_corners(rng, BAGS, paper.IMAGE_SIDE, arch.patches, arch.patch)])
+            if len(shares):
+                touched, filled = ((shares > least).sum(axis=1) for least in (0, 0.5))
+                classes[cls] = {"filled": float(filled.mean()), "none": float((touched == 0).mean()),
+                                "several": float((filled > 1).mean())}
     return table
 
 
 def accuracy_within_sources(run: RunFolder) -> dict[str, Any]:
     """Balanced accuracy of the networks of the last round on held-out labels, over all sources and inside each.
 
-    Images that hard negatives were mined from are left out: those networks were trained on parts of them.
-
-    Returns
-    -------
-    dict
-        ``images``, how many were classified, at most `PER_SOURCE` of each label and source; and ``networks``: name to
-        ``whole`` and ``shortcut``, the accuracies of the network and of knowing only the source, and ``inside``:
-        source to [images, accuracy]. Both are empty where all images come from one source.
+    Images that hard negatives were mined from are left out: those networks were trained on parts of them. Gives
+    ``images``, how many were classified, at most `PER_SOURCE` of each label and source; and ``networks``: name to
+    ``whole`` and ``shortcut``, the accuracies of the network and of knowing only the source, and ``inside``: source to
+    [images, accuracy]. Both are empty where all images come from one source.
     """
     import torch
 
@@ -151,27 +144,28 @@ def accuracy_within_sources(run: RunFolder) -> dict[str, Any]:
     from .make import load_network
 
     weak, rng = run.weak("heldout"), np.random.default_rng(0)
-    sources = np.array(getattr(weak, "sources", []))
-    if len(set(sources)) < 2:
+    labels, sources = _labels_and_sources(weak)
+    if len(np.unique(sources)) < 2:
         return {"images": 0, "networks": {}}
-    kinds = np.array([f"{label}/{source}" for label, source in zip(_labels(weak), sources, strict=True)])
-    mined = np.isin(weak.names, sorted(_mined_images(run)))
+    paths = {run.negatives_path(model, cls, seed) for model, cls, _, seed in run.last_networks()}
+    mined = np.isin(weak.names, np.concatenate([[], *(read_npz(path, ("names",))["names"]
+                                                      for path in paths if path.is_file())]))
+    kinds = np.array([f"{label}/{source}" for label, source in zip(labels, sources, strict=True)])
     index = np.sort(np.concatenate([
         rng.permutation(np.flatnonzero((kinds == kind) & ~mined))[:PER_SOURCE] for kind in np.unique(kinds)
     ]))
     pixels = torch.from_numpy(np.stack([weak.image(int(i)) for i in index]))
-    labels, where, networks = _labels(weak)[index], sources[index].tolist(), {}
+    labels, sources, networks = labels[index], sources[index].tolist(), {}
     for network in run.last_networks():
-        arguments = run.profile.arguments(*network)
-        net = load_network(run, *network).net
+        arguments, net = run.profile.arguments(*network), load_network(run, *network).net
         scores = weak_scores(net, pixels.to(next(net.parameters()).device), arguments.aggregation_name,
                              precision=arguments.precision)
         present = labels == network[1]
         correct = (scores.argmax(1).cpu().numpy() == 0) == present
         networks[run.name(*network)] = {
             "whole": float((correct[present].mean() + correct[~present].mean()) / 2),
-            "shortcut": source_shortcut(labels.tolist(), where, network[1]),
-            "inside": {source: list(pair) for source, pair in within_sources(correct, present, where).items()},
+            "shortcut": source_shortcut(labels, sources, network[1]),
+            "inside": within_sources(correct, present, sources),
         }
     return {"images": len(index), "networks": networks}
 
@@ -193,31 +187,15 @@ def first_steps(run: RunFolder) -> dict[str, Any]:
 
 
 STATISTICS: dict[str, Callable[[RunFolder], dict[str, Any]]] = {
-    "weak-labels": weak_labels, "bags": patch_coverage, "sources": accuracy_within_sources,
-    "first-steps": first_steps,
-}
-OF_TRAINING = ("weak-labels", "sources", "first-steps")
-"""Those of the training photographs and weights; the others are of val."""
+    "weak-labels": weak_labels, "bags": patch_coverage, "sources": accuracy_within_sources, "first-steps": first_steps}
+OF_TRAINING = ("weak-labels", "sources", "first-steps")  # of its photographs and weights; the others are of val
 
 
-def _mined_images(run: RunFolder) -> set[str]:
-    """Names of the held-out images that the run's hard negatives come from."""
-    paths = {run.negatives_path(model, cls, seed) for model, cls, _, seed in run.last_networks()}
-    return {str(name) for path in paths if path.is_file() for name in read_npz(path, ("names",))["names"]}
-
-
-def _labels(weak: WeakSet) -> np.ndarray:
-    """Labels of a set as words: (n,) str."""
-    return np.array(LABELS)[label_codes(weak)]
+def _labels_and_sources(weak: WeakSet) -> tuple[np.ndarray, np.ndarray]:
+    """Label and source of each image of a set, as words: (n,) str each; without sources they are empty."""
+    labels = np.array(LABELS)[label_codes(weak)]
+    return labels, np.array(getattr(weak, "sources", np.zeros(len(labels), str)))
 
 
 def _count_labels(labels: np.ndarray) -> dict[str, int]:
     return {label: int((labels == label).sum()) for label in LABELS}
-
-
-def _masks(run: RunFolder) -> dict[str, list[np.ndarray]]:
-    """The val masks that hold each class."""
-    val, regions = run.segmentation("val"), run.regions("val")
-    if tuple(val.ids) != regions.ids:
-        raise LsegreproError("the masks of val are not those the evidence was made of: score again")
-    return {cls: [val.mask(int(i)) for i in np.flatnonzero(evaluation.present(regions, cls))] for cls in paper.CLASSES}

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +16,20 @@ from tqdm import tqdm
 
 from .. import evaluation, paper
 from ..config import Scoring
-from ..evaluation.intervals import percentile_interval
-from ..files import LsegreproError, one_line, read_json, write_json
-from .comparisons import LSE_OR_MAX, SMALL_OR_LARGE, baselines, seeds_of_both_classes, three_way_counts
+from ..files import LsegreproError, read_json, write_json
+from .comparisons import BASELINES, LSE_OR_MAX, SMALL_OR_LARGE, interval, three_way_counts
 from .folder import RunFolder
-from .results import GRID_STEP, choose_theta
+from .results import THETAS, choose_theta, present_weights
 
-ROUNDING = 1e-9
-"""Absolute tolerance of a result recomputed from evidence: its counts of pixels are integers, and exact."""
-
+ROUNDING = 1e-9  # of a result recomputed from evidence: its counts of pixels are integers, and exact
+# By how much, on another machine, the probability of a superpixel may differ, by the arithmetic of the evidence, and a
+# score of a whole image, always computed in float32.
 TOLERANCE = {"float32": 2e-3, "bfloat16": 3e-2}
-"""By how much the probability of a superpixel may differ on another machine, by the arithmetic of the evidence."""
-
 SCORE_TOLERANCE = 8e-3
-"""The same for a score of a whole image, always computed in float32."""
 
-SEGMENTATION_STATISTICS = {"AP": evaluation.ap, "foreground": evaluation.foreground_accuracy,
+SEGMENTATION = {"AP": evaluation.ap, "foreground": evaluation.foreground_accuracy,
                 "background": evaluation.background_accuracy}
-CLASSIFICATION_STATISTICS = {"accuracy": evaluation.accuracy, "balanced accuracy": evaluation.balanced_accuracy}
+CLASSIFICATION = {"accuracy": evaluation.accuracy, "balanced accuracy": evaluation.balanced_accuracy}
 
 Table = dict[str, dict[str, list[float | None]]]
 """Name of a result to its columns, each ``[value]`` or ``[value, low, high]`` in fractions."""
@@ -73,14 +70,8 @@ def read_results(run: RunFolder) -> Table:
     """Read the published results of a run; `LsegreproError` if they are absent, damaged or of another profile."""
     path = results_path(run)
     content = read_json(path)
-    if content.get("profile") != run.profile.name:
-        raise LsegreproError(f"{path} is of profile {content.get('profile')}, asked for was {run.profile.name}")
-    try:
-        for columns in content["results"].values():
-            for values in columns.values():
-                np.array(values, float)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise LsegreproError(f"{path} is not a table of results ({one_line(error)}): fetch it again") from error
+    if content.get("profile") != run.profile.name or not isinstance(content.get("results"), dict):
+        raise LsegreproError(f"{path} is no table of results of profile {run.profile.name}: fetch it again")
     return content["results"]
 
 
@@ -89,30 +80,29 @@ def results_table(run: RunFolder) -> Table:
 
     The interval of each is that of `evaluation.bootstrap`; here all are resampled in one matrix product.
     """
-    val = run.regions("val")
-    table: Table = {split: {"images": [len(run.regions(split))], "images listed": [run.regions(split).listed]}
-                    for split in ("train", "val")}
+    train, val = (run.regions(split) for split in ("train", "val"))
+    table: Table = {regions.split: {"images": [len(regions)], "images listed": [regions.listed]}
+                    for regions in (train, val)}
     counts: dict[str, np.ndarray] = {}  # name of a result to (n, 4), to be resampled
     for network in run.networks():
         name, scores = run.name(*network), run.scores(*network)
-        thetas = {"train": choose_theta(run, *network), "paper": paper.THETA[network[1]],
-                  "oracle": run.smoothed(*network).best(step=GRID_STEP)[0],
-                  "raw": choose_theta(run, *network, smoothed=False)}
-        for at, theta in thetas.items():
+        thetas = {at: choose_theta(run, *network, at=at) for at in THETAS}
+        for at, theta in {**thetas, "raw": choose_theta(run, *network, smoothed=False)}.items():
             table[f"{name}, {at}"] = {"theta": [theta]}
             counts[f"{name}, {at}"] = evaluation.per_image_counts(val, scores, theta=theta, smoothed=at != "raw")
         present = evaluation.present(val, network[1])
         counts[f"{name}, classification"] = evaluation.classification_counts(scores.image_scores, present)
-    for cls in run.profile.classes:
-        counts |= {f"{name}, {cls}": per_image for name, per_image in baselines(run, cls).items()}
+    for cls, (name, answers) in itertools.product(run.profile.classes, BASELINES.items()):
+        chosen = np.argmax(evaluation.ap(present_weights(train) @ answers(train, cls)))
+        counts[f"{name}, {cls}"] = answers(val, cls)[chosen]
     for model in run.profile.models if set(run.profile.classes) == set(paper.CLASSES) else ():
         counts |= {f"{model}, three classes, {name}, seed {seed}": per_image
-                   for name, seeds in three_way_counts(run, model).items()
-                   for seed, per_image in zip(seeds_of_both_classes(run, model), seeds, strict=True)}
+                   for name, runs in three_way_counts(run, model).items()
+                   for seed, per_image in zip(run.profile.seeds, runs, strict=True)}
     resampled = evaluation.resampled_counts(np.stack(list(counts.values())), resamples=10_000, dtype=np.float64)
     pooled = dict(zip(counts, resampled, strict=True))
     for name, draws in pooled.items():
-        statistics = CLASSIFICATION_STATISTICS if name.endswith("classification") else SEGMENTATION_STATISTICS
+        statistics = CLASSIFICATION if name.endswith("classification") else SEGMENTATION
         table.setdefault(name, {}).update({key: _interval(value(draws)) for key, value in statistics.items()})
     for name, (first, second) in _differences(run).items():
         table[name] = {"difference of AP": _interval(evaluation.ap(pooled[first]) - evaluation.ap(pooled[second]))}
@@ -127,10 +117,9 @@ def _differences(run: RunFolder) -> dict[str, tuple[str, str]]:
         pairs[f"{name}, smoothed − raw"] = f"{name}, train", f"{name}, raw"
         if round < run.profile.rounds[-1]:
             continue
-        models = [other for first, other in (*LSE_OR_MAX, *SMALL_OR_LARGE) if first == model]
-        others = {other: f"{run.name(other, cls, round, seed)}, train" for other in models
-                  if other in run.profile.models}
-        others |= {other: f"{other}, {cls}" for other in baselines(run, cls)}
+        others = {other: f"{run.name(other, cls, round, seed)}, train"
+                  for first, other in (*LSE_OR_MAX, *SMALL_OR_LARGE) if first == model and other in run.profile.models}
+        others |= {other: f"{other}, {cls}" for other in BASELINES}
         if 1 in run.profile.rounds[:-1]:
             others["round 1"] = f"{run.name(model, cls, 1, seed)}, train"
         pairs |= {f"{model} − {other}, {cls}, seed {seed}": (f"{name}, train", row) for other, row in others.items()}
@@ -139,16 +128,11 @@ def _differences(run: RunFolder) -> dict[str, tuple[str, str]]:
 
 def _interval(draws: np.ndarray) -> list[float | None]:
     """Value and 95 % interval of a statistic and its resamples, as JSON, which knows no nan."""
-    interval = percentile_interval(float(draws[0]), draws[1:], 0.95)
-    return [None if np.isnan(end) else float(end) for end in (interval.value, interval.low, interval.high)]
+    return [None if np.isnan(end) else end for end in astuple(interval(draws))]
 
 
 def compare_tables(new: Table, published: Table) -> list[Line]:
-    """One line for each column of the table: how many of its values came out again, within `ROUNDING`.
-
-    >>> print(compare_tables({"LSE1": {"AP": [0.1]}}, {"LSE1": {"AP": [0.1]}, "max1": {"AP": [0.2]}})[0])
-    AP                                      1 of 2      came out again, to within 0: max1 differs
-    """
+    """One line for each column of the table: how many of its values came out again, within `ROUNDING`."""
     pairs: dict[str, dict[str, tuple]] = {}
     for name in {**published, **new}:
         columns = new.get(name, {}), published.get(name, {})
@@ -170,37 +154,29 @@ def _line(what: str, pairs: Mapping[str, tuple], tolerance: float) -> Line:
 
 
 def compare_scores(run: RunFolder, images: int, work: Path) -> list[Line]:
-    """Score val images again with each published network, and compare with the evidence of these images.
+    """Score val images again with each network of the published run, and compare with its evidence.
 
-    Parameters
-    ----------
-    run : RunFolder
-        The published run, with the reader's photographs.
-    images : int
-        How many, evenly spaced over those at hand; 0 takes all.
-    work : path
-        Folder for score maps and superpixels, from which an interrupted check goes on.
+    `images` is how many, evenly spaced over those at hand (0: all). The folder `work` is for score maps and
+    superpixels, from which an interrupted check goes on.
     """
     from ..evidence.scoring import score_image
     from ..evidence.superpixels import order_statistic, oversegment_cached
     from ..training.mining import evenly_spaced
     from .make import load_network
 
-    data, regions = run.segmentation("val"), run.regions("val")
-    places = {name: i for i, name in enumerate(data.ids)}
-    at_hand = np.array([i for i, name in enumerate(regions.ids) if name in places], int)
+    data, regions, lines = run.segmentation("val"), run.regions("val"), []
+    at_hand = np.flatnonzero(np.isin(regions.ids, data.ids))
     if not len(at_hand):
         raise LsegreproError(f"none of the {len(regions)} images of {run.regions_path('val')} is in {data.description}")
-    lines = []
     for network in run.last_networks():
         scores, weights, name = run.scores(*network), load_network(run, *network), run.name(*network)
-        arguments, maps = Scoring(**scores.meta["arguments"]), work / "maps" / weights.sha256[:16]
-        superpixels, whole_images = {}, {}
+        arguments, superpixels, whole_images = Scoring(**scores.meta["arguments"]), {}, {}
         chosen = evenly_spaced(at_hand, images or len(at_hand))
         for i in tqdm(chosen, desc=name, unit="image", disable=not run.progress):
             key, rows = regions.ids[i], slice(regions.offsets[i], regions.offsets[i + 1])
-            image = data.image(places[key])
-            prob_u16, image_scores = score_image(weights, image, arguments, maps / f"{key}.npz")
+            image = data.image(data.ids.index(key))
+            cache = work / "maps" / weights.sha256[:16] / f"{key}.npz"
+            prob_u16, image_scores = score_image(weights, image, arguments, cache)
             labels = oversegment_cached(image, regions.superpixels, work / "superpixels")
             superpixels[key] = order_statistic(prob_u16, labels) / 65535, scores.statistics[rows] / 65535
             whole_images[key] = image_scores, scores.image_scores[i]

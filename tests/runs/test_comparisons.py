@@ -1,17 +1,15 @@
 """Networks beside their controls, on a run that is drawn and scored by formula: no training."""
 
-
 import numpy as np
 import pytest
 from conftest import run_page
 from literal import box_rows
 
 from lsegrepro import evaluation, paper
-from lsegrepro.evaluation import mistakes
-from lsegrepro.evidence import BOX_FRACTIONS
-from lsegrepro.runs import comparisons
+from lsegrepro.evaluation.mistakes import without_false_alarms
+from lsegrepro.runs import comparisons, verify
 from lsegrepro.runs.comparisons import measure
-from lsegrepro.runs.results import choose_theta, present_weights
+from lsegrepro.runs.results import THETAS, choose_theta, present_weights
 
 
 def counts_at(scored, model, cls, theta, seed=0, smoothed=True):
@@ -29,14 +27,12 @@ def test_the_value_is_the_mean_over_seeds_at_the_theta_of_train(scored):
     assert row.ap.value == measure(scored, "LSE1", "cat")[0] and row.ap.low <= row.ap.value <= row.ap.high
 
 
-def test_the_three_thetas_are_kept_apart(scored):
-    for model, cls in (("LSE1", "cat"), ("max1", "dog")):
-        for at in comparisons.THETAS:
-            thetas = comparisons.seed_thetas(scored, model, cls, at=at)
-            expected = np.mean([scored.smoothed(model, cls, 2, seed).at(t).ap for seed, t in enumerate(thetas)])
-            assert measure(scored, model, cls, at=at)[0] == pytest.approx(expected, abs=1e-6)
-        assert comparisons.seed_thetas(scored, model, cls, at="paper") == [paper.THETA[cls]] * 2
-        assert not (measure(scored, model, cls, at="oracle") < measure(scored, model, cls, at="paper") - 1e-6).any()
+@pytest.mark.parametrize("model, cls", [("LSE1", "cat"), ("max1", "dog")])
+def test_the_three_thetas_are_kept_apart(scored, model, cls):
+    for at in THETAS:
+        aps = [scored.smoothed(model, cls, 2, s).at(choose_theta(scored, model, cls, 2, s, at=at)).ap for s in (0, 1)]
+        assert measure(scored, model, cls, at=at)[0] == pytest.approx(np.mean(aps), abs=1e-6)
+    assert not (measure(scored, model, cls, at="oracle") < measure(scored, model, cls, at="paper") - 1e-6).any()
 
 
 def test_theta_is_chosen_again_in_each_resample(one_seed):
@@ -52,15 +48,11 @@ def test_theta_is_chosen_again_in_each_resample(one_seed):
 
 def test_told_theta_is_chosen_for_being_told(one_seed):
     """A low theta costs nothing where false alarms in other images are taken away."""
-    holds = {split: evaluation.present(one_seed.regions(split), "cat") for split in ("train", "val")}
-    train, val = (mistakes.without_false_alarms(evaluation.smoothed_grid_counts(
-        one_seed.regions(split), one_seed.scores("max1", "cat", 2, 0, split)), holds[split]).sum(axis=1)
-        for split in ("train", "val"))
+    train, val = (without_false_alarms(
+        evaluation.smoothed_grid_counts(one_seed.regions(split), one_seed.scores("max1", "cat", 2, 0, split)),
+        evaluation.present(one_seed.regions(split), "cat")).sum(axis=1) for split in ("train", "val"))
     expected = evaluation.ap(val[np.nanargmax(evaluation.ap(train))])
     assert measure(one_seed, "max1", "cat", told=True)[0] == pytest.approx(expected, abs=1e-6)
-    theta = choose_theta(one_seed, "max1", "cat", 2)
-    at_the_other = mistakes.without_false_alarms(counts_at(one_seed, "max1", "cat", theta), holds["val"])
-    assert expected >= evaluation.ap(at_the_other.sum(axis=0))
 
 
 def painted(scored, cls, split):
@@ -76,12 +68,10 @@ def test_the_box_is_that_of_the_masks(scored, cls):
     assert present_weights(scored.regions("train")).tolist() == [1] * 6
     best = int(np.argmax(evaluation.ap(train.sum(axis=1))))
     told = int(np.argmax(evaluation.ap(train[:, train_holds].sum(axis=1))))
-    assert (comparisons.baselines(scored, cls)["centred box"] == val[best]).all()
-    assert measure(scored, "", cls, "centred box")[0] == pytest.approx(evaluation.ap(val[best].sum(axis=0)), abs=1e-6)
-    assert measure(scored, "", cls, "centred box", told=True)[0] == pytest.approx(
-        evaluation.ap(val[told][val_holds].sum(axis=0)), abs=1e-6)
-    assert measure(scored, "", cls, "everything foreground")[0] == pytest.approx(
-        evaluation.ap(val[-1].sum(axis=0)), abs=1e-6)
+    for answer, is_told, counts in (("centred box", False, val[best]), ("centred box", True, val[told][val_holds]),
+                                    ("everything foreground", False, val[-1])):
+        expected = evaluation.ap(counts.sum(axis=0))
+        assert measure(scored, "", cls, answer, told=is_told)[0] == pytest.approx(expected, abs=1e-6)
     assert np.nanmax(measure(scored, "", cls, "nothing foreground")) == 0  # nan where no image of the class is drawn
 
 
@@ -89,48 +79,38 @@ def test_the_box_is_chosen_with_the_weights_of_the_images(scored, monkeypatch):
     """Images that stand for absent ones count for more in the choice of the box, as in that of theta."""
     train, holds = painted(scored, "cat", "train")
     weights = np.where(holds, 1.0, 1e6)
-    monkeypatch.setattr(comparisons, "present_weights", lambda regions: weights)
+    monkeypatch.setattr(verify, "present_weights", lambda regions: weights)
     best = int(np.argmax(evaluation.ap((train * weights[:, None]).sum(axis=1))))
     assert best != int(np.argmax(evaluation.ap(train.sum(axis=1))))
-    assert (comparisons.baselines(scored, "cat")["centred box"] == painted(scored, "cat", "val")[0][best]).all()
+    expected = evaluation.ap(painted(scored, "cat", "val")[0][best].sum(axis=0))
+    assert verify.results_table(scored)["centred box, cat"]["AP"][0] == expected
 
 
-def test_the_gated_box_knows_the_images_and_not_the_place(one_seed):
+@pytest.mark.parametrize("cls", paper.CLASSES)
+def test_the_gated_box_knows_the_images_and_not_the_place(one_seed, cls):
     """LSE1's image score is always right here, so its gated box is the box that is told; max1's says nothing."""
-    for cls in paper.CLASSES:
-        told = measure(one_seed, "", cls, "centred box", told=True)[0]
-        assert measure(one_seed, "LSE1", cls, "gated box")[0] == pytest.approx(told, abs=1e-6)
-        assert measure(one_seed, "LSE1", cls)[0] > told > measure(one_seed, "max1", cls, "gated box")[0]
-    scores = {split: one_seed.scores("LSE1", "cat", 2, 0, split) for split in ("train", "val")}
-    passing = evaluation.image_margin(scores["val"]) > 0
-    assert passing.tolist() == painted(one_seed, "cat", "val")[1].tolist() and len(BOX_FRACTIONS) == 20
-
-
-def test_rows_stand_in_the_order_of_the_table(scored):
-    rows = comparisons.network_rows(scored)
-    assert [(r.model, r.cls) for r in rows] == [(m, c) for c in paper.CLASSES for m in ("max1", "LSE1")]
-    controls = comparisons.control_rows(scored, "LSE1", "cat")
-    assert [r.model for r in controls] == [*comparisons.BASELINES, "gated box"]
-    assert controls[0].ap.value == 0 and controls[0].background.value == 1
-    assert [r.model for r in comparisons.control_rows(scored, "LSE2", "cat")] == [*comparisons.BASELINES]  # not trained
+    passing = evaluation.image_margin(one_seed.scores("LSE1", cls, 2, 0)) > 0
+    assert passing.tolist() == painted(one_seed, cls, "val")[1].tolist()
+    told = measure(one_seed, "", cls, "centred box", told=True)[0]
+    assert measure(one_seed, "LSE1", cls, "gated box")[0] == pytest.approx(told, abs=1e-6)
+    assert measure(one_seed, "LSE1", cls)[0] > told > measure(one_seed, "max1", cls, "gated box")[0]
 
 
 def test_two_networks_label_together(scored):
     counts = comparisons.three_way_counts(scored, "LSE1")
-    assert list(counts) == ["background", "cat", "dog"]
     thetas = [choose_theta(scored, "LSE1", cls, 2, 1) for cls in paper.CLASSES]
     expected = evaluation.three_way(scored.regions("val"), scored.scores("LSE1", "cat", 2, 1),
                                     scored.scores("LSE1", "dog", 2, 1), *thetas)
+    assert list(counts) == ["background", "cat", "dog"]
     for name in counts:
         assert counts[name].shape == (2, 8, 4) and (counts[name][1] == expected[name]).all()
 
 
 def test_images_are_classified_by_every_seed(scored):
-    holds = evaluation.present(scored.regions("val"), "cat")
-    right = comparisons.classified_images(scored, "LSE1", "cat")
+    right, never = (comparisons.classified_images(scored, model, "cat") for model in ("LSE1", "max1"))
     assert right.shape == (2, 8, 4) and (evaluation.accuracy(right.sum(axis=1)) == 1).all()
-    never = comparisons.classified_images(scored, "max1", "cat")
-    assert never[0, :, 2].tolist() == holds.tolist() and not never[..., :2].any()
+    assert never[0, :, 2].tolist() == evaluation.present(scored.regions("val"), "cat").tolist()
+    assert not never[..., :2].any()
 
 
 def test_the_whole_list_adds_false_positives_only(one_seed, monkeypatch):
@@ -138,18 +118,17 @@ def test_the_whole_list_adds_false_positives_only(one_seed, monkeypatch):
     assert comparisons.whole_list(one_seed, "LSE1", "cat") == pytest.approx(evaluation.ap(counts))  # nothing is absent
     weights = np.where(painted(one_seed, "cat", "val")[1], 1.0, 3.0)
     monkeypatch.setattr(comparisons, "present_weights", lambda regions: weights[: len(regions)])
-    estimate = comparisons.whole_list(one_seed, "max1", "cat")
-    assert estimate < measure(one_seed, "max1", "cat")[0]
+    assert comparisons.whole_list(one_seed, "max1", "cat") < measure(one_seed, "max1", "cat")[0]
 
 
 def test_at_the_papers_accuracies(one_seed):
-    point = comparisons.at_the_papers_accuracies(one_seed, "LSE1", "cat")
-    curve = one_seed.smoothed("LSE1", "cat", 2)
-    assert (point.printed_recall, point.printed_false_positive_rate) == (0.4925, pytest.approx(0.0104))
-    assert point.recall == curve.recall_at(0.0104) and point.false_positive_rate == curve.false_positive_rate_at(0.4925)
+    curve = one_seed.smoothed("LSE1", "cat", 2)  # the paper prints 49.25 and 98.96
+    assert comparisons.at_the_papers_accuracies(one_seed, "LSE1", "cat") == (
+        curve.false_positive_rate_at(0.4925), curve.recall_at(0.0104))
 
 
 def test_the_page_needs_neither_torch_nor_photographs(formula_folder, scored):
     """Every cell of the chapter, run where torch cannot be imported and no photograph is known."""
-    found = run_page(formula_folder, "06-table-2", '{(r.model + " " + r.cls): r.ap.value for r in spaces["rows"]}')
-    assert found["LSE1 cat"] == comparisons.row(scored, "LSE1", "cat").ap.value and len(found) == 4
+    rows = run_page(formula_folder, "06-table-2", '[[r.model, r.cls, r.ap.value] for r in spaces["rows"]]')
+    assert [row[:2] for row in rows] == [[m, c] for c in paper.CLASSES for m in ("max1", "LSE1")]
+    assert rows[1][2] == comparisons.row(scored, "LSE1", "cat").ap.value

@@ -70,16 +70,16 @@ def test_a_result_is_read_without_torch_and_without_photographs(tiny_folder, tin
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from lsegrepro.runs.folder import open_run\n"
-        "from lsegrepro.runs.results import results\n"
+        "from lsegrepro.runs.results import choose_theta\n"
         "run = open_run('tiny.toml', 'run', depth='evidence')\n"
-        "print(*(f'{100 * r.chosen.ap.value:.2f}' for r in results(run)))\n"
+        "print(*(f'{choose_theta(run, *network):.3f}' for network in run.networks()))\n"
         "from lsegrepro.cli import main\n"
         "sys.exit(main(['evaluate', '--profile', 'tiny.toml', '--run', 'run']))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tiny_folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     values, _, _, *rows = done.stdout.splitlines()
-    assert [row.split()[2] for row in rows] == values.split()
+    assert [row.split()[1] for row in rows] == values.split()
 
 
 # What is missing, or of something else
