@@ -11,9 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .. import __version__, paper
-from ..evaluation import Interval
 from ..evidence import Regions
-from ..figures.style import BLUE, GREEN, MUTED, PURPLE, VERMILLION, WIDTH, Html, level_line, picture, styled
+from ..figures.style import BLUE, GREEN, MUTED, PURPLE, VERMILLION, WIDTH, Html, level_line, picture, style
 from ..runs.folder import Network, RunFolder, has_images
 from ..runs.results import coverage
 
@@ -27,18 +26,6 @@ def percent(value: float, digits: int = 1) -> str:
     ('12.3 %', '–')
     """
     return "–" if np.isnan(value) else f"{100 * value:.{digits}f} %"
-
-
-def between(interval: Interval, digits: int = 1) -> str:
-    """Format a fraction and its interval in percent, without the sign; nan is a dash.
-
-    >>> between(Interval(0.25, 0.2, 0.3))
-    '25.0 [20.0, 30.0]'
-    """
-    value, low, high = (100 * number for number in (interval.value, interval.low, interval.high))
-    if np.isnan(value):
-        return "–"
-    return f"{value:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
 
 
 def span(values: Sequence[float], format: Callable[[float], str] = percent) -> str:
@@ -150,7 +137,7 @@ def example(run: RunFolder, cls: str, stand_in: bool = False) -> Example:
     return Example(data.image(index), data.mask(index), source)
 
 
-@styled
+@style()
 def sheet(pictures: Sequence[np.ndarray], titles: Sequence[str], alt: str, columns: int = 6) -> Figure:
     """Draw pictures (H, W, 3) uint8 in rows, each under its title; `alt` is the alternative text."""
     columns = min(columns, len(pictures))
@@ -180,7 +167,7 @@ def mosaic(filters: np.ndarray, columns: int = 8, zoom: int = 6) -> np.ndarray:
     return montage(pixels, fill=(255, 255, 255), grid_shape=shape, padding_width=max(1, zoom // 3), channel_axis=-1)
 
 
-@styled
+@style()
 def lines(x: Sequence[float], values: dict[str, Sequence[float]], level: tuple[str, float], title: str, xlabel: str,
           alt: str) -> Figure:
     """Draw lines of fractions, (len(x),) each, in percent; `level` names and places a dashed horizontal line."""

@@ -6,8 +6,7 @@
 """
 
 from .bag import bag_explorer
-from .control import ThetaExplorer
-from .scene import Picture, Scene, ScoredNetwork
+from .control import Picture, ScoredNetwork, ThetaExplorer
 from .slider import theta_slider
 
-__all__ = ["ScoredNetwork", "Picture", "Scene", "ThetaExplorer", "bag_explorer", "theta_slider"]
+__all__ = ["Picture", "ScoredNetwork", "ThetaExplorer", "bag_explorer", "theta_slider"]

@@ -6,29 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from ..figures.style import Html
 from ..files import LsegreproError
-from .fragment import BAG_SCRIPTS, fragment, script_json
+from .fragment import BAG_SCRIPTS, fragment
 
 
-def bag_explorer(bags: Mapping[str, Sequence[float]], r: float = 1.0) -> Html:
+def bag_explorer(bags: Mapping[str, Sequence[float]]) -> Html:
     r"""An interactive figure of the aggregations of a bag of scores.
 
-    Each score of one class is a slider in [-1, 1], the range of the tanh. Shown are the mean, the
-    tempered LSE :math:`\frac{1}{r}\log\frac{1}{N}\sum_i e^{r F_i}`, the paper's LSE of equations (1) and
-    (3), and the maximum (`model.mean`, `model.tempered`, `model.lse`, `model.maximum`); for each patch
-    the derivative of the aggregated score by its own; and the aggregated score against `r`, from the mean to the
-    maximum. Computed in the browser, in double precision, from the same formulas.
+    Each score of one class is a slider in [-1, 1], the range of the tanh. Shown are the mean, the tempered LSE
+    :math:`\frac{1}{r}\log\frac{1}{N}\sum_i e^{r F_i}`, the paper's LSE of equations (1) and (3), and the maximum
+    (`model.mean`, `model.tempered`, `model.lse`, `model.maximum`); for each patch the derivative of the aggregated
+    score by its own; and the aggregated score against `r`. Computed in the browser, in double precision.
 
-    Parameters
-    ----------
-    bags : mapping
-        Name to N scores, a button each; the first is the initial one.
-    r : float
-        Initial temperature parameter, from 0.001 to 1,000.
-
-    Raises
-    ------
-    LsegreproError
-        If there is no bag, the bags differ in size, or a score or `r` is out of range.
+    `bags` has N scores for each name, a button each; the first is the initial one. Raises `LsegreproError` if there is
+    no bag, the bags differ in size, or a score is out of range.
 
     >>> bag_explorer({"two good": [0.9, 0.9, -0.5]})
     a bag of 3 scores: mean, LSE and max, and the gradient on each patch
@@ -38,9 +28,6 @@ def bag_explorer(bags: Mapping[str, Sequence[float]], r: float = 1.0) -> Html:
         raise LsegreproError(f"bags must be one or more, of the same number of scores; got {sorted(sizes)}")
     if not all(-1 <= score <= 1 for scores in bags.values() for score in scores):
         raise LsegreproError("scores must lie in [-1, 1], the range of the tanh")
-    if not 0.001 <= r <= 1000:
-        raise LsegreproError(f"r must lie in [0.001, 1000], got {r}")
-    (count,) = sizes
-    data = script_json({"r": r, "bags": [[name, [float(s) for s in scores]] for name, scores in bags.items()]})
-    text = f"a bag of {count} scores: mean, LSE and max, and the gradient on each patch"
+    text = f"a bag of {sizes.pop()} scores: mean, LSE and max, and the gradient on each patch"
+    data = {"r": 1, "bags": [[name, [float(score) for score in scores]] for name, scores in bags.items()]}
     return fragment("bag", "LSE versus max, interactive", data, BAG_SCRIPTS, text)

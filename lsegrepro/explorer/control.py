@@ -2,138 +2,196 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..evaluation import threshold
-from ..figures.style import Html
+from .. import paper
+from ..evaluation import Curve, threshold
+from ..evidence import VOID
+from ..figures import overlays
+from ..figures.style import Html, model_style
 from ..files import LsegreproError
 from . import packing
 from .fragment import THETA_SCRIPTS, css, fragment, script, script_json
-from .scene import Picture, Scene, ScoredNetwork
 from .slider import theta_slider
+
+SHOWN = ("theta", "network", "picture")
+"""What a reader moves, and Python may read and set."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredNetwork:
+    """A network that can be selected, and its curves of Figure 5.
+
+    >>> ScoredNetwork("LSE1", "cat", "round 2").name
+    'LSE1, cat, round 2'
+    """
+
+    model: str  # gives the line its colour
+    cls: str
+    variant: str  # what tells it from others of its model and class; those of a class and variant share a chart
+    curve: Curve | None = None  # of the whole set after the vote (`evaluation.smoothed_curve`)
+    raw_curve: Curve | None = None  # of its single pixels
+    marks: Mapping[str, float] = field(default_factory=dict)  # name to theta, a button each beside the paper's
+
+    @property
+    def name(self) -> str:
+        """Model, class and variant."""
+        return f"{self.model}, {self.cls}, {self.variant}"
+
+    def packed(self) -> dict:
+        """It as the script reads it."""
+        return {
+            "name": self.name, "model": self.model, "cls": self.cls, "group": f"{self.cls}, {self.variant}",
+            "truth": 1 + paper.CLASSES.index(self.cls), "colour": model_style(self.model)[0],
+            "marks": [("paper", paper.THETA[self.cls]), *self.marks.items()],
+            "ap": packing.line(self.curve), "raw": packing.line(self.raw_curve),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture, and the probability map of each network on it.
+
+    The maps of a network are two (H, W) uint16: floor(p * 65535), and `superpixels.smooth` of it. With the truth
+    come an outline and the AP of this picture.
+    """
+
+    name: str
+    image: np.ndarray  # (H, W, 3) uint8; in a page that is published, one that may be redistributed
+    maps: Mapping[str, tuple[np.ndarray, np.ndarray]]  # by the name of the network
+    truth: np.ndarray | None = None  # (H, W) uint8, VOC's indices
+
+    def __post_init__(self) -> None:
+        size = self.image.shape[:2]
+        arrays = [("image", self.image, (*size, 3), np.uint8)]
+        arrays += [] if self.truth is None else [("truth", self.truth, size, np.uint8)]
+        arrays += [(f"map of {name}", values, size, np.uint16) for name, pair in self.maps.items() for values in pair]
+        for name, array, shape, dtype in arrays:
+            if array.shape != shape or array.dtype != dtype:
+                raise LsegreproError(f"{name} must be {shape} {np.dtype(dtype)}, got {array.shape} {array.dtype}")
+
+    def packed(self, networks: Sequence[str]) -> dict:
+        """It as the script reads it, with the maps of networks by their names."""
+        truth = None
+        if self.truth is not None:  # 0 neither, 1 the first class, and so on; the last is void
+            kinds = [*(paper.VOC_INDEX[cls] for cls in paper.CLASSES), VOID]
+            truth = packing.pack(sum(i * (self.truth == kind) for i, kind in enumerate(kinds, start=1)))
+        return {
+            "name": self.name, "width": self.image.shape[1], "height": self.image.shape[0],
+            "image": packing.picture(self.image), "truth": truth, "void": 1 + len(paper.CLASSES),
+            "maps": [{"raw": packing.pack(packing.levels(raw)), "voted": packing.pack(packing.levels(voted))}
+                     for raw, voted in (self.maps[name] for name in networks)],
+        }  # fmt: skip
 
 
 class ThetaExplorer:
     """Interactive threshold: masks, their AP and the point on Figure 5 at any theta, for a network and a picture.
 
-    Displayed in a live session it is a widget, whose `theta`, `network` and `picture` can be read back and
-    set. In an executed page it is `static`, HTML that needs nothing but a browser. Both are drawn
-    by one script, and exact at each of the slider's positions, 0 to 0.881 by 0.001.
+    Displayed in a live session it is a widget, whose `theta`, `network` and `picture` can be read back and set. In an
+    executed page it is `static`, HTML that needs nothing but a browser. Both are drawn by one script, and exact at each
+    of the slider's positions, 0 to 0.881 by 0.001. At first it shows the first network and picture, at the paper's
+    theta.
 
     Parameters
     ----------
-    scene : Scene
-    theta : float, optional
-        Initial theta, by default the paper's. It and the names may be set later; theta takes the nearest position
-        of the slider.
-    network, picture : str, optional
-        Names of the initial ones; by default the first of each.
+    networks, pictures : sequence
+        Of distinct names; each picture has maps of each network.
+    on : str
+        What the curves were measured on.
 
     Raises
     ------
     LsegreproError
-        If theta is outside [0, 1), or the scene has no network or picture of that name.
+        If there is none of either, two share a name, or a map is missing; on setting, if theta is outside [0, 1) or
+        nothing has the name.
 
     Examples
     --------
     >>> prob_u16 = np.full((4, 6), 40000, np.uint16)
     >>> net = ScoredNetwork("LSE1", "cat", "round 2")
     >>> picture = Picture("grey", np.zeros((4, 6, 3), np.uint8), {net.name: (prob_u16, prob_u16)})
-    >>> explorer = ThetaExplorer(Scene([net], [picture]))
+    >>> explorer = ThetaExplorer([net], [picture])
     >>> explorer.theta = 0.7
     >>> explorer.text
     'LSE1, cat, round 2 | grey | theta 0.700 | 0.0 % called cat'
     """
 
-    def __init__(
-        self, scene: Scene, theta: float | None = None, network: str | None = None, picture: str | None = None
-    ) -> None:
-        self.scene = scene
-        self._values: dict[str, Any] = {}
-        self.network = scene.networks[0].name if network is None else network
-        self.picture = scene.pictures[0].name if picture is None else picture
-        self.theta = scene.network(self.network).marks["paper"] if theta is None else theta
+    def __init__(self, networks: Sequence[ScoredNetwork], pictures: Sequence[Picture], on: str = "on the whole set"
+                 ) -> None:
+        self.networks = {network.name: network for network in networks}
+        self.pictures = {picture.name: picture for picture in pictures}
+        self.on = on
+        for kind, items in (("networks", networks), ("pictures", pictures)):
+            if not items or len(items) > len(getattr(self, kind)):
+                names = [item.name for item in items]
+                raise LsegreproError(f"{kind} must be one or more, each of another name; got {names}")
+        for picture in pictures:
+            if missing := [name for name in self.networks if name not in picture.maps]:
+                raise LsegreproError(f"picture {picture.name!r} has no map of {missing[0]}")
+        self.network, self.picture = networks[0].name, pictures[0].name
+        self.theta = paper.THETA[networks[0].cls]
 
-    @property
-    def theta(self) -> float:
-        return self._values["theta"]
-
-    @theta.setter
-    def theta(self, value: float) -> None:
-        self._set("theta", packing.position(value) / 1000)
-
-    @property
-    def network(self) -> str:
-        return self._values["network"]
-
-    @network.setter
-    def network(self, name: str) -> None:
-        self._set("network", self.scene.network(name).name)
-
-    @property
-    def picture(self) -> str:
-        return self._values["picture"]
-
-    @picture.setter
-    def picture(self, name: str) -> None:
-        self._set("picture", self.scene.picture(name).name)
-
-    def _set(self, key: str, value: Any) -> None:
-        self._values[key] = value
-        if "widget" in self.__dict__:
+    def __setattr__(self, key: str, value: Any) -> None:
+        """Set an attribute; what is shown is checked, theta goes to the nearest position, and the widget follows."""
+        if key == "theta":
+            value = packing.position(value) / 1000
+        if key in ("network", "picture") and value not in (choices := getattr(self, f"{key}s")):
+            raise LsegreproError(f"unknown {key} {value!r}; choose one of {'; '.join(choices)}")
+        super().__setattr__(key, value)
+        if key in SHOWN and "widget" in self.__dict__:
             setattr(self.widget, key, value)
-
-    @property
-    def _shown(self) -> tuple[ScoredNetwork, Picture]:
-        return self.scene.network(self.network), self.scene.picture(self.picture)
 
     @property
     def mask(self) -> np.ndarray:
         """(H, W) bool: foreground after the vote."""
-        network, picture = self._shown
-        return picture.maps[network.name][1] > threshold(self.theta)
+        return self.pictures[self.picture].maps[self.network][1] > threshold(self.theta)
 
     @property
     def ap(self) -> float | None:
         """AP of the whole set after the vote, a fraction; None without a curve, or if it is 0/0."""
-        curve = self._shown[0].curve
+        curve = self.networks[self.network].curve
         value = np.nan if curve is None else curve.at(self.theta).ap
         return None if np.isnan(value) else float(value)
 
     @property
     def text(self) -> str:
         """What it shows, in words."""
-        share = f"{100 * self.mask.mean():.1f} % called {self._shown[0].cls}"
-        whole = "" if self.ap is None else f" | AP {self.scene.on} {100 * self.ap:.1f} %"
+        share = f"{100 * self.mask.mean():.1f} % called {self.networks[self.network].cls}"
+        whole = "" if self.ap is None else f" | AP {self.on} {100 * self.ap:.1f} %"
         return f"{self.network} | {self.picture} | theta {self.theta:.3f} | {share}{whole}"
+
+    @property
+    def packed(self) -> dict:
+        """All that it can show, as the script reads it."""
+        return {
+            "steps": packing.STEPS, "on": self.on, "floor": paper.FLOOR, "ceiling": paper.CEILING,
+            "green": overlays.GREEN, "colours": packing.deflate(overlays.heat_table()),
+            "networks": [network.packed() for network in self.networks.values()],
+            "pictures": [picture.packed(list(self.networks)) for picture in self.pictures.values()],
+        }  # fmt: skip
 
     @property
     def static(self) -> Html:
         """The HTML that needs no kernel."""
-        data = script_json({"start": self._values})[:-1] + "," + self._payload[1:]
+        data = {"start": {key: getattr(self, key) for key in SHOWN}, **self.packed}
         return fragment("theta", "Theta explorer", data, THETA_SCRIPTS, f"theta explorer: {self.text}")
 
     @property
     def slider(self) -> Html:
         """The smaller `theta_slider` of the network, picture and theta that it shows."""
-        network, picture = self._shown
-        return theta_slider(picture.image, *picture.maps[network.name], self.theta, network.cls)
-
-    @cached_property
-    def _payload(self) -> str:
-        return packing.payload(self.scene)
+        picture = self.pictures[self.picture]
+        return theta_slider(picture.image, *picture.maps[self.network], self.theta, self.networks[self.network].cls)
 
     @cached_property
     def widget(self) -> Any:
         """The ipywidgets control (an ``anywidget.AnyWidget``), made on first use.
 
-        Raises
-        ------
-        LsegreproError
-            If anywidget is not installed.
+        Raises `LsegreproError` if anywidget is not installed.
         """
         try:
             import anywidget
@@ -151,8 +209,8 @@ class ThetaExplorer:
             network = traitlets.Unicode().tag(sync=True)
             picture = traitlets.Unicode().tag(sync=True)
 
-        widget = Control(data=self._payload, **self._values)
-        widget.observe(lambda change: self._values.update({change["name"]: change["new"]}), list(self._values))
+        widget = Control(data=script_json(self.packed), theta=self.theta, network=self.network, picture=self.picture)
+        widget.observe(lambda change: setattr(self, change["name"], change["new"]), SHOWN)
         return widget
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""Self-contained HTML fragments: style, script and data of an interactive figure.
-
-The scripts and styles are the files in ``web/``.
-"""
+"""Self-contained HTML of an interactive figure: its data, and the styles and scripts in ``web/``."""
 
 from __future__ import annotations
 
@@ -35,30 +32,18 @@ def script_json(data: Any) -> str:
     return json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
 
 
-def fragment(kind: str, label: str, data: str, names: tuple[str, ...], text: str, body: str = "") -> Html:
+def fragment(kind: str, label: str, data: Any, names: tuple[str, ...], text: str, body: str = "") -> Html:
     """An interactive figure as HTML; its script starts every figure of its kind that has not been started.
 
-    Parameters
-    ----------
-    kind : str
-        Class of the section, ``lse-{kind}``, and name of its style and of the script that starts it.
-    label : str
-        What a screen reader calls the section.
-    data : str
-        JSON (`script_json`).
-    names : tuple of str
-        The scripts.
-    text : str
-        Replaces the figure where there is no page.
-    body : str
-        HTML that the page shows before the script starts.
+    `kind` names its style and the script that starts it, `label` is what a screen reader calls it, `names` are its
+    scripts. `text` replaces the figure where there is no page, `body` is HTML that shows before the script starts.
     """
     trouble = "This figure is interactive and needs JavaScript. The rest of the page does without."
     return Html(
         f'<section class="lse-piece lse-{kind}" aria-label="{html.escape(label)}">'
         f"<style>{css(kind)}</style>"
         f'{body}<noscript><p class="lse-trouble">{trouble}</p></noscript>'
-        f'<script type="application/json">{data}</script>'
+        f'<script type="application/json">{script_json(data)}</script>'
         f'<script type="module">{script(*names, f"{kind}-static")}</script></section>',
         text,
     )

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from ..evaluation import Growth, Interval
+from ..evaluation import LAWS, Interval, bootstrap, growth
 from ..evaluation.mistakes import PARTS, Exemplar, UnionShares
 from ..files import LsegreproError
 from ..paper import LOSS_FLOOR, LOSS_START
@@ -26,28 +26,26 @@ from .style import (
     ORANGE,
     VERMILLION,
     WIDTH,
+    between,
     in_percent,
-    interval_text,
     label_rows,
     level_line,
     model_style,
     picture,
-    plot_points,
-    styled,
-)  # fmt: skip
+    style,
+)
 
 
-@styled
+@style()
 def gradient_weights(scores: np.ndarray, weights: Mapping[str, np.ndarray], patches: np.ndarray) -> Figure:
     """Bars: the share of the gradient of an image's score that each aggregation gives to each patch.
 
     `scores` (N,) in [-1, 1] are one class's column of F; `weights` has, for the name of each aggregation, (N,), the
     derivative of the image's score by each patch's; `patches` (N, sz, sz, 3) uint8 are shown above their scores.
     """
-    count = len(scores)
+    places = np.arange(1, len(scores) + 1)
     figure = Figure(figsize=(WIDTH, 2.4 + 1.05 * len(weights)))
     top, *panels = figure.subplots(2 + len(weights), 1, sharex=True, height_ratios=[0.75] + [1] * (1 + len(weights)))
-    places = np.arange(1, count + 1)
     for place, patch in zip(places, patches, strict=True):
         picture(top.inset_axes((place - 0.42, 0, 0.84, 1), transform=top.get_xaxis_transform()), patch)
     top.set_axis_off()
@@ -58,38 +56,34 @@ def gradient_weights(scores: np.ndarray, weights: Mapping[str, np.ndarray], patc
         axes.axhline(0, color=MUTED, linewidth=0.8)
         axes.set(ylim=(0, 1.25) if name else (-1.45, 1.45), yticks=[0, 0.5, 1] if name else [-1, 0, 1],
                  title=f"Share of the gradient: {name}" if name else "Score of each patch")
-    panels[-1].set(xticks=places, xlabel="patch", xlim=(0.4, count + 0.6))
+    panels[-1].set(xticks=places, xlabel="patch", xlim=(0.4, len(scores) + 0.6))
     shares = "; ".join(f"{name} gives the best patch {100 * np.max(w):.0f} %" for name, w in weights.items())
-    figure.alt = (f"Bars for {count} patches. Scores run from {np.min(scores):.2f} to {np.max(scores):.2f}. "
+    figure.alt = (f"Bars for {len(scores)} patches. Scores run from {np.min(scores):.2f} to {np.max(scores):.2f}. "
                   f"Share of the gradient: {shares}.")
     return figure
 
 
-@styled
+@style()
 def tempered_family(scores: np.ndarray) -> Figure:
-    """The tempered log-sum-exp of N scores (1/r log 1/N sum exp(r F)) against r: its value, and each patch's gradient.
-
-    >>> tempered_family(np.array([0.5, -0.5])).alt
-    'As r grows from 0.01 to 100, the aggregated score goes from the mean, 0.00, to the maximum, 0.50.'
-    """
-    scores = np.sort(np.asarray(scores, float))
+    """The tempered log-sum-exp of N scores (1/r log 1/N sum exp(r F)) against r: value, and gradient of each patch."""
+    mean, top = np.mean(scores), np.max(scores)
     r = np.geomspace(0.01, 100, 161)
-    powers = np.exp(r[:, None] * (scores - scores[-1]))  # (161, N), about the maximum
-    values = scores[-1] + np.log(powers.mean(axis=1)) / r
+    powers = np.exp(r[:, None] * (scores - top))  # (161, N), about the maximum
+    values = top + np.log(powers.mean(axis=1)) / r
     weights = powers / powers.sum(axis=1, keepdims=True)
+    best = np.isclose(scores, top)  # several, if their scores are equal
     figure = Figure(figsize=(WIDTH, 3.1))
     left, right = figure.subplots(1, 2)
     left.plot(r, values, color=BLUE)
-    best = np.isclose(scores, scores[-1])  # several, if their scores are equal
     right.plot(r, weights[:, ~best], color=MUTED, linewidth=1, alpha=0.7)
     right.plot(r, weights[:, best], color=VERMILLION)
-    mean, top = scores.mean(), scores[-1]
     for axes, level, name in ((left, mean, "mean"), (left, top, "max"), (right, 1 / len(scores), "1/N")):
         level_line(axes, level, name, left=True)
-    right.annotate("best patch" if best.sum() == 1 else f"each of {best.sum()} best patches", (r[-1], weights[-1, -1]),
-                   (-4, 5), textcoords="offset points", ha="right", color=VERMILLION, fontsize=8.5)
-    margin = 0.3 * max(np.ptp(values), 1e-3)
-    left.set(title="Aggregated score", ylim=(values[0] - margin, scores[-1] + margin))
+    right.annotate("best patch" if best.sum() == 1 else f"each of {best.sum()} best patches",
+                   (r[-1], weights[-1, best][0]), (-4, 5), textcoords="offset points", ha="right", color=VERMILLION,
+                   fontsize=8.5)
+    left.margins(y=0.2)
+    left.set(title="Aggregated score")
     right.set(title="Share of the gradient of each patch", ylim=(0, 1.04))
     for axes in (left, right):
         axes.set(xscale="log", xlim=(r[0], r[-1]), xlabel="r (1 is the paper's LSE)")
@@ -100,9 +94,8 @@ def tempered_family(scores: np.ndarray) -> Figure:
     return figure
 
 
-@styled
-def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], levels: Mapping[str, float] | None = None
-                    ) -> Figure:
+@style()
+def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], levels: Mapping[str, float]) -> Figure:
     """Loss and held-out accuracy against the number of images seen.
 
     `runs` has, for a label such as "LSE1", the rows of a training's curve file: ``samples``, ``loss`` in nats, and in
@@ -111,8 +104,7 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], levels: M
     """
     figure = Figure(figsize=(WIDTH, 2.9 + 0.2 * (1 + len(runs) // 4)))  # a line of the legend holds four names
     left, right = figure.subplots(1, 2, sharex=True)
-    dashed = {"linewidth": 1, "dashes": (4, 2)}
-    texts = []
+    dashed, texts = {"linewidth": 1, "dashes": (4, 2)}, []
     for label, rows in runs.items():
         colour, marker = model_style(label.split(" ")[0])
         heldout = [row for row in rows if "heldout_loss" in row]
@@ -123,16 +115,15 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], levels: M
         texts.append(f"{label} reaches a loss of {rows[-1]['loss']:.3f} after {rows[-1]['samples']:,.0f} images"
                      + (f" and a held-out accuracy of {accuracy[-1]:.1f} %" if accuracy else ""))
     left.plot([], [], color=INK, label="held out", **dashed)
-    lowest = min([left.dataLim.ymin, *(levels or {}).values()])
+    lowest = min([left.dataLim.ymin, *levels.values()])
     left.set(title="Loss (nats)", ylim=(max(0, lowest - 0.06), max(0.75, left.dataLim.ymax + 0.03)))
-    levels = {"chance": LOSS_START, **(levels or {}), "floor": LOSS_FLOOR}
+    levels = {"chance": LOSS_START, **levels, "floor": LOSS_FLOOR}
     for name, level in levels.items():
         level_line(left, level, f"{name}, {level:.3f}", left=name not in ("chance", "floor"))
     level_line(right, 50, "chance")
     right.set(title="Held-out accuracy, balanced (%)", ylim=(min(45, right.get_ylim()[0]), 100))
     for axes in (left, right):
-        axes.set(xlabel="images seen")
-        axes.set_xlim(left=0)
+        axes.set(xlabel="images seen", xlim=(0, None))
         axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=4)
     compared = ", ".join(f"{name} {level:.3f}" for name, level in levels.items())
@@ -140,139 +131,160 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], levels: M
     return figure
 
 
-def _scale_amounts(axes: Axes) -> None:
-    """A logarithmic axis of whole numbers, such as 50,000 and 100,000."""
-    axes.set_xscale("log")
+def _points(axes: Axes, points: Mapping[float | str, Interval], colour: str, **look) -> str:
+    """Draw AP with its interval, fractions, as percent at each place along x; return both in words."""
+    values, low, high = in_percent(list(points.values()))
+    axes.errorbar(list(points), values, yerr=np.abs([values - low, high - values]), color=colour, elinewidth=1, **look)
+    return ", ".join(f"{between(ap)} at {x if isinstance(x, str) else f'{x:,}'}" for x, ap in points.items())
+
+
+def _against_amounts(figure: Figure, axes: Axes, xlabel: str, columns: int) -> None:
+    """AP in percent against whole numbers such as 50,000 and 100,000, on a logarithmic axis."""
+    axes.set(xlabel=xlabel, title="AP (%)", ylim=(0, None), xscale="log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.minorticks_off()
+    figure.legend(loc="outside upper left", ncols=columns)
 
 
-@styled
-def images_seen_curve(series: Mapping[str, Sequence[tuple[int, Interval]]], dashed: Sequence[str] = ()) -> Figure:
+@style()
+def images_seen_curve(series: Mapping[str, Mapping[int, Interval]], dashed: Sequence[str] = ()) -> Figure:
     """AP of finished networks against the images they saw in training, a line for each series.
 
-    `series` has (images seen, AP as a fraction) of each network, by a name that begins with the model; those whose
-    names are in `dashed` are dashed.
-
-    >>> images_seen_curve({"LSE1": [(50_000, Interval(0.1, 0.08, 0.12))]}).alt
-    'AP against images seen. LSE1: 10.0 % at 50,000.'
-    """
-    figure = Figure(figsize=(WIDTH, 3.3))
-    axes = figure.subplots()
-    for name, points in series.items():
-        colour, marker = model_style(name.split(" ")[0])
-        images, aps = zip(*sorted(points, key=lambda point: point[0]), strict=True)
-        line = "--" if name in dashed else "-"
-        plot_points(axes, images, aps, colour, fmt=f"{marker}{line}", capsize=3, label=name)
-    axes.set(xlabel="images seen in training", title="AP (%)", ylim=(0, None))
-    _scale_amounts(axes)
-    figure.legend(loc="outside upper left", ncols=2)
-    figure.alt = "AP against images seen. " + "; ".join(
-        f"{name}: " + ", ".join(f"{100 * ap.value:.1f} % at {n:,}" for n, ap in points)
-        for name, points in series.items()) + "."
-    return figure
-
-
-@styled
-def growth_curve(amounts: Sequence[int], aps: Sequence[Interval], laws: Sequence[Growth], cls: str) -> Figure:
-    """AP against the number of training photographs with a class, with the AP that each scaling law predicts.
-
-    `aps` are measured at `amounts`; the line of each fitted law is drawn at the amounts of ``law.at``.
+    `series` has the AP, a fraction, for each number of images, by a name that begins with the model; those whose names
+    are in `dashed` are dashed.
     """
     figure = Figure(figsize=(WIDTH, 3.3))
     axes, texts = figure.subplots(), []
-    for law, colour in zip(laws, (BLUE, GREEN), strict=False):
-        places = sorted(law.at)
-        values, low, high = in_percent([law.at[n] for n in places])
-        axes.plot(places, values, color=colour, label=law.law)
-        axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
-        texts.append(f"{law.law}: {values[-1]:.1f} % [{low[-1]:.1f}, {high[-1]:.1f}] at {places[-1]:,}")
-    plot_points(axes, amounts, aps, VERMILLION, fmt="o", ecolor=INK, label="measured, with interval", zorder=3)
-    axes.set(xlabel=f"training photographs with a {cls}", title="AP (%)", ylim=(0, None))
-    _scale_amounts(axes)
-    figure.legend(loc="outside upper left", ncols=3)
-    points = ", ".join(f"{100 * ap.value:.1f} % at {n:,}" for n, ap in zip(amounts, aps, strict=True))
-    figure.alt = f"AP for {cls} against the number of training photographs: {points}. " + "; ".join(texts) + "."
+    for name, points in series.items():
+        colour, marker = model_style(name.split(" ")[0])
+        line = "--" if name in dashed else "-"
+        points = dict(sorted(points.items()))
+        texts.append(f"{name}: " + _points(axes, points, colour, fmt=marker + line, capsize=3, label=name))
+    _against_amounts(figure, axes, "images seen in training", 2)
+    figure.alt = f"AP (%) against images seen. {'; '.join(texts)}."
     return figure
 
 
-@styled
+@style()
+def growth_curve(counts: Mapping[int, np.ndarray], cls: str) -> Figure:
+    """AP against the number of training photographs with a class, and the scaling laws fitted to it (`LAWS`).
+
+    `counts` has (n, 4), or (s, n, 4) of several seeds, for each number of photographs: pixel counts on the same images.
+    """
+    figure, amounts = Figure(figsize=(WIDTH, 3.3)), sorted(counts)
+    axes, texts = figure.subplots(), []
+    for law, colour in zip(LAWS, (BLUE, GREEN), strict=True):
+        predicted = growth(amounts, [counts[n] for n in amounts], law, amounts).at
+        values, low, high = in_percent([predicted[n] for n in amounts])
+        axes.plot(amounts, values, color=colour, label=law)
+        axes.fill_between(amounts, low, high, color=colour, alpha=0.15, linewidth=0)
+        texts.append(f"{law}: {between(predicted[amounts[-1]])} at {amounts[-1]:,}")
+    measured = _points(axes, {n: bootstrap(counts[n]) for n in amounts}, VERMILLION, fmt="o", ecolor=INK, zorder=3,
+                       label="measured, with interval")
+    _against_amounts(figure, axes, f"training photographs with a {cls}", 3)
+    figure.alt = f"AP (%) for {cls} against the number of training photographs: {measured}. {'; '.join(texts)}."
+    return figure
+
+
+@style()
 def temperature_curve(aps: Mapping[str, Mapping[float, Interval]], chance: Mapping[str, float]) -> Figure:
     """AP against r of the tempered log-sum-exp, a panel for each class, from the mean to the maximum.
 
     `aps` has, for each class and r, the AP as a fraction: r = 0 is the mean, 1 the paper's log-sum-exp, infinity the
     maximum. `chance` has the difference that another seed alone makes: a band about the AP at r = 1.
-
-    >>> temperature_curve({"cat": {0.0: Interval(0.1, 0.09, 0.11), 0.25: Interval(0.12, 0.1, 0.14)}}, {}).alt
-    'AP by the r of the aggregation. cat: 10.0 [9.0, 11.0] at 0, the mean, 12.0 [10.0, 14.0] at 1/4.'
     """
     figure = Figure(figsize=(WIDTH, 3.1))
     panels, texts = figure.subplots(1, len(aps), sharey=True, squeeze=False)[0], []
     special = {0.0: "0\nmean", 1.0: "1\nLSE", math.inf: "∞\nmax"}
-    for axes, (cls, points) in zip(panels, aps.items(), strict=True):
-        points = {special.get(r) or str(Fraction(r).limit_denominator(100)): points[r] for r in sorted(points)}
-        if cls in chance and special[1.0] in points:
-            middle, half = 100 * points[special[1.0]].value, 100 * abs(chance[cls])
+    for axes, (cls, by_r) in zip(panels, aps.items(), strict=True):
+        if cls in chance and 1.0 in by_r:
+            middle, half = 100 * by_r[1.0].value, 100 * abs(chance[cls])
             axes.axhspan(middle - half, middle + half, color=MUTED, alpha=0.2, linewidth=0)
-        plot_points(axes, range(len(points)), list(points.values()), VERMILLION, fmt="-o", ecolor=INK, zorder=3)
-        axes.set(title=f"{cls.capitalize()}, AP (%)", xlabel="r", xticks=range(len(points)), xticklabels=list(points),
-                 ylim=(0, None))
-        texts.append(f"{cls}: " + ", ".join(
-            f"{interval_text(ap)} at {name}".replace("\n", ", the ") for name, ap in points.items()))
-    figure.alt = f"AP by the r of the aggregation. {'. '.join(texts)}."
+        points = {special.get(r) or str(Fraction(r).limit_denominator(100)): by_r[r] for r in sorted(by_r)}
+        text = _points(axes, points, VERMILLION, fmt="-o", ecolor=INK, zorder=3)
+        axes.set(title=f"{cls.capitalize()}, AP (%)", xlabel="r", ylim=(0, None))
+        texts.append(f"{cls}: " + text.replace("\n", ", the "))
+    figure.alt = f"AP (%) by the r of the aggregation. {'. '.join(texts)}."
     return figure
 
 
-@styled
-def iou_ranks(ious: Mapping[str, np.ndarray], marks: Sequence[Exemplar] = (), cls: str = "cat") -> Figure:
-    """IoU of each image that holds the class, from the best to the worst, a line for each model.
-
-    `ious` has (n,) fractions for each model, one an image; `marks` are images of the first model to name.
-    """
-    if not ious or not all(len(values) for values in ious.values()):
+@style()
+def iou_ranks(ious: np.ndarray, marks: Sequence[Exemplar], model: str, cls: str) -> Figure:
+    """IoU of each image that holds the class, (n,) fractions, from the best to the worst; `marks` are named."""
+    if not len(ious):
         raise LsegreproError(f"no image holds a {cls}: there is nothing to rank")
     figure = Figure(figsize=(WIDTH, 3.2))
-    axes, texts = figure.subplots(), []
-    ranked = {model: np.sort(np.asarray(values, float))[::-1] for model, values in ious.items()}
-    for model, values in ranked.items():
-        colour, marker = model_style(model)
-        axes.plot(np.arange(1, len(values) + 1), 100 * values, marker=marker, color=colour,
-                  markersize=4 if len(values) <= 40 else 2.5, label=model, linewidth=0.8)
-        texts.append(f"{model}: best {100 * values[0]:.0f} %, median {100 * np.median(values):.0f} %, "
-                     f"{(values == 0).sum()} of {len(values)} at 0")
-    first, titles = next(iter(ranked.values())), {}  # images of one IoU share a place and a label
+    axes, values, (colour, marker) = figure.subplots(), np.sort(ious)[::-1], model_style(model)
+    axes.plot(np.arange(1, len(values) + 1), 100 * values, marker=marker, color=colour,
+              markersize=4 if len(values) <= 40 else 2.5, label=model, linewidth=0.8)
+    titles: dict[int, list[str]] = {}  # images of one IoU share a place and a label
     for mark in marks:
-        titles.setdefault(int(np.argmin(np.abs(first - mark.iou))), []).append(mark.title)
+        titles.setdefault(int(np.argmin(np.abs(values - mark.iou))), []).append(mark.title)
     for place, names in titles.items():
-        axes.annotate(", ".join(names), (place + 1, 100 * first[place]), (6, 12), textcoords="offset points",
+        axes.annotate(", ".join(names), (place + 1, 100 * values[place]), (6, 12), textcoords="offset points",
                       fontsize=8, arrowprops={"arrowstyle": "-", "linewidth": 0.8}, zorder=4,
                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85})
     axes.set(title=f"IoU of each image with a {cls} (%)", xlabel="rank of the image", ylim=(-2, 112),
-             xlim=(0, max(map(len, ranked.values())) + 1), yticks=range(0, 101, 20))
+             xlim=(0, len(values) + 1), yticks=range(0, 101, 20))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="upper right")
-    figure.alt = f"IoU of each image with a {cls}, by rank. " + "; ".join(texts) + "."
+    figure.alt = (f"IoU of each image with a {cls}, by rank. {model}: best {100 * values[0]:.0f} %, median "
+                  f"{100 * np.median(values):.0f} %, {(values == 0).sum()} of {len(values)} at 0.")
     return figure
 
 
-@styled
+@style()
 def union_share_bars(shares: Mapping[str, UnionShares]) -> Figure:
     """A bar for each network: the union of ground truth and prediction, divided into hits and three kinds of errors."""
     figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * len(shares)))
-    axes, texts = figure.subplots(), []
-    for y, (name, of_union) in enumerate(shares.items()):
-        parts = {title: 100 * getattr(of_union, field) for field, title in PARTS.items()}
-        left = np.cumsum([0, *parts.values()])
-        for (title, share), x, colour in zip(parts.items(), left, (GREEN, MUTED, ORANGE, VERMILLION), strict=False):
-            axes.barh(y, share, left=x, height=0.62, color=colour, label=None if y else title)
-            if share >= 4:
-                axes.text(x + share / 2, y, f"{share:.0f} %", ha="center", va="center", color="white", fontsize=8.5,
-                          fontweight="bold")
-        texts.append(f"{name}: " + ", ".join(f"{title} {share:.0f} %" for title, share in parts.items()))
+    axes, left = figure.subplots(), np.zeros(len(shares))
+    for (field, title), colour in zip(PARTS.items(), (GREEN, MUTED, ORANGE, VERMILLION), strict=True):
+        parts = np.array([100 * getattr(of_union, field) for of_union in shares.values()])
+        bars = axes.barh(range(len(shares)), parts, left=left, height=0.62, color=colour, label=title)
+        axes.bar_label(bars, [f"{part:.0f} %" if part >= 4 else "" for part in parts], label_type="center",
+                       color="white", fontsize=8.5, fontweight="bold")
+        left = left + parts
     label_rows(axes, list(shares))
     axes.set(xlim=(0, 100), xlabel="share of the pixels that are foreground in ground truth or prediction (%)")
     axes.grid(visible=False)
     figure.legend(loc="outside upper left", ncols=4, columnspacing=1.2, handlelength=1.2)
-    figure.alt = "The union of ground truth and prediction, divided. " + "; ".join(texts) + "."
+    texts = []
+    for name, of_union in shares.items():
+        parts = (f"{title} {100 * getattr(of_union, field):.0f} %" for field, title in PARTS.items())
+        texts.append(f"{name}: {', '.join(parts)}")
+    figure.alt = f"The union of ground truth and prediction, divided. {'; '.join(texts)}."
+    return figure
+
+
+METHODS = {"patches": "patch by patch", "shifts": "shifted passes", "dilation": "dilated convolutions",
+           "ours": "fragments, float32", "ours-bfloat16": "fragments, bfloat16"}
+"""Key in a record of ``benchmarks.measure`` to the name of the method."""
+
+
+def machine_name(record: dict) -> str:
+    """The machine of a record of ``benchmarks.measure``, such as "EPYC 9B14, 2 threads, no GPU, torch 2.13"."""
+    machine, gpu = record["machine"], record["machine"]["gpu"] or "no GPU"
+    return f"{machine['processor']}, {machine['threads']} threads, {gpu}, torch {machine['torch']}"
+
+
+@style()
+def speed_chart(record: dict) -> Figure:
+    """Bars: the time of each method over that of matrix products with as many operations, a panel a network.
+
+    `record` is as ``benchmarks.measure`` writes it; its ratios are of one run on one machine.
+    """
+    figure = Figure(figsize=(WIDTH, 2.6))
+    panels, texts = figure.subplots(1, len(record["models"]), sharey=True, sharex=True, squeeze=False)[0], []
+    for axes, (model, measured) in zip(panels, record["models"].items(), strict=True):
+        ratios = {METHODS[key]: way["times_floor"] for key, way in measured["ways"].items()}
+        bars = axes.barh(range(len(ratios)), list(ratios.values()), height=0.62, color=model_style(model)[0])
+        axes.bar_label(bars, [f"{ratio:.3g}" for ratio in ratios.values()], padding=4, fontsize=8.5)
+        axes.axvline(1, color=INK, linewidth=1, dashes=(4, 2))
+        axes.set(title=model, xscale="log", xlim=(0.3, 5 * max(ratios.values())), xlabel="time in units of the floor")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.grid(axis="y", visible=False)
+        label_rows(axes, list(ratios))
+        texts += [f"{model}, {name}: {ratio:.3g}" for name, ratio in ratios.items()]
+    figure.alt = "Time of one image in units of the floor. " + "; ".join(texts) + "."
     return figure

@@ -6,11 +6,10 @@ Matplotlib without pyplot: a figure belongs to its caller, and no state is share
 from __future__ import annotations
 
 import contextlib
-import functools
 import html
 import io
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -25,17 +24,9 @@ from ..files import LsegreproError, data_uri
 WIDTH = 7.6
 """Width of a figure in inches, 730 CSS pixels: that of a page's column."""
 
-LARGEST = 400_000
-"""Bytes one figure may add to a page."""
-
 # Okabe and Ito's palette, told apart with any colour vision. LSE is cool, max is warm.
-BLUE, GREEN, VERMILLION, PURPLE = "#0072B2", "#009E73", "#D55E00", "#CC79A7"
-ORANGE, SKY = "#E69F00", "#56B4E9"
+BLUE, GREEN, VERMILLION, PURPLE, ORANGE = "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00"
 INK, MUTED, RULE = "#1d2733", "#5b6673", "#d5dae1"
-MODEL_STYLE = {
-    "max1": (VERMILLION, "s"), "LSE1": (BLUE, "o"), "max2": (PURPLE, "D"), "LSE2": (GREEN, "^"),
-}
-"""Colour and marker of each model of Table 2; use `model_style` for a name that may be another."""
 
 _STYLE = {
     # Text stays text in SVG. Verdana is as wide as DejaVu, for readers who lack it.
@@ -54,14 +45,13 @@ _STYLE = {
     "path.simplify": True, "path.simplify_threshold": 0.3,
 }  # fmt: skip
 
-
 # The later fonts of the list are for the reader's machine, not for this one: that they are absent here is no news.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Draw and save inside this context, whatever the user's own matplotlib settings are."""
+    """Draw and save in this context, whatever the user's own matplotlib settings are; ``@style()`` for a function."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -69,23 +59,9 @@ def style() -> Iterator[None]:
 
 
 def model_style(model: str) -> tuple[str, str]:
-    """Colour and marker of a model; ink and a circle for one that is not in Table 2.
-
-    >>> model_style("LSE1")
-    ('#0072B2', 'o')
-    """
-    return MODEL_STYLE.get(model, (INK, "o"))
-
-
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Run a figure function in the common style."""
-
-    @functools.wraps(draw)
-    def wrapper(*args, **kwargs) -> Figure:
-        with style():
-            return draw(*args, **kwargs)
-
-    return wrapper
+    """Colour and marker of a model of Table 2; ink and a circle for any other."""
+    styles = {"max1": (VERMILLION, "s"), "LSE1": (BLUE, "o"), "max2": (PURPLE, "D"), "LSE2": (GREEN, "^")}
+    return styles.get(model, (INK, "o"))
 
 
 def picture(axes: Axes, image: np.ndarray, title: str = "") -> None:
@@ -93,43 +69,26 @@ def picture(axes: Axes, image: np.ndarray, title: str = "") -> None:
     if image.dtype == bool:
         image = np.repeat(image[..., None] * np.uint8(255), 3, axis=2)
     axes.imshow(image, interpolation="antialiased")
-    axes.set_title(title)
-    axes.set(xticks=[], yticks=[])
+    axes.set(title=title, xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.grid(False)
 
 
 def in_percent(intervals: Sequence[Interval]) -> np.ndarray:
-    """Values, low and high ends of intervals, fractions, as percent: (3, n).
-
-    >>> in_percent([Interval(0.5, 0.25, 0.75)]).tolist()
-    [[50.0], [25.0], [75.0]]
-    """
+    """Values, low and high ends of intervals, fractions, as percent: (3, n)."""
     return 100 * np.array([(i.value, i.low, i.high) for i in intervals]).T
 
 
-def interval_text(interval: Interval, unit: str = "", sign: str = "-") -> str:
-    """A fraction and its interval as percent; the interval is left out where it has no ends.
+def between(interval: Interval | None, digits: int = 1) -> str:
+    """Format a fraction and its interval in percent, without the sign; None and nan are a dash.
 
-    >>> interval_text(Interval(0.12, 0.1, 0.145), " %"), interval_text(Interval(0.12, np.nan, np.nan))
-    ('12.0 % [10.0, 14.5]', '12.0')
+    >>> between(Interval(0.25, 0.2, 0.3)), between(Interval(0.25, np.nan, np.nan), 2), between(None)
+    ('25.0 [20.0, 30.0]', '25.00', '–')
     """
-    value, low, high = (f"{number:{sign}.1f}" for number in in_percent([interval])[:, 0])
-    return f"{value}{unit}" + ("" if np.isnan(interval.low) else f" [{low}, {high}]")
-
-
-def plot_interval(axes: Axes, interval: Interval, y: float, colour: str, marker: str = "o", label: str | None = None
-                  ) -> None:
-    """Draw an interval of fractions, as percent, in row `y`: a bar, and a marker at its value."""
-    value, low, high = in_percent([interval])[:, 0]
-    axes.plot([low, high], [y, y], color=colour, linewidth=2.2, solid_capstyle="round", zorder=4)
-    axes.plot(value, y, marker, color=colour, markersize=7, zorder=5, label=label)
-
-
-def plot_points(axes: Axes, x: Sequence[float], intervals: Sequence[Interval], colour: str, **look) -> None:
-    """Draw intervals of fractions, as percent, at places along x: markers with upright bars."""
-    values, low, high = in_percent(intervals)
-    axes.errorbar(x, values, yerr=np.abs([values - low, high - values]), color=colour, elinewidth=1, **look)
+    if interval is None or np.isnan(interval.value):
+        return "–"
+    value, low, high = (f"{number:.{digits}f}" for number in in_percent([interval])[:, 0])
+    return value if np.isnan(interval.low) else f"{value} [{low}, {high}]"
 
 
 def label_rows(axes: Axes, names: Sequence[str]) -> None:
@@ -146,7 +105,6 @@ def level_line(axes: Axes, level: float, name: str, left: bool = False) -> None:
 
 
 # Figures as HTML
-
 
 _ON_THE_PAGE = (
     "<style>html[data-theme=dark] .bd-content div.cell_output .text_html:not(:has(table.dataframe)) "
@@ -169,48 +127,43 @@ class Html:
         return self.text
 
 
-def show(figure: Figure, alt: str | None = None, caption: str | None = None, name: str = "") -> Html:
+def show(figure: Figure, caption: str = "", name: str = "") -> Html:
     """A figure as HTML: an image with alternative text and a caption, which the book numbers.
 
-    A drawing becomes SVG with its text kept as text; a figure with pictures in it, or one too complex, becomes WebP at
-    twice the screen's resolution. Either has at most `LARGEST` bytes. `alt` is what the figure says to one who cannot
-    see it, by default ``figure.alt``; without either, `LsegreproError`. `caption` is plain text under the figure, and
-    `name` a target of ``{ref}`` in the book.
-
-    >>> show(Figure(), alt="nothing at all")
-    figure: nothing at all
+    A drawing becomes SVG with its text kept as text, a figure with pictures WebP at twice the screen's resolution.
+    ``figure.alt`` is what it says to one who cannot see it; without, `LsegreproError`. `caption` is plain text under
+    the figure, `name` a target of ``{ref}`` in the book.
     """
-    alt = alt or getattr(figure, "alt", "")
+    alt = getattr(figure, "alt", "")
     if not alt.strip():
-        raise LsegreproError("a figure needs alternative text: show(figure, alt='what it says')")
+        raise LsegreproError("a figure needs alternative text: set figure.alt to what it says")
     kind, content = encode(figure)
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    named = f' id="{html.escape(name)}"' if name else ""
+    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     # "dark-light" keeps the book's dark theme from filtering the colours, which are data here.
-    image = (
+    return Html(
+        f'<figure class="lsegrepro" style="margin:0 0 1rem;padding:0"{named}>'
         f'<img class="dark-light" src="{data_uri(kind, content)}" alt="{html.escape(alt)}" width="{width}" '
         f'height="{height}" style="max-width:100%;height:auto;background:#fff;padding:0;border-radius:4px">'
+        f"{below}</figure>",
+        f"figure: {alt}",
     )
-    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    frame = 'class="lsegrepro" style="margin:0 0 1rem;padding:0"'
-    named = f' id="{html.escape(name)}"' if name else ""
-    return Html(f"<figure {frame}{named}>{image}{below}</figure>", f"figure: {alt}")
 
 
+@style()
 def encode(figure: Figure) -> tuple[str, bytes]:
-    """A figure as (media type, bytes), at most `LARGEST` of them; the same figure gives the same bytes."""
-    file = io.BytesIO()
-    if not any(axes.images for axes in figure.axes):
-        with style():
+    """A figure as (media type, bytes); the same figure gives the same bytes."""
+    with io.BytesIO() as file:
+        if not any(axes.images for axes in figure.axes):
             figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-        if len(file.getvalue()) <= LARGEST:
             return "image/svg+xml", file.getvalue()
-        file = io.BytesIO()
-    with style():
         figure.savefig(file, format="png", dpi=192)
-    pixels = Image.open(file).convert("RGB")
-    for quality in (88, 75, 60, 40, 20):
-        file = io.BytesIO()
-        pixels.save(file, "WEBP", quality=quality, method=4, use_sharp_yuv=True)
-        if len(file.getvalue()) <= LARGEST:
-            break
-    return "image/webp", file.getvalue()
+        return "image/webp", webp(np.asarray(Image.open(file).convert("RGB")), 88)
+
+
+def webp(image: np.ndarray, quality: int) -> bytes:
+    """An image (H, W, 3) uint8 as WebP."""
+    with io.BytesIO() as file:
+        Image.fromarray(image).save(file, "WEBP", quality=quality, method=4, use_sharp_yuv=True)
+        return file.getvalue()

@@ -138,7 +138,7 @@ def hard_negatives_cut_false_positives(run: RunFolder) -> Claim:
     return Claim("hard", "Retraining on hard negatives makes fewer false positives.", "Section 3.2",
                  "Share of the false positive pixels of round 1 that is gone in round 2, whose θ finds as many true "
                  "foreground pixels on train",
-                 _each_network(run, "{}, false positives gone in round 2", effect, rounds=(1, 2)),
+                 _each_network(run, "{}, round 1 to 2", effect, rounds=(1, 2)),
                  "% of the false positives")
 
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from ..evaluation import raw_curve
-from ..explorer import Picture, Scene, ScoredNetwork, ThetaExplorer
+from ..explorer import Picture, ScoredNetwork, ThetaExplorer
 from .folder import RunFolder
 from .results import GRID_STEP, choose_theta, coverage
 from .segment import segment_with
@@ -51,5 +51,6 @@ def explore_theta(
         scored_pictures.append(Picture(name, image, maps, mask))
     shown = list(networks.values())
     first = next((network for network in shown if network.model == "LSE1"), shown[0])
-    scene = Scene(shown, scored_pictures, f"on {coverage(run.regions('val'))}")
-    return ThetaExplorer(scene, first.marks["from train"], first.name)
+    explorer = ThetaExplorer(shown, scored_pictures, f"on {coverage(run.regions('val'))}")
+    explorer.network, explorer.theta = first.name, first.marks["from train"]
+    return explorer

@@ -14,7 +14,7 @@ from PIL import Image
 from .. import evaluation, paper
 from ..evaluation.mistakes import Exemplar, exemplars
 from ..evidence.archive import read_archive, write_archive
-from ..figures.silhouettes import Silhouette
+from ..figures.pictures import Silhouette
 from ..files import LsegreproError
 from .folder import Network, RunFolder
 from .results import choose_theta

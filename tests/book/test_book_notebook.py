@@ -5,6 +5,7 @@ import pytest
 
 from lsegrepro.book import notebook
 from lsegrepro.evaluation import Interval
+from lsegrepro.figures.style import between
 from lsegrepro.runs.folder import open_run
 
 
@@ -30,8 +31,7 @@ def test_columns_of_numbers_stand_to_the_right_and_all_others_do_not(column, rig
 
 def test_numbers_that_are_not_there_are_dashes():
     nan = float("nan")
-    assert notebook.percent(nan) == notebook.between(Interval(nan, nan, nan)) == "–"
-    assert notebook.between(Interval(0.5, nan, nan)) == "50.0"
+    assert notebook.percent(nan) == between(Interval(nan, nan, nan)) == between(None) == "–"
 
 
 def test_a_run_with_nothing_in_it_has_a_provenance_and_drawn_pictures(tmp_path):

@@ -56,7 +56,7 @@ def test_charts_say_what_they_show():
     counts = np.array([[3, 1, 0, 9], [1, 3, 0, 9], [0, 4, 0, 9]])
     holds = np.array([True, True, False])
     marks = [e for e in mistakes.exemplars(counts, holds) if holds[e.index]]
-    assert "best 75 %" in charts.iou_ranks({"LSE1": evaluation.ap(counts[holds])}, marks).alt
+    assert "best 75 %" in charts.iou_ranks(evaluation.ap(counts[holds]), marks, "LSE1", "cat").alt
     assert "hit 33 %" in charts.union_share_bars({"LSE1, cat": mistakes.union_shares(counts, holds)}).alt
     with pytest.raises(LsegreproError, match="nothing to rank"):
-        charts.iou_ranks({"LSE1": np.array([])})
+        charts.iou_ranks(np.array([]), [], "LSE1", "cat")

@@ -37,31 +37,23 @@ def check(page, scores, r):
     for key, wanted in aggregated.items():
         assert float(state[key]) == pytest.approx(wanted.item(), abs=1e-12), key
     assert json.loads(state["weights"]) == pytest.approx(x.grad.numpy(), abs=1e-12)
-    bars = page.locator(".lse-bag .lse-bar")
-    tall = [float(bar.get_attribute("height")) for bar in bars.all()]
+    tall = [float(bar.get_attribute("height")) for bar in page.locator(".lse-bag .lse-bar").all()]
     assert np.array(tall) / 108 == pytest.approx(x.grad.numpy(), abs=1e-9)
     said = page.locator(".lse-read td").nth(1).text_content().replace("\u2212", "-")
     assert float(said) == pytest.approx(value.item(), abs=0.00051)
-    most = torch.tensor(scores, dtype=torch.float64, requires_grad=True)
-    model.maximum(most.view(1, -1, 1)).sum().backward()
-    assert scores[int(state["winner"])] == max(scores) and most.grad[int(state["winner"])] > 0
+    assert scores[int(state["winner"])] == max(scores)
 
 
 def test_values_and_gradients_at_every_temperature(opened):
-    rng, page = np.random.default_rng(0), opened.page
+    page = opened.page
     for name, scores in BAGS.items():
         page.get_by_role("button", name=name).click()
         for power in (-3, -0.3, 0, 1, 3):
             page.get_by_role("slider", name="temperature").fill(str(power))
             check(page, scores, 10**power)
-    scores = rng.uniform(-1, 1, 9).round(2).tolist()
-    for i, score in enumerate(scores, start=1):
-        page.get_by_role("slider", name=f"score of patch {i}").fill(str(score))
-    page.get_by_role("slider", name="temperature").fill("0.7")
-    check(page, scores, 10**0.7)
 
 
-def test_by_keyboard(opened):
+def test_by_keyboard_and_by_finger(opened):
     page, scores = opened.page, list(BAGS["the chapter's"])
     third = page.get_by_role("slider", name="score of patch 3")
     third.press("ArrowUp")
@@ -69,23 +61,10 @@ def test_by_keyboard(opened):
     check(page, scores, 1)
     share = np.exp(0.56) / np.exp(scores).sum()
     assert third.get_attribute("aria-valuetext") == f"0.56, gets {share:.3f} of the gradient"
-    third.press("End")
-    scores[2] = 1.0
-    check(page, scores, 1)
     page.get_by_role("slider", name="temperature").press("End")
     check(page, scores, 1000)
     page.get_by_role("button", name="to the mean").press("Enter")
     check(page, scores, 0.001)
-
-
-def test_by_finger(opened):
-    page = opened.page
-    fifth = page.get_by_role("slider", name="score of patch 5")
-    fifth.scroll_into_view_if_needed()
-    box = fifth.bounding_box()
-    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + 5 + 0.75 * (box["height"] - 10))
-    tapped = json.loads(page.locator(".lse-bag").get_attribute("data-scores"))
-    assert tapped[4] == pytest.approx(-0.5, abs=0.03)
     way = page.locator(".lse-way")
     way.scroll_into_view_if_needed()
     line = way.bounding_box()
@@ -93,24 +72,10 @@ def test_by_finger(opened):
     assert float(page.locator(".lse-bag").get_attribute("data-r")) == pytest.approx(100, rel=0.05)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone(chromium, tmp_path, scheme):
-    made = Opened(chromium, tmp_path / "bag.html", bag_explorer(BAGS), viewport={"width": 360, "height": 800},
-                  color_scheme=scheme)
-    assert made.page.evaluate("document.scrollingElement.scrollWidth") == 360
-    colour = made.page.locator(".lse-bag").evaluate("node => getComputedStyle(node).backgroundColor")
-    assert ("255" in colour) == (scheme == "light")
-    made.page.emulate_media(media="print")
-    assert not made.page.get_by_role("button", name="LSE, r = 1").is_visible()
-    assert made.page.locator(".lse-shares").is_visible()
-    made.close()
-
-
-def test_wrong_bags_are_named():
-    for bags in ({}, {"a": [0.1], "b": [0.1, 0.2]}, {"a": []}):
-        with pytest.raises(LsegreproError, match="bags must be one or more, of the same number"):
-            bag_explorer(bags)
-    with pytest.raises(LsegreproError, match=r"scores must lie in \[-1, 1\]"):
-        bag_explorer({"a": [0.5, 1.5]})
-    with pytest.raises(LsegreproError, match="r must lie in"):
-        bag_explorer({"a": [0.5]}, r=0)
+@pytest.mark.parametrize("bags, message", [
+    ({}, "bags must be one or more, of the same number"), ({"a": [0.1], "b": [0.1, 0.2]}, "of the same number"),
+    ({"a": []}, "of the same number"), ({"a": [0.5, 1.5]}, r"scores must lie in \[-1, 1\]"),
+])  # fmt: skip
+def test_wrong_bags_are_named(bags, message):
+    with pytest.raises(LsegreproError, match=message):
+        bag_explorer(bags)

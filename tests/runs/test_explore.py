@@ -16,13 +16,13 @@ def test_the_explorer_of_a_run_shows_what_its_networks_score(tiny_run, rng):
     explorer = explore_theta(tiny_run, {"noise": (image, mask)})
     network = ("LSE1", "cat", 2, 0)
     assert explorer.network == "LSE1, cat, round 2" and explorer.theta == choose_theta(tiny_run, *network)
-    assert {n.model for n in explorer.scene.networks} == {"max1", "LSE1"}
+    assert {n.model for n in explorer.networks.values()} == {"max1", "LSE1"}
     scored = segment_with(tiny_run, network, image, 0.5)
-    prob_u16, smoothed = explorer.scene.picture("noise").maps[explorer.network]
+    prob_u16, smoothed = explorer.pictures["noise"].maps[explorer.network]
     assert (prob_u16 == scored.codes).all() and (smoothed == smooth(scored.codes, scored.labels)).all()
     assert explorer.ap == tiny_run.smoothed(*network).at(explorer.theta).ap
     assert explorer.slider.html.count("<img") == 2
-    assert {n.model for n in explore_theta(tiny_run, {"noise": (image, mask)}, ["max1"]).scene.networks} == {"max1"}
+    assert {n.model for n in explore_theta(tiny_run, {"noise": (image, mask)}, ["max1"]).networks.values()} == {"max1"}
     assert explore_theta(tiny_run, {}, ["LSE2"]) is None
 
 

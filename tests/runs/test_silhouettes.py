@@ -6,7 +6,7 @@ from conftest import ROOT, one_line
 
 from lsegrepro import evaluation
 from lsegrepro.data.drawn import DrawnSegmentation
-from lsegrepro.figures.silhouettes import Silhouette, figure_6_silhouettes
+from lsegrepro.figures.pictures import Silhouette, figure_6_silhouettes
 from lsegrepro.files import LsegreproError
 from lsegrepro.runs import silhouettes as module
 from lsegrepro.runs.folder import open_run
@@ -72,4 +72,4 @@ def test_the_figure_says_what_it_shows():
     alt = figure_6_silhouettes(shapes, "dog").alt
     assert "best, 2011_000001: IoU 50 %, 17 % called dog" in alt and "2011_000002: no dog, 17 % called dog" in alt
     with pytest.raises(LsegreproError, match="at least one image"):
-        figure_6_silhouettes([])
+        figure_6_silhouettes([], "cat")
