@@ -143,7 +143,7 @@ def test_executing_changes_no_result_and_twice_gives_the_same_bytes(executed, ti
         for path in theirs.iterdir():
             copy = executed / kind / path.name
             assert (copy.read_bytes(), copy.stat().st_mtime_ns) == (path.read_bytes(), path.stat().st_mtime_ns)
-    path = executed / "executed/04-hard-negatives.ipynb"
+    path = executed / "executed/06-table-2.ipynb"
     before = path.read_bytes()
     monkeypatch.chdir(executed.parent)
     execute(open_run("tiny.toml", "run", device="cpu"), path.stem)
