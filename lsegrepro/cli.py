@@ -77,11 +77,6 @@ def lsegrepro() -> None:
     """An executable replication of Pinheiro and Collobert (2014): cats and dogs segmented from image labels."""
 
 
-def options(*decorators: Callable) -> Callable:
-    """Several options as one decorator."""
-    return lambda command: functools.reduce(lambda wrapped, option: option(wrapped), reversed(decorators), command)
-
-
 data_option = click.option("--data", type=FOLDER, help=f"Root of the photographs (default: ${DATA_VARIABLE}).")
 device_option = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.", show_default=True)
 model_option = click.option("--model", type=click.Choice(list(paper.MODELS)), required=True)
@@ -94,6 +89,13 @@ seed_option = click.option("--seed", type=int, default=0, show_default=True)
 def takes_run(command: Callable) -> Callable:
     """The options of every command that works on a run, which it gets opened as its first argument."""
 
+    @click.option("--profile", help=f"{', '.join(BUILT_IN)} or a .toml file (default: quick, or the published run's "
+                                    "where the depth is not scratch).")
+    @click.option("--run", type=FOLDER, help="Folder of results (default: runs/PROFILE).")
+    @data_option
+    @device_option
+    @click.option("--depth", type=click.Choice(DEPTHS), default="scratch", show_default=True,
+                  help="Begin at the published evidence, at the published weights, or from scratch.")
     @functools.wraps(command)
     def with_run(profile, run, data, device, depth, **others):
         profile = profile or ("quick" if depth == "scratch" else PROFILE)
@@ -101,14 +103,7 @@ def takes_run(command: Callable) -> Callable:
             run = run or PUBLISHED
         return command(open_run(profile, run, data=data, device=device, depth=depth), **others)
 
-    return options(
-        click.option("--profile", help=f"{', '.join(BUILT_IN)} or a .toml file (default: quick, or the published run's "
-                                       "where the depth is not scratch)."),
-        click.option("--run", type=FOLDER, help="Folder of results (default: runs/PROFILE)."),
-        data_option, device_option,
-        click.option("--depth", type=click.Choice(DEPTHS), default="scratch", show_default=True,
-                     help="Begin at the published evidence, at the published weights, or from scratch."),
-    )(with_run)
+    return with_run
 
 
 @lsegrepro.command()
@@ -121,43 +116,45 @@ def prepare(name: str, source: Path | None, data: Path | None) -> None:
     voc2012 is Pascal VOC 2012 (2.0 GB), pets Oxford-IIIT Pet (0.8 GB): downloaded, checked and unpacked. imagenet
     scales the photographs in SOURCE, a folder a synset, to a short side of 300 pixels, and goes on where it stopped.
     """
+    from .data.fetch import fetch
+    from .data.imagenet import prepare_imagenet
+    from .data.images import describe_others
+
     root = data or os.environ.get(DATA_VARIABLE)
     if not root:
         raise LsegreproError(f"say with --data, or with {DATA_VARIABLE}, below which folder the photographs go")
     if name != "imagenet":
-        from .data.fetch import fetch
-
         return print(*fetch(name, Path(root)), sep="\n")
-    from .data.imagenet import prepare_imagenet
-    from .data.images import describe_others
-
     if source is None:
         raise LsegreproError("name the folder of an ImageNet, which has a folder a synset: prepare imagenet SOURCE")
-    target = Path(root) / "imagenet"
-    done = prepare_imagenet(source, target)
+    done = prepare_imagenet(source, Path(root) / "imagenet")
     print(f"{done.written:,} photographs scaled, {done.skipped:,} there before, {len(done.unreadable):,} unreadable "
-          f"(listed in unreadable.json){describe_others(done.left_out)}", target, sep="\n")
+          f"(listed in unreadable.json){describe_others(done.left_out)}", Path(root) / "imagenet", sep="\n")
 
 
 @lsegrepro.command()
 @takes_run
-@options(model_option, class_option, round_option, seed_option)
-@click.option("--stop-after", type=click.IntRange(min=1), help="Stop, resumably, after so many steps.")
-def train(run: RunFolder, model: str, cls: str, round: int, seed: int, stop_after: int | None) -> None:
+@model_option
+@class_option
+@round_option
+@seed_option
+def train(run: RunFolder, **network) -> None:
     """Train one network, or go on with it."""
     from .runs.make import train_network
 
-    print(train_network(run, model, cls, round, seed, stop_after=stop_after))
+    print(train_network(run, **network))
 
 
 @lsegrepro.command()
 @takes_run
-@options(model_option, class_option, seed_option)
-def mine(run: RunFolder, model: str, cls: str, seed: int) -> None:
+@model_option
+@class_option
+@seed_option
+def mine(run: RunFolder, **network) -> None:
     """Mine the hard negatives of a network of round 1."""
     from .runs.make import mine_negatives
 
-    print(mine_negatives(run, model, cls, seed))
+    print(mine_negatives(run, **network))
 
 
 @lsegrepro.command()
@@ -165,18 +162,19 @@ def mine(run: RunFolder, model: str, cls: str, seed: int) -> None:
 @click.option("--model", type=click.Choice(list(paper.MODELS)),
               help="Without it, only superpixels, and the truth in each.")
 @click.option("--class", "cls", type=click.Choice(paper.CLASSES))
-@options(round_option, seed_option)
+@round_option
+@seed_option
 @click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True)
-def score(run: RunFolder, model: str | None, cls: str | None, round: int, seed: int, split: str) -> None:
+def score(run: RunFolder, split: str, **network) -> None:
     """Score test images with a network.
 
     First, without --model, cut them into superpixels and count the truth in each.
     """
     from .runs.make import make_regions, score_network
 
-    if (model is None) != (cls is None):
+    if (network["model"] is None) != (network["cls"] is None):
         raise LsegreproError("give --model and --class both, or neither to count the superpixels alone")
-    print(score_network(run, model, cls, round, seed, split) if model else make_regions(run, split))
+    print(score_network(run, **network, split=split) if network["model"] else make_regions(run, split))
 
 
 @lsegrepro.command()
@@ -221,15 +219,13 @@ def experiment(run: RunFolder, name: str | None, cls: str | None) -> None:
     """
     from . import evaluation
     from .runs import experiments, superpixel_search
-    from .runs.statistics import statistics_path
 
     if name is None:
         for name, listed in experiments.load_experiments(run.profile).items():
             left = " ".join(experiments.missing(run, name))
             print(f"{name:23}{f'to do: {left}' if left else 'done':16}{', '.join(listed.models)}, round {listed.round}")
     elif name == "superpixels":
-        settings = superpixel_search.search_superpixels(run)
-        print(superpixel_search.choose_setting(settings).params, statistics_path(run, "superpixels"), sep="\n")
+        print(superpixel_search.choose_setting(superpixel_search.search_superpixels(run)).params)
     else:
         results = experiments.run_experiment(run, name, (cls,) if cls else ())
         for network, r in results.items():
@@ -284,14 +280,14 @@ def verify(depth: str, profile: str, run: Path, data: Path | None, device: str, 
 
 @lsegrepro.command()
 @takes_run
-@click.option("--cores", type=click.IntRange(min=1), help="For all jobs (default: those this process may use).")
+@click.option("--cores", "jobs", type=click.IntRange(min=1), help="For all jobs (default: those this process may use).")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--snakemake-profile", metavar="DIR", help="A Snakemake profile, for a cluster.")
-def reproduce(run: RunFolder, cores: int | None, dry_run: bool, snakemake_profile: str | None) -> None:
+def reproduce(run: RunFolder, **choices) -> None:
     """Make a whole run and the book, to HTML."""
     from .book.site import reproduce
 
-    reproduce(run, jobs=cores, dry_run=dry_run, snakemake_profile=snakemake_profile)
+    reproduce(run, **choices)
 
 
 @lsegrepro.command()

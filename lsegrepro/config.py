@@ -33,8 +33,7 @@ AGGREGATION_NAMES = ["lse", "max", "mean"]
 """Names of the aggregations without a parameter; one may add to them, and to the functions `model.AGGREGATIONS`."""
 
 Precision = Literal["float32", "bfloat16"]
-ModelName = Literal[*paper.MODELS]
-ClassName = Literal[*paper.CLASSES]
+ModelName, ClassName = Literal[*paper.MODELS], Literal[*paper.CLASSES]
 Count = Annotated[int, Field(ge=1, lt=2**63)]
 CountOrZero = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -63,9 +62,9 @@ def checked(cls: type) -> type:
     return cls
 
 
-def _table(cls: type) -> BeforeValidator:
-    """Let a field be given as a table (a dict) of the fields of `cls`."""
-    return BeforeValidator(lambda value: cls(**value) if isinstance(value, dict) else value)
+def _table(cls: type) -> object:
+    """Type of a field that may be given as a table (a dict) of the fields of `cls`."""
+    return Annotated[cls, BeforeValidator(lambda value: cls(**value) if isinstance(value, dict) else value)]
 
 
 def parse_aggregation(name: str) -> tuple[str, float]:
@@ -82,17 +81,6 @@ def parse_aggregation(name: str) -> tuple[str, float]:
             return kind, float(value)
     known = ", ".join(AGGREGATION_NAMES)
     raise LsegreproError(f"unknown aggregation {name!r}: choose {known} or tempered:R with R > 0")
-
-
-def _known_aggregation(name: str) -> str:
-    parse_aggregation(name)
-    return name
-
-
-def _known_architecture(name: str) -> str:
-    if name not in paper.ARCHITECTURES:
-        raise ValueError(f"choose one of {', '.join(paper.ARCHITECTURES)}")
-    return name
 
 
 @checked
@@ -126,9 +114,8 @@ class Training:
     momentum: float = Field(0.0, ge=0, lt=1)  # 0 in the paper; anything else is a departure
     seed: CountOrZero = 0  # of the initial weights and every draw
     # lse, max, mean or tempered:R; None: the model's own
-    aggregation: Annotated[str, AfterValidator(_known_aggregation)] | None = None
-    # a name of `paper.ARCHITECTURES`; None: the model's own
-    architecture: Annotated[str, AfterValidator(_known_architecture)] | None = None
+    aggregation: str | None = None
+    architecture: str | None = None  # a name of `paper.ARCHITECTURES`; None: the model's own
     initialisation: Literal["torch7", "literal"] = "torch7"
     output: Literal[*OUTPUTS] = "tanh"  # whether a tanh bounds the scores of the last layer, as in equation (2)
     # Which images have the label y = 2. paper: the other class as often as in the paper's pool, else backgrounds.
@@ -138,9 +125,13 @@ class Training:
     precision: Precision = "float32"  # of both passes; float32 too on a device without bfloat16. Weights are float32
     round: Literal[1, 2] = 1  # 2 starts from the weights of round 1 and draws hard negatives
     hard: Fraction = 0.5  # in round 2, chance that a negative sample is N hard-negative patches (Section 3.2: 0.5)
-    jitter: Annotated[Jitter, _table(Jitter)] = Jitter()
+    jitter: _table(Jitter) = Jitter()
 
     def __post_init__(self) -> None:
+        parse_aggregation(self.aggregation_name)
+        if self.architecture not in (None, *paper.ARCHITECTURES):
+            raise LsegreproError(f"training.architecture: choose one of {', '.join(paper.ARCHITECTURES)}, got "
+                                 f"{self.architecture!r}")
         if self.cooldown > self.samples:
             raise LsegreproError(f"training.cooldown must be in [0, samples], got {self.cooldown}")
 
@@ -249,14 +240,14 @@ class Profile:
     models: Models = tuple(paper.MODELS)
     classes: Classes = paper.CLASSES
     seeds: Seeds = (0,)
-    data: Annotated[Data, _table(Data)] = Data()
+    data: _table(Data) = Data()
     training: dict[str, Any] = Field(default_factory=dict)  # fields of `Training` common to all networks
     network: dict[str, dict[str, Any]] = Field(default_factory=dict)  # those of some: dog, LSE1 or LSE1-dog to a table
     round2: dict[str, Any] = Field(default_factory=dict)  # those that differ in round 2
     experiments: dict[Literal["samples"], Count] = Field(default_factory=dict)  # images that experiments see, if fewer
-    mining: Annotated[Mining, _table(Mining)] = Mining()
-    scoring: Annotated[Scoring, _table(Scoring)] = Scoring()
-    superpixels: Annotated[Superpixels, _table(Superpixels)] = Superpixels()
+    mining: _table(Mining) = Mining()
+    scoring: _table(Scoring) = Scoring()
+    superpixels: _table(Superpixels) = Superpixels()
     # Not in a file:
     path: Path | None = None  # of the file, unless it is a built-in profile
     rounds: tuple[int, ...] = (1, 2)  # an experiment may have one alone
@@ -265,9 +256,8 @@ class Profile:
         named = {*self.models, *self.classes, *(f"{model}-{cls}" for model in self.models for cls in self.classes)}
         if unknown := self.network.keys() - named:
             raise LsegreproError(f"network: unknown key {min(unknown)!r}, known are {', '.join(sorted(named))}")
-        for table in (self.training, self.round2, *self.network.values()):
-            if fixed := table.keys() & {"model", "cls", "round", "seed"}:
-                raise LsegreproError(f"training: {min(fixed)!r} is not set here, it is the network's own")
+        if fixed := set().union(self.training, self.round2, *self.network.values()) & {"model", "cls", "round", "seed"}:
+            raise LsegreproError(f"training: {min(fixed)!r} is not set here, it is the network's own")
         for model, cls, round in itertools.product(self.models, self.classes, self.rounds):
             self.arguments(model, cls, round)  # refuses a wrong value
 

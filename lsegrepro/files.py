@@ -64,10 +64,10 @@ def _cannot_write(path: Path, error: OSError) -> LsegreproError:
 
 @contextlib.contextmanager
 def locked(path: str | Path, timeout: float = 0.0) -> Iterator[None]:
-    """Keep what is written under the name `path` to this process while the block runs.
+    """Keep what is written under the name `path` to this process while the block runs, whatever ends the process.
 
-    The operating system releases the lock (on ``.{name}.lock``) when the process ends, whatever ends it. Raises
-    `LsegreproError` if another process holds it for more than `timeout` seconds, or the folder cannot be written to.
+    Raises `LsegreproError` if another process holds it for more than `timeout` seconds, or the folder cannot be written
+    to.
     """
     path = Path(path)
     with contextlib.ExitStack() as stack:

@@ -95,11 +95,9 @@ def test_the_program_is_installed_under_its_name(tmp_path):
 
 def test_help_names_every_command(command):
     code, printed, _ = command("--help")
-    assert code == 0 and command()[1] == printed
     names = re.findall(r"^  ([a-z]+)  ", printed, re.MULTILINE)
-    assert names == sorted(cli.lsegrepro.commands)
-    for name in names:
-        assert command(name, "--help")[0] == 0
+    assert code == 0 and command()[1] == printed and names == sorted(cli.lsegrepro.commands)
+    assert not any(command(name, "--help")[0] for name in names)
 
 
 # What people get wrong
@@ -109,8 +107,6 @@ def test_no_photographs(refused, tmp_path):
     run = ["--profile", "local", "--run", tmp_path / "run"]
     for words in (["train", *NETWORK], ["score"], ["reproduce"]):
         assert "profile local needs photographs: set LSEGREPRO_DATA (or --data)" in refused(*words, *run)
-        assert f"the data folder {tmp_path / 'nowhere'} does not exist" in refused(
-            *words, *run, "--data", tmp_path / "nowhere")
     assert not (tmp_path / "run").exists()
 
 
@@ -125,41 +121,27 @@ def test_a_data_set_needs_a_place_and_imagenet_its_source(refused, command, tmp_
     assert Image.open(tmp_path / "imagenet" / "n02123597" / "n02123597_1.JPEG").size == (300, 450)
 
 
-@pytest.fixture
-def photo(tmp_path) -> Path:
-    path = tmp_path / "photo.png"
-    Image.fromarray(drawn.draw(0, ("cat",), (64, 80))[0]).save(path)
-    return path
-
-
-def test_a_gpu_that_is_not_there(refused, tmp_path, photo, tiny_run, monkeypatch):
+def test_a_gpu_that_is_not_there(refused, tmp_path, tiny_run, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    gpu = ["--device", "cuda"]
-    for words in (["train", *NETWORK], ["reproduce"]):
-        assert "no GPU 'cuda' here (0 found): use --device cpu" in refused(*words, *gpu, "--run", tmp_path / "run")
-    weights = tiny_run.weights_path("LSE1", "cat")
-    assert "no GPU" in refused("segment", photo, "--class", "cat", "--weights", weights, *gpu, "--out", tmp_path / "o")
-    assert not (tmp_path / "run").exists() and not (tmp_path / "o").exists()
+    photo, weights = tmp_path / "photo.png", tiny_run.weights_path("LSE1", "cat")
+    Image.fromarray(drawn.draw(0, ("cat",), (64, 80))[0]).save(photo)
+    for words in (["train", *NETWORK, "--run", tmp_path / "run"], ["reproduce", "--run", tmp_path / "run"],
+                  ["segment", photo, "--class", "cat", "--weights", weights, "--out", tmp_path / "out"]):
+        assert "no GPU 'cuda' here (0 found): use --device cpu" in refused(*words, "--device", "cuda")
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
 
 @pytest.mark.parametrize("words, said", [
     (["train", "--model", "LSE3", "--class", "cat"], "'LSE3' is not one of 'max1', 'LSE1'"),
     (["score", "--model", "LSE1", "--class", "bird"], "'bird' is not one of 'cat', 'dog'"),
     (["train", *NETWORK, "--round", "3"], "training.round: Input should be 1 or 2, got 3"),
-    (["train", *NETWORK, "--seed", "-1"], "training.seed: Input should be greater than or equal to 0, got -1"),
     (["train", *NETWORK, "--profile", "slow"], "no profile slow: choose quick, local, long, full, paper or the path"),
-    (["train", *NETWORK, "--device", "tpu"], "unknown device 'tpu': choose auto, cpu, cuda or cuda:N"),
-    (["train", *NETWORK, "--stop-after", "0"], "'--stop-after': 0 is not in the range x>=1"),
     (["score", "--model", "LSE1"], "give --model and --class both, or neither"),
-    (["score", *NETWORK], "regions-val.npz is not there; this makes it: lsegrepro score --split val"),
     (["mine", *NETWORK], "weights/LSE1-cat-round1-seed0.safetensors is not there; this makes it: lsegrepro train"),
     (["reproduce", "--dry-run", "--cores", "-1"], "'--cores': -1 is not in the range x>=1"),
     (["book", "08-more"], "no notebook '08-more' at depth scratch: choose one of 01-data,"),
     (["evaluate"], "no evidence in"),
     (["train"], "Missing option '--model'. Choose from: max1, LSE1, max2, LSE2 See lsegrepro train --help"),
-    (["segment", "a.jpg"], "Missing option '--class'"),
-    (["segment", "a.jpg", "--class", "cat", "--theta", "high"], "'--theta': 'high' is not a valid float"),
-    (["score", "--split", "test"], "'test' is not one of 'train', 'val'"),
     (["score", "--bogus\nline"], "No such option"),
     (["evaluat"], "No such command 'evaluat'"),
     (["segment", "a\0b", "--class", "cat"], "a\\x00b"),
@@ -168,16 +150,6 @@ def test_wrong_words(refused, tmp_path, words, said):
     run = ["--run", tmp_path / "run"] if words[0] not in ("segment", "evaluat") else []
     assert said in refused(*words, *run)
     assert not (tmp_path / "run").exists()
-
-
-def test_a_place_that_cannot_be_written_to(refused, own_run, tmp_path):
-    own_run.regions_path("val").unlink()
-    cache = own_run.folder / "cache"
-    cache.rename(tmp_path / "away")
-    cache.write_text("in the way")
-    said = refused("score", "--profile", own_run.profile.path, "--run", own_run.folder)
-    assert "cannot write" in said and str(cache) in said
-    assert not own_run.regions_path("val").exists()
 
 
 @pytest.mark.parametrize("number, code, message", [(signal.SIGINT, 130, "interrupted"),
@@ -205,17 +177,3 @@ def test_output_to_nobody_and_to_a_full_disk():
     with open("/dev/full", "w") as full:
         done = subprocess.run(EVALUATE, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "No space left" in done.stderr
-
-
-def test_segmenting_a_folder_with_a_bad_file_goes_on_and_exits_2(command, photo, tmp_path, tiny_run):
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    (photos / "bad.jpg").write_text("no photograph")
-    os.rename(photo, photos / "good.png")
-    weights = tiny_run.weights_path("LSE1", "cat")
-    code, printed, said = command("segment", photos, "--class", "cat", "--weights", weights, "--out", tmp_path / "out",
-                                  "--device", "cpu", "--theta", "0.5")
-    lines = said.splitlines()
-    assert code == 2 and "good.png" in printed and len(list((tmp_path / "out").iterdir())) == 3
-    assert len(lines) == 2 and all(line.startswith("lsegrepro: ") for line in lines)
-    assert "bad.jpg is not a photograph" in lines[0] and "1 of the photographs could not be segmented" in lines[1]

@@ -2,7 +2,7 @@
 
 They are listed in ``profiles/experiments.toml``. An experiment trains in a run folder of its own,
 ``experiments/{name}`` below that of the run it varies; its result is one JSON file, ``experiments/{name}.json``,
-that a page reads without torch, photographs or weights.
+that a page reads.
 """
 
 from __future__ import annotations
@@ -32,9 +32,6 @@ PATH = Path(__file__).parents[1] / "profiles" / "experiments.toml"
 
 LENGTH = "length"
 """The question that the run itself answers beside its experiments, where they see fewer images."""
-
-PATIENCE = 60.0
-"""Seconds to wait for another process that writes the same result."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +70,7 @@ class Experiment:
 
 
 def load_experiments(profile: Profile) -> dict[str, Experiment]:
-    """The experiments of a profile by their names, in the order of ``profiles/experiments.toml``.
-
-    >>> from lsegrepro.config import load_profile
-    >>> experiments = load_experiments(load_profile("full"))
-    >>> experiments["no-jitter"].models, experiments["native-scale"].trains, "unchanged" in experiments
-    (('LSE1',), False, False)
-    """
+    """The experiments of a profile by their names, in the order of ``profiles/experiments.toml``."""
     return {name: e for name, e in _read_toml().items() if profile.experiments or not e.unchanged}
 
 
@@ -111,61 +102,45 @@ class ExperimentResult:
 
 
 def run_experiment(run: RunFolder, name: str, classes: tuple[str, ...] = ()) -> dict[str, ExperimentResult]:
-    """Train and score the networks of an experiment that are missing, and write its result.
-
-    Parameters
-    ----------
-    classes : tuple of str
-        Only these, now; a later call adds the others. Default all of the run.
-
-    Returns
-    -------
-    dict
-        As `read_experiment`.
-
-    Raises
-    ------
-    LsegreproError
-        If there is no such experiment or class, or the photographs, or the networks that it begins with, are missing.
-    """
+    """Train and score the networks of an experiment that are missing, of `classes` or all, and write its result."""
     from . import make  # torch
 
-    experiment = find_experiment(run, name)
+    varied, path = find_experiment(run, name).varied(run), result_path(run, name)
     for cls in classes:
         require_choice("class", cls, run.profile.classes)
-    varied = experiment.varied(run)
     for network in varied.networks():
         key, cls = varied.name(*network), network[1]
         if cls not in (classes or run.profile.classes) or key in read_experiment(run, name):
             continue
-        _copy_shared(run, varied, experiment, network)
+        _copy_shared(run, varied, network, find_experiment(run, name).trains)
         make.train_network(varied, *network)
         for split in SPLITS:
             make.score_network(varied, *network, split)
         record = _record(varied, network, int((label_codes(varied.weak("train")) == LABELS.index(cls)).sum()))
-        with locked(result_path(run, name), timeout=PATIENCE):  # another process may add another class meanwhile
-            content = _read_json(run, name) or {
+        with locked(path, timeout=60):  # another process may add another class meanwhile
+            content = read_json(path) if path.is_file() else {
                 "command": command(run, name), "val": run.regions("val").data_digest, "networks": {}}
             content["networks"][key] = record
-            write_json(result_path(run, name), content)
+            write_json(path, content)
     return read_experiment(run, name)
 
 
-def _copy_shared(run: RunFolder, varied: RunFolder, experiment: Experiment, network: Network) -> None:
+def _copy_shared(run: RunFolder, varied: RunFolder, network: Network, trains: bool) -> None:
     """Copy what is the same for the run and its experiment into the folder of the latter."""
     from . import make  # torch
 
     model, cls, round, seed = network
+    last = round - trains  # round of the network that it begins with; 0 is none
     paths = [make.make_regions(run, split) for split in SPLITS]
-    start = (model, cls, round - experiment.trains, seed)
-    if start[2]:  # it begins with networks of the run
-        weights, negatives = run.weights_path(*start), run.negatives_path(model, cls, seed)
-        require_file(run, weights, "train", start)
-        # The card before the weights, which always have one; that of round 1 says how many images it saw.
-        paths += [run.card_path(model, cls, 1, seed), *map(weights.with_suffix, (".json", ".jsonl", ".safetensors"))]
-        if experiment.trains:
-            require_file(run, negatives, f"mine --model {model} --class {cls} --seed {seed}")
-            paths.append(negatives)
+    if last:
+        require_file(run, run.weights_path(model, cls, last, seed), "train", (model, cls, last, seed))
+    if last and trains:
+        negatives = run.negatives_path(model, cls, seed)
+        require_file(run, negatives, f"mine --model {model} --class {cls} --seed {seed}")
+        paths.append(negatives)
+    for before in range(1, last + 1):  # the card of round 1 says how many images it saw
+        card = run.card_path(model, cls, before, seed)
+        paths += [card, card.with_suffix(".jsonl"), card.with_suffix(".safetensors")]
     for path in paths:
         target = varied.folder / path.relative_to(run.folder)
         if path.is_file() and not target.is_file():
@@ -188,27 +163,22 @@ def result_path(run: RunFolder, name: str) -> Path:
 
 
 def read_experiment(run: RunFolder, name: str) -> dict[str, ExperimentResult]:
-    """What an experiment gave so far, by `RunPaths.name`; empty if it was not begun.
+    """What an experiment gave so far, by `RunFolder.name`; empty if it was not begun.
 
-    Raises
-    ------
-    LsegreproError
-        If there is no such experiment, or its file is damaged or was measured on other images than the run.
+    Raises `LsegreproError` if there is no such experiment, or its file was measured on other images than the run.
     """
-    experiment, path, content = find_experiment(run, name), result_path(run, name), _read_json(run, name)
-    if content and content.get("val") != run.regions("val").data_digest:
+    experiment, path, results = find_experiment(run, name), result_path(run, name), {}
+    if not path.is_file():
+        return {}
+    content = read_json(path)
+    if content["val"] != run.regions("val").data_digest:
         raise LsegreproError(f"{path} was measured on other images than {run.regions_path('val')}: delete it and run "
                              "the experiment again")
-    results = {}
-    for key, record in content.get("networks", {}).items():
-        try:
-            model, cls, round, seed = key.split("-")
-            own = run.card_path(model, cls, int(round[5:]), int(seed[4:]))
-            if experiment.trains or not own.is_file() or read_json(own)["sha256"] == record["sha256"]:
-                results[key] = _result(run, cls, record)  # else of other networks than the run's
-        except (KeyError, TypeError, ValueError) as error:
-            raise LsegreproError(f"{path} is no result of an experiment: delete it and run the experiment "
-                                 "again") from error
+    for key, record in content["networks"].items():
+        model, cls, round, seed = key.split("-")
+        own = run.card_path(model, cls, int(round[5:]), int(seed[4:]))
+        if experiment.trains or not own.is_file() or read_json(own)["sha256"] == record["sha256"]:
+            results[key] = _result(run, cls, record)  # else of other networks than the run's
     return results
 
 
@@ -246,11 +216,7 @@ class ExperimentRow:
 
     @property
     def temperature(self) -> float:
-        """The r of the aggregation: 0 for the mean, 1 for the paper's log-sum-exp, infinity for the maximum.
-
-        >>> [ExperimentRow(name, "LSE1", "cat", ()).temperature for name in ("mean", "tempered-4", "")]
-        [0.0, 4.0, 1.0]
-        """
+        """The r of the aggregation: 0 for the mean, 1 for the paper's log-sum-exp, infinity for the maximum."""
         changes = _read_toml()[self.name].changes.get("training", {}) if self.name else {}
         kind, r = parse_aggregation(changes.get("aggregation", paper.MODELS[self.model][1]))
         return {"mean": 0.0, "lse": 1.0, "max": math.inf}.get(kind, r)
@@ -258,24 +224,20 @@ class ExperimentRow:
 
 def experiment_rows(run: RunFolder, question: str) -> list[ExperimentRow]:
     """The table of one question: baselines first, then each experiment that was done; temperatures in their order."""
-    profile, listed = run.profile, load_experiments(run.profile).values()
-    experiments = [e for e in listed if e.question == question and (not e.unchanged or question == LENGTH)]
-    # The baseline is the run's own network, or one trained on as many images as the experiments see.
-    baselines = {(model, e.round): e for e in listed if e.unchanged and question != LENGTH for model in e.models}
-    networks = {(model, e.round) for e in experiments for model in e.models}
+    listed, seeds = load_experiments(run.profile).values(), run.profile.seeds
+    asked = [e for e in listed if e.question == question and (not e.unchanged or question == LENGTH)]
+    # The baseline is a network trained on as many images as the experiments see, or else the run's own.
+    of_as_many = {(model, e.round): e.name for e in listed if e.unchanged and question != LENGTH for model in e.models}
+    twins = {(model, e.round) for e in asked for model in e.models}
     if question == "temperature":
-        networks |= {("max1", 1)}  # r without end
+        twins.add(("max1", 1))  # r without end
+    kinds = [("", of_as_many.get(twin), *twin, seeds) for twin in sorted(twins)]
+    kinds += [(e.name, e.name, model, e.round, e.seeds or seeds) for e in asked for model in e.models]
     rows = []
-    for (model, round), cls in itertools.product(sorted(networks), profile.classes):
-        e = baselines.get((model, round))
-        results = [read_experiment(run, e.name).get(run.name(model, cls, round, seed)) if e
-                   else baseline(run, model, cls, round, seed) for seed in profile.seeds]
-        rows.append(ExperimentRow("", model, cls, tuple(filter(None, results))))
-    for e in experiments:
-        results = read_experiment(run, e.name)
-        for model, cls in itertools.product(e.models, profile.classes):
-            names = [run.name(model, cls, e.round, seed) for seed in e.seeds or profile.seeds]
-            rows.append(ExperimentRow(e.name, model, cls, tuple(results[name] for name in names if name in results)))
+    for (name, source, model, round, of_seeds), cls in itertools.product(kinds, run.profile.classes):
+        results = [read_experiment(run, source).get(run.name(model, cls, round, seed)) if source
+                   else baseline(run, model, cls, round, seed) for seed in of_seeds]
+        rows.append(ExperimentRow(name, model, cls, tuple(filter(None, results))))
     rows = [row for row in rows if row.results]
     return sorted(rows, key=lambda row: row.temperature) if question == "temperature" else rows
 
@@ -294,8 +256,3 @@ def _result(run: RunFolder, cls: str, record: dict[str, Any]) -> ExperimentResul
     positives = np.array(record["positives"], np.int64)
     return ExperimentResult(record["samples"], record["photographs"], record["theta"],
                             counts_from_positives(positives, class_totals(run.regions("val"), cls)))
-
-
-def _read_json(run: RunFolder, name: str) -> dict[str, Any]:
-    path = result_path(run, name)
-    return read_json(path) if path.is_file() else {}

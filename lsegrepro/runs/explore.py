@@ -9,7 +9,7 @@ import numpy as np
 
 from ..evaluation import raw_curve
 from ..explorer import Picture, ScoredNetwork, ThetaExplorer
-from .folder import RunFolder
+from .folder import Network, RunFolder
 from .results import GRID_STEP, choose_theta, coverage
 from .segment import segment_with
 
@@ -19,23 +19,15 @@ def explore_theta(
 ) -> ThetaExplorer | None:
     """The explorer of the networks of the last round and the first seed, starting with LSE1 at its theta from train.
 
-    Parameters
-    ----------
-    pictures : mapping
-        Name to an image (H, W, 3) uint8 and its mask (H, W) of VOC indices, or None where it is unknown.
-    models : sequence of str
-        Those whose networks are shown, by default all of the run: each scores each picture, in seconds.
-
-    Returns
-    -------
-    ThetaExplorer or None
-        None where no picture can be scored: PyTorch is not installed, or none of these weights is at hand.
+    `pictures` are images (H, W, 3) uint8 with their masks (H, W) of VOC indices, or None where these are unknown. Each
+    of the networks, those of `models` or all, scores each picture in seconds. None where no picture can be scored:
+    PyTorch is not installed, or none of these weights is at hand.
     """
-    networks = {}
-    for network in run.last_networks():
+    networks: dict[Network, ScoredNetwork] = {}
+    for network in run.last_networks() if find_spec("torch") else ():
         model, cls, round, seed = network
-        wanted = seed == run.profile.seeds[0] and (not models or model in models)
-        if wanted and find_spec("torch") and run.weights_path(*network).is_file():
+        if seed == run.profile.seeds[0] and model in (models or run.profile.models) \
+                and run.weights_path(*network).is_file():
             curve = run.smoothed(*network)
             marks = {"from train": choose_theta(run, *network), "best on val": curve.best(step=GRID_STEP)[0]}
             raw = raw_curve(run.scores(*network))
@@ -44,10 +36,9 @@ def explore_theta(
         return None
     scored_pictures = []
     for name, (image, mask) in pictures.items():
-        maps = {}
-        for network, shown in networks.items():
-            scored = segment_with(run, network, image, shown.marks["from train"])
-            maps[shown.name] = scored.codes, scored.smoothed
+        scored = {shown.name: segment_with(run, network, image, shown.marks["from train"])
+                  for network, shown in networks.items()}
+        maps = {network: (result.codes, result.smoothed) for network, result in scored.items()}
         scored_pictures.append(Picture(name, image, maps, mask))
     shown = list(networks.values())
     first = next((network for network in shown if network.model == "LSE1"), shown[0])

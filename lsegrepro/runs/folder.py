@@ -1,6 +1,6 @@
 """The folder of a run: where each result lies, and readers that check that a result belongs to the run.
 
-Nothing is computed here and torch is not needed; `make` trains, mines and scores. A run folder holds::
+Nothing is computed here, and no torch is needed. A run folder holds::
 
     weights/    {model}-{class}-round{1,2}-seed{s}.safetensors, .json (card), .jsonl (training curve)
     negatives/  {model}-{class}-seed{s}.npz
@@ -34,8 +34,12 @@ Network = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True, eq=False)  # a run is itself: what is computed of it is cached by it
-class RunPaths:
-    """What a run is of, and the path of each of its results."""
+class RunFolder:
+    """A run: its profile, the paths of its results, its data sets, and readers of its results.
+
+    A reader raises `LsegreproError` if the file is not there (with the command that makes it), is damaged, or is of
+    another configuration than the profile's.
+    """
 
     profile: Profile
     folder: Path
@@ -45,6 +49,8 @@ class RunPaths:
     # made; evidence, and then no photograph is looked at.
     depth: str = "scratch"
     progress: bool = True  # whether the commands that compute show a progress bar
+
+    # Networks and paths
 
     def name(self, model: str, cls: str, round: int = 1, seed: int = 0) -> str:
         """Name of a network's files. Raises `LsegreproError` if there is no such model, class, round or seed.
@@ -85,13 +91,7 @@ class RunPaths:
         """Path of the scores of a network on a split."""
         return self.folder / "evidence" / f"{self.name(model, cls, round, seed)}-{split}.npz"
 
-
-class RunFolder(RunPaths):
-    """A run: the data sets of its profile, and readers of its results.
-
-    A reader raises `LsegreproError` if the file is not there (with the command that makes it), is damaged, or is of
-    another configuration than the profile's.
-    """
+    # Data sets
 
     @property
     def data_root(self) -> Path:
@@ -108,7 +108,7 @@ class RunFolder(RunPaths):
         return root
 
     def weak(self, split: str) -> WeakSet:
-        """Images with labels; `split` is train or heldout. Another image stands in for one that cannot be read."""
+        """Images with labels; `split` is train or heldout."""
         from ..data.drawn import DrawnWeak
         from ..data.sources import open_weak
 
@@ -129,6 +129,8 @@ class RunFolder(RunPaths):
             count = data.segmentation_train if split == "train" else data.segmentation_val
             return DrawnSegmentation(split, count, data.seed)
         return VocSegmentation(self.data_root / data.segmentation, split)
+
+    # Results
 
     def card(self, model: str, cls: str, round: int = 1, seed: int = 0) -> dict:
         """The card of a trained network: configuration, digests, device and hours."""
@@ -152,7 +154,7 @@ class RunFolder(RunPaths):
     def images_seen(self, model: str, cls: str, round: int = 1, seed: int = 0) -> int:
         """Training images that a network has seen in all rounds up to its own, with repetition; unknown ones are 0."""
         rounds = [r for r in range(1, round + 1) if self.card_path(model, cls, r, seed).is_file()]
-        return sum(self.card(model, cls, r, seed).get("samples", 0) for r in rounds)
+        return sum(self.card(model, cls, r, seed)["samples"] for r in rounds)
 
     def regions(self, split: str) -> Regions:
         """Superpixels of a split and the truth in each."""
@@ -206,11 +208,9 @@ def has_images(run: RunFolder) -> bool:
     """Whether the images of a run are at hand; from published weights on, those of val are enough."""
     try:
         run.segmentation("val")
-        if run.depth != "weights":
-            run.weak("heldout")
+        return run.depth == "weights" or bool(run.weak("heldout"))
     except LsegreproError:
         return False
-    return True
 
 
 def require_choice(what: str, value: str, choices: Iterable[str]) -> None:
@@ -219,7 +219,7 @@ def require_choice(what: str, value: str, choices: Iterable[str]) -> None:
         raise LsegreproError(f"unknown {what} {value!r}: choose one of {', '.join(choices)}")
 
 
-def require_file(run: RunPaths, path: Path, command: str, network: Network | None = None) -> None:
+def require_file(run: RunFolder, path: Path, command: str, network: Network | None = None) -> None:
     """Raise `LsegreproError` with the command that makes a file if it is not there."""
     if path.is_file():
         return
@@ -229,7 +229,7 @@ def require_file(run: RunPaths, path: Path, command: str, network: Network | Non
     raise LsegreproError(f"{path} is not there; this makes it: {shlex.join(words)}")
 
 
-def require_same(run: RunPaths, path: Path, wanted: dict, found: dict) -> None:
+def require_same(run: RunFolder, path: Path, wanted: dict, found: dict) -> None:
     """Raise `LsegreproError` if a result was made for something else than this run."""
     for key, value in wanted.items():
         if found.get(key) != value:
@@ -247,34 +247,21 @@ def repository() -> Path | None:
 
 
 def in_repository(path: str | Path) -> Path:
-    """A path below the checkout as seen from the working folder, so that a notebook in ``notebooks/`` finds it too.
-
-    >>> open_run("quick").folder == in_repository("runs/quick")
-    True
-    """
+    """A path below the checkout as seen from the working folder, so that a notebook in ``notebooks/`` finds it too."""
     root = repository()
-    if root is None:
-        return Path(path)
-    inside = Path.cwd().resolve().is_relative_to(root)
-    return Path(os.path.relpath(root / path)) if inside else root / path
+    if root and Path.cwd().resolve().is_relative_to(root):
+        return Path(os.path.relpath(root / path))
+    return (root or Path()) / path
 
 
 def open_run(
     profile: str | Path = "quick", folder: str | Path | None = None, *, data: str | Path | None = None,
     device: str = "auto", depth: str = "scratch", progress: bool = True,
 ) -> RunFolder:
-    """Open a run; nothing is computed or written. Arguments as in `RunPaths`, and:
+    """Open a run of a profile (as in `load_profile`); nothing is computed. Other arguments as in `RunFolder`.
 
-    Parameters
-    ----------
-    profile : str
-        quick, local, long, full, paper or the path of a TOML file.
-    folder : path, optional
-        Of the results. A relative one that is not in the working folder is looked for in the repository. Default the
-        repository's ``runs/{profile}``, or ``runs/{profile}-weights`` at depth weights, which has the last round alone.
-
-    >>> open_run("quick").folder.name
-    'quick'
+    A relative `folder` that is not in the working folder is looked for in the repository. By default it is the
+    repository's ``runs/{profile}``, or ``runs/{profile}-weights`` at depth weights, which has the last round alone.
     """
     require_choice("depth", depth, DEPTHS)
     loaded = load_profile(profile)

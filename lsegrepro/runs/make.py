@@ -1,7 +1,7 @@
 """Make the results of a run: train a network, mine its hard negatives, score images.
 
-Each function makes one file and returns its path. What it needs must be there (the error names the command that makes
-it): the workflow decides in which order files are made. A file that is there already is checked, and not made again.
+Each function makes one file, of what must be there, and returns its path: the workflow decides in which order files are
+made. A file that is there already is checked, and not made again.
 """
 
 from __future__ import annotations
@@ -28,16 +28,8 @@ if TYPE_CHECKING:
     from ..data import SegmentationSet, WeakSet
 
 
-def train_network(
-    run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0, *, stop_after: int | None = None
-) -> Path:
-    """Train a network, or go on with it; at depth weights take the published one.
-
-    Parameters
-    ----------
-    stop_after : int, optional
-        Steps after which to stop; the path is then that of the checkpoint, which the next call goes on from.
-    """
+def train_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
+    """Train a network, or go on with it; at depth weights take the published one."""
     network = (model, cls, round, seed)
     path = run.weights_path(*network)
     if not path.is_file() and run.depth == "weights":
@@ -53,8 +45,7 @@ def train_network(
     if round == 2:
         hard_negatives = mining.read_negatives(run.negatives_path(model, cls, seed), heldout)
     return train(run.profile.arguments(*network), dataset, path, heldout=heldout, start=start,
-                 hard_negatives=hard_negatives, device=parse_device(run.device), progress=run.progress,
-                 stop_after=stop_after)
+                 hard_negatives=hard_negatives, device=parse_device(run.device), progress=run.progress)
 
 
 def mine_negatives(run: RunFolder, model: str, cls: str, seed: int = 0) -> Path:
@@ -85,9 +76,7 @@ def make_regions(run: RunFolder, split: str) -> Path:
     return path
 
 
-def score_network(
-    run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val"
-) -> Path:
+def score_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Path:
     """Score the images of a split with a network, and write its scores in each superpixel."""
     path = run.scores_path(model, cls, round, seed, split)
     if path.is_file():
@@ -112,7 +101,7 @@ def load_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int
 
 def superpixel_cache(run: RunFolder) -> Path:
     """The folder that keeps the superpixels of each image, until it is deleted."""
-    return run.regions_path("val").parents[1] / "cache" / "superpixels"
+    return run.folder / "cache" / "superpixels"
 
 
 def map_cache(run: RunFolder, weights: Weights) -> Path:
@@ -122,9 +111,9 @@ def map_cache(run: RunFolder, weights: Weights) -> Path:
 
 
 def _dataset(run: RunFolder, split: str) -> WeakDataset:
-    weak, device = run.weak(split), parse_device(run.device)
+    weak = run.weak(split)
     _print_description(run, weak)
-    return WeakDataset(weak, device, run.progress)
+    return WeakDataset(weak, parse_device(run.device), run.progress)
 
 
 def _print_description(run: RunFolder, data: WeakSet | SegmentationSet) -> None:
@@ -135,13 +124,12 @@ def _print_description(run: RunFolder, data: WeakSet | SegmentationSet) -> None:
 
 def _check_images(run: RunFolder, path: Path, card: dict) -> None:
     """Refuse weights that were trained on other images than those at hand, unless they are the published ones."""
-    if card.get("published"):
-        return
     try:
         at_hand = run.weak("train").digest
     except LsegreproError:  # nothing to compare with
         return
-    require_same(run, path, {"data_digest": at_hand}, card)
+    if not card.get("published"):
+        require_same(run, path, {"data_digest": at_hand}, card)
 
 
 def _check_negatives(run: RunFolder, model: str, cls: str, seed: int) -> None:

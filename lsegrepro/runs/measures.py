@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 
 def prepare_mask(mask: np.ndarray, side: int = paper.IMAGE_SIDE) -> np.ndarray:
-    """Scale and crop a mask (H, W) uint8 as `data.images.prepare` does its image, with nearest neighbours.
-
-    >>> prepare_mask(np.eye(8, 12, dtype=np.uint8), 4).shape
-    (4, 4)
-    """
+    """Scale and crop a mask (H, W) uint8 as `data.images.prepare` does its image, with nearest neighbours."""
     height, width = mask.shape
     factor = side / min(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -38,12 +34,8 @@ def class_shares(mask: np.ndarray, index: int, corners: np.ndarray, size: int) -
     >>> class_shares(np.array([[8, 8], [0, 255]], np.uint8), 8, np.array([[0, 0]]), 2).round(2).tolist()
     [0.67]
     """
-    shares = []
-    for top, left in np.asarray(corners):
-        patch = mask[top : top + size, left : left + size]
-        known = np.count_nonzero(patch != 255)
-        shares.append(np.count_nonzero(patch == index) / known if known else 0.0)
-    return np.array(shares)
+    patches = [mask[top : top + size, left : left + size] for top, left in np.asarray(corners)]
+    return np.array([np.count_nonzero(patch == index) / max(1, np.count_nonzero(patch != 255)) for patch in patches])
 
 
 def source_shortcut(labels: Sequence[str], sources: Sequence[str], cls: str) -> float:
@@ -65,9 +57,6 @@ def within_sources(
     """Balanced accuracy inside each source that has `least` images of each kind: source to (images, accuracy).
 
     A network that lives on telling sources apart falls to 1/2 here.
-
-    >>> within_sources(np.array([True, False]), np.array([True, False]), ["a", "a"], least=1)
-    {'a': (2, 0.5)}
     """
     accuracies = {}
     for name in sorted(set(sources)):

@@ -30,24 +30,20 @@ def publish(run: RunFolder) -> None:
     if run.profile != load_profile(PROFILE):
         raise LsegreproError(f"the published run is of profile {PROFILE} as it is built in, with both rounds; this one "
                              f"is of {run.profile.spec}, with rounds {', '.join(map(str, run.profile.rounds))}")
-    _require_files(run)
+    files = [statistics_path(run, name) for name in STATISTICS]
+    files += [run.weights_path(*network) for network in run.last_networks()]
+    for model, cls, round, seed in run.networks():
+        card = run.card_path(model, cls, round, seed)
+        files += [card, card.with_suffix(".jsonl"), run.negatives_path(model, cls, seed),
+                  *(run.scores_path(model, cls, round, seed, split) for split in SPLITS)]
+    if absent := [path for path in files if not path.is_file()]:
+        raise LsegreproError(f"{absent[0]} is not there ({len(absent)} files are missing): finish the run first, "
+                             f"lsegrepro reproduce --profile {run.profile.spec} --run {run.folder}")
     results = results_table(run)  # refuses evidence that is damaged or of something else
     with locked(PUBLISHED / "results.json"):
         if run.folder.resolve() != PUBLISHED.resolve():
             _replace_folders(run.folder)
         write_results(dataclasses.replace(run, folder=PUBLISHED), results)
-
-
-def _require_files(run: RunFolder) -> None:
-    files = [statistics_path(run, name) for name in STATISTICS]
-    for model, cls, round, seed in run.networks():
-        weights = run.weights_path(model, cls, round, seed)
-        files += [weights.with_suffix(".json"), weights.with_suffix(".jsonl"), run.negatives_path(model, cls, seed),
-                  *(run.scores_path(model, cls, round, seed, split) for split in SPLITS)]
-    files += [run.weights_path(*network) for network in run.last_networks()]
-    if absent := [path for path in files if not path.is_file()]:
-        raise LsegreproError(f"{absent[0]} is not there ({len(absent)} files are missing): finish the run first, "
-                             f"lsegrepro reproduce --profile {run.profile.spec} --run {run.folder}")
 
 
 def _replace_folders(folder: Path) -> None:

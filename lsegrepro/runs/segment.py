@@ -55,31 +55,25 @@ class Segmentation:
         return self.smoothed > threshold(self.theta)
 
 
-def segment(
-    weights: Weights, image: np.ndarray, theta: float, superpixels: Superpixels | None = None
-) -> Segmentation:
-    """Segment a photograph (H, W, 3) uint8 (Section 3.3); `LsegreproError` if theta is outside [0, 1).
+def segment(weights: Weights, image: np.ndarray, theta: float) -> Segmentation:
+    """Segment a photograph (H, W, 3) uint8 with the superpixels of the published run, which its theta was chosen with.
 
-    The superpixels are by default those of the published run, which its theta was chosen with.
+    Raises `LsegreproError` if theta is outside [0, 1).
     """
     from ..network import dense
 
     threshold(theta)
     codes = dense.to_prob_u16(dense.probability_map(weights.net, image))
-    labels = superpixel_labels(image, superpixels or load_profile(PROFILE).superpixels)
-    return Segmentation(image, codes, labels, theta)
+    return Segmentation(image, codes, superpixel_labels(image, load_profile(PROFILE).superpixels), theta)
 
 
 def segment_with(
     run: RunFolder, network: Network, image: np.ndarray, theta: float, val_id: str | None = None
 ) -> Segmentation:
-    """Segment an image (H, W, 3) uint8 with a network of a run; `LsegreproError` if its weights are not there.
+    """Segment an image (H, W, 3) uint8 with a network of a run, in float32.
 
-    Parameters
-    ----------
-    val_id : str, optional
-        The image's id in the val set: it is then scored as the run's evidence was, and its score map taken from the
-        run's cache, or kept there. Any other image is scored in float32.
+    An image of val, of the id `val_id`, is scored as the run's evidence was, and its score map kept in the run's cache.
+    Raises `LsegreproError` if the weights are not there.
     """
     from ..evidence.scoring import score_image
     from .make import load_network, map_cache
@@ -93,17 +87,11 @@ def segment_with(
 
 
 def superpixel_labels(image: np.ndarray, params: Superpixels, pixels: int = 1_000_000) -> np.ndarray:
-    """Superpixels of a photograph of any size, in bounded memory.
+    """Superpixels of a photograph (H, W, 3) uint8 of any size, in bounded memory: (H, W) int32, every label used.
 
     Felzenszwalb's method takes about 1 GB for 3 megapixels, and its parameters are made for photographs of a fraction
-    of one. A larger photograph (H, W, 3) uint8 is cut on a copy of about `pixels` pixels; each of its own pixels takes
-    the label of the nearest of the copy: (H, W) int32, every label of 0 .. S-1 used.
-
-    >>> halves = np.zeros((40, 60, 3), np.uint8)
-    >>> halves[:, 30:] = 255
-    >>> labels = superpixel_labels(halves, Superpixels(), pixels=600)
-    >>> labels.shape, np.unique(labels[:, :30]).tolist(), np.unique(labels[:, 30:]).tolist()
-    ((40, 60), [0], [1])
+    of one. A larger photograph is cut on a copy of about `pixels` pixels, and each of its own takes the label of the
+    nearest of the copy.
     """
     height, width = image.shape[:2]
     if height * width <= pixels:
@@ -134,11 +122,49 @@ def published_network(model: str, cls: str, device: str = "auto") -> tuple[Weigh
                          "and name its file with --weights")
 
 
-def find_photographs(paths: Iterable[str | Path]) -> list[Path]:
-    """Files as they are; of a folder, the photographs in it, and what else it holds is counted on stderr.
+# Files
 
-    Raises `LsegreproError` if a folder has no photograph.
+
+def segment_files(
+    paths: Sequence[str | Path], cls: str, *, out: str | Path, theta: float | None = None,
+    model: str | None = None, weights: str | Path | None = None, device: str = "auto",
+) -> int:
+    """Segment files into `out`: ``NAME-CLASS-{probability,mask,overlay}.png`` each, and count those that failed.
+
+    The probability map is 16-bit grey, 65535 for p = 1; the mask is 255 where p > theta after smoothing. Of several
+    photographs, one that cannot be segmented is named on stderr and passed over. Without `weights` the network is the
+    published one (LSE1, if no `model` is named) and theta the one chosen for it on VOC train; with them theta is by
+    default the paper's. Raises `LsegreproError`, also for a single photograph that cannot be segmented.
     """
+    require_choice("class", cls, paper.CLASSES)
+    threshold(0.0 if theta is None else theta)
+    if any(Path(path).is_dir() and os.path.realpath(path) == os.path.realpath(out) for path in paths):
+        raise LsegreproError(f"{out} is a folder of photographs: the next call would take the results for some of "
+                             "them; choose another --out")
+    named = _names(_find_photographs(paths))
+    if len(named) == 1:
+        load_image(*named)  # says what is wrong with it before a network is loaded
+    network, default_theta = _load_network(cls, model, weights, device)
+    failures = 0
+    for path, name in tqdm(named.items(), unit="photograph", disable=len(named) == 1 or not sys.stderr.isatty()):
+        stem = f"{Path(out) / name}-{cls}"
+        try:
+            result = segment(network, load_image(path), default_theta if theta is None else theta)
+            _write_pictures(stem, result)
+        except (LsegreproError, MemoryError) as error:
+            message, photo = one_line(error), printable(str(path))
+            message = message if photo in message else f"{photo}: {message}"
+            if len(named) == 1:
+                raise LsegreproError(message) from error
+            tqdm.write(f"lsegrepro: {message}", file=sys.stderr)
+            failures += 1
+        else:
+            tqdm.write(printable(f"{path}: {result.mask.mean():.1%} {cls} at theta {result.theta:g} -> {stem}-*.png"))
+    return failures
+
+
+def _find_photographs(paths: Iterable[str | Path]) -> list[Path]:
+    """Files as they are; of a folder, the photographs in it, and what else it holds is counted on stderr."""
     files: list[Path] = []
     for path in map(Path, paths):
         if not path.is_dir():
@@ -155,73 +181,19 @@ def find_photographs(paths: Iterable[str | Path]) -> list[Path]:
     return files
 
 
-def output_names(files: Sequence[Path]) -> list[str]:
+def _names(files: Sequence[Path]) -> dict[Path, str]:
     """Names for the results of photographs: their own without the extension, or with it where two share one.
 
-    Raises `LsegreproError` if two photographs have one name nevertheless; case makes no difference.
-
-    >>> output_names([Path("a/cat.jpg"), Path("a/Cat.png"), Path("a/dog.jpg")])
+    >>> list(_names([Path("a/cat.jpg"), Path("a/Cat.png"), Path("a/dog.jpg")]).values())
     ['cat.jpg', 'Cat.png', 'dog']
     """
     stems = Counter(path.stem.casefold() for path in files)
     names = [path.stem if stems[path.stem.casefold()] == 1 else path.name for path in files]
-    name, count = Counter(map(str.casefold, names)).most_common(1)[0]
+    name, count = Counter(map(str.casefold, names)).most_common(1)[0]  # some systems do not tell case
     if count > 1:
         raise LsegreproError(f"{count} photographs are called {name}, and their results would overwrite each other: "
                              "segment each folder by itself, into its own folder with --out")
-    return names
-
-
-def segment_files(
-    paths: Sequence[str | Path], cls: str, *, out: str | Path, theta: float | None = None,
-    model: str | None = None, weights: str | Path | None = None, device: str = "auto",
-) -> int:
-    """Segment files into `out`: ``NAME-CLASS-{probability,mask,overlay}.png`` each, and count those that failed.
-
-    The probability map is 16-bit grey, 65535 for p = 1; the mask is 255 where p > theta after smoothing. NAME is that
-    of `output_names`. Of several photographs, one that cannot be segmented is named on stderr and passed over.
-
-    Parameters
-    ----------
-    theta : float, optional
-        Default the one chosen on VOC train for the published network; with `weights`, the paper's.
-    model : str, optional
-        Default LSE1; with `weights`, theirs.
-
-    Raises
-    ------
-    LsegreproError
-        For an unknown class or model, theta outside [0, 1), unusable weights, a folder `out` that is one of those
-        that are segmented, two photographs of one name, or a single one that cannot be segmented.
-    """
-    require_choice("class", cls, paper.CLASSES)
-    threshold(0.0 if theta is None else theta)
-    files = find_photographs(paths)
-    names = output_names(files)
-    if any(Path(path).is_dir() and os.path.realpath(path) == os.path.realpath(out) for path in paths):
-        raise LsegreproError(f"{out} is a folder of photographs: the next call would take the results for some of "
-                             "them; choose another --out")
-    if len(files) == 1:
-        load_image(files[0])  # says what is wrong with it before a network is loaded
-    network, default_theta = _load_network(cls, model, weights, device)
-    theta = default_theta if theta is None else theta
-    failures = 0
-    for path, name in tqdm(zip(files, names, strict=True), total=len(files), unit="photograph",
-                           disable=len(files) == 1 or not sys.stderr.isatty()):
-        try:
-            result = segment(network, load_image(path), theta)
-            _write_pictures(Path(out) / f"{name}-{cls}", result)
-        except (LsegreproError, MemoryError) as error:
-            message, named = one_line(error), printable(str(path))
-            message = message if named in message else f"{named}: {message}"
-            if len(files) == 1:
-                raise LsegreproError(message) from error
-            tqdm.write(f"lsegrepro: {message}", file=sys.stderr)
-            failures += 1
-        else:
-            tqdm.write(printable(f"{path}: {result.mask.mean():.1%} {cls} at theta {theta:g} -> "
-                                 f"{Path(out) / name}-{cls}-*.png"))
-    return failures
+    return dict(zip(files, names, strict=True))
 
 
 def _load_network(cls: str, model: str | None, weights: str | Path | None, device: str) -> tuple[Weights, float]:
@@ -238,7 +210,7 @@ def _load_network(cls: str, model: str | None, weights: str | Path | None, devic
     return network, paper.THETA[cls]
 
 
-def _write_pictures(stem: Path, result: Segmentation) -> None:
+def _write_pictures(stem: str, result: Segmentation) -> None:
     pictures = {"probability": result.codes, "mask": result.mask.astype(np.uint8) * 255,
                 "overlay": overlay(result.image, result.mask)}
     for kind, pixels in pictures.items():

@@ -1,7 +1,6 @@
 """Silhouettes of the val images that a rank picks: outlines of truth and network, never the photograph.
 
-Making them needs the images and a network; the record that is published with a run needs neither. Which images they
-are follows from the evidence, so a record of other networks is refused.
+Making them needs the images and a network; the record that is published with a run needs neither.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .folder import Network, RunFolder
 from .results import choose_theta
 from .segment import segment_with
 
-KIND = "lsegrepro silhouettes"
+RECORD, KIND = "silhouettes.npz", "lsegrepro silhouettes"
 SIDE = 180
 """Width and height of a silhouette, in pixels, at most."""
 
@@ -33,9 +32,10 @@ LAYERS = ("truth", "pixels", "region")
 
 def headline_network(run: RunFolder, cls: str) -> Network:
     """The network whose images are shown: round 2 of the paper's best model for the class, or of one the run has."""
-    trained = [model for model in run.profile.models if run.has_network(model, cls, run.profile.rounds[-1])]
-    model = max(trained or run.profile.models, key=lambda m: paper.TABLE_2[m][cls].ap)
-    return model, cls, run.profile.rounds[-1], run.seeds(model, cls, run.profile.rounds[-1])[0]
+    models, last = run.profile.models, run.profile.rounds[-1]
+    scored = [model for model in models if run.has_network(model, cls, last)]
+    model = max(scored or models, key=lambda m: paper.TABLE_2[m][cls].ap)
+    return model, cls, last, run.seeds(model, cls, last)[0]
 
 
 def picked_images(run: RunFolder, network: Network) -> list[Exemplar]:
@@ -45,29 +45,22 @@ def picked_images(run: RunFolder, network: Network) -> list[Exemplar]:
     return exemplars(counts, evaluation.present(val, network[1]))
 
 
-def silhouettes_path(run: RunFolder) -> Path:
-    """Where the silhouettes of a run lie."""
-    return run.folder / "silhouettes.npz"
-
-
 def silhouettes(run: RunFolder, network: Network) -> list[Silhouette]:
     """Silhouettes of the `picked_images`: read from the run's record, or made where there is none.
 
-    Raises `LsegreproError` if the record is of another network or other images, or if there is none and the images or
-    the network are not at hand.
+    Raises `LsegreproError` if the record is of another network or other images.
     """
-    path = silhouettes_path(run)
+    path = run.folder / RECORD
     if not path.is_file():
         return make_silhouettes(run, network)
-    header, arrays = read_archive(path, KIND)
-    record = header.get(network[1])
-    if record is None or record["of"] != _description(run, network):
+    (header, arrays), of = read_archive(path, KIND), _description(run, network)
+    if header.get(network[1]) != {"of": of}:
         raise LsegreproError(f"{path} is of other networks or images than this run's evidence: delete it, or make it "
                              f"again with python tools/silhouettes.py {run.folder.as_posix()}")
     shapes = []
-    for i, (exemplar, name) in enumerate(zip(picked_images(run, network), record["of"]["images"], strict=True)):
-        layers, probability = arrays[f"{network[1]}-{i}-layers"], arrays[f"{network[1]}-{i}-probability"]
-        masks = ((layers >> bit & 1).astype(bool) for bit in range(len(LAYERS)))
+    for i, (exemplar, name) in enumerate(zip(picked_images(run, network), of["images"], strict=True)):
+        masks = ((arrays[f"{network[1]}-{i}-layers"] >> bit & 1).astype(bool) for bit in range(len(LAYERS)))
+        probability = arrays[f"{network[1]}-{i}-probability"]
         shapes.append(Silhouette(name, exemplar.title, exemplar.iou, *masks, probability))
     return shapes
 
@@ -100,8 +93,8 @@ def write_silhouettes(run: RunFolder) -> Path:
         for i, shape in enumerate(make_silhouettes(run, network)):
             layers = (getattr(shape, name).astype(np.uint8) << bit for bit, name in enumerate(LAYERS))
             arrays |= {f"{cls}-{i}-layers": sum(layers), f"{cls}-{i}-probability": shape.probability}
-    write_archive(silhouettes_path(run), KIND, header, arrays)
-    return silhouettes_path(run)
+    write_archive(run.folder / RECORD, KIND, header, arrays)
+    return run.folder / RECORD
 
 
 def _description(run: RunFolder, network: Network) -> dict:

@@ -54,70 +54,54 @@ def choose_setting(settings: list[Setting]) -> Setting:
 
 
 def read_search(run: RunFolder) -> list[Setting]:
-    """Read the settings that were measured for a run, in the order measured.
-
-    Raises `LsegreproError` if there is no such file, or it was measured with other networks than the run's.
-    """
+    """Read the settings that were measured for a run, in the order measured; refused if of other networks."""
     path = statistics_path(run, "superpixels")
     require_file(run, path, "experiment superpixels")
     content = read_json(path)
-    try:
-        digests = dict(content["networks"])
-        settings = [Setting(**row | {"params": Superpixels(**row["params"])}) for row in content["settings"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise LsegreproError(f"{path} is no table of superpixel parameters: delete it and measure again") from error
     own = {run.name(*n): run.card(*n)["sha256"] for n in run.last_networks() if run.card_path(*n).is_file()}
-    require_same(run, path, {name: digest for name, digest in own.items() if name in digests}, digests)
-    return settings
+    measured = content["networks"]
+    require_same(run, path, {name: digest for name, digest in own.items() if name in measured}, measured)
+    return [Setting(**row | {"params": Superpixels(**row["params"])}) for row in content["settings"]]
 
 
 def search_superpixels(run: RunFolder) -> list[Setting]:
     """Measure the grid on train with every trained network of the last round, and write the table.
 
-    Superpixels and score maps are cached in the run's folder, so that an interrupted search soon comes to where it
-    was. Raises `LsegreproError` if no network is trained, or the photographs are not at hand.
+    Superpixels and score maps are cached, so that an interrupted search soon comes to where it was.
     """
-    networks = [n for n in run.last_networks() if run.weights_path(*n).is_file()]
+    from ..evidence.scoring import count_regions, score_set  # torch
+    from .make import load_network, map_cache, superpixel_cache
+
+    networks = {run.name(*n): load_network(run, *n) for n in run.last_networks() if run.weights_path(*n).is_file()}
     if not networks:
         raise LsegreproError(f"no network of the last round is in {run.folder}: train one before its superpixels are "
                              "chosen")
-    settings = [_measure(run, networks, Superpixels(scale, Superpixels().sigma, size))
-                for scale, size in itertools.product(SCALES, MIN_SIZES)]
+    cache, data = superpixel_cache(run), run.segmentation("train")
+
+    def measure(scale: float, sigma: float, min_size: int) -> Setting:
+        params, ap = Superpixels(scale, sigma, min_size), {}
+        regions = count_regions(data, "train", params, cache, progress=run.progress)
+        for name, weights in networks.items():
+            scores = score_set(weights, data, regions, run.profile.scoring, maps=map_cache(run, weights),
+                               superpixels=cache, progress=run.progress)
+            ap[name] = train_curve(regions, scores).best(step=GRID_STEP)[1]
+        reach = {weights.cls: achievable(regions, weights.cls) for weights in networks.values()}
+        return Setting(params, len(regions.counts) / len(regions), reach, ap)
+
+    settings = [measure(scale, Superpixels().sigma, size) for scale, size in itertools.product(SCALES, MIN_SIZES)]
     best = choose_setting(settings).params
-    settings += [_measure(run, networks, Superpixels(best.scale, sigma, best.min_size)) for sigma in SIGMAS]
+    settings += [measure(best.scale, sigma, best.min_size) for sigma in SIGMAS]
     write_json(statistics_path(run, "superpixels"), {
         "command": f"lsegrepro experiment superpixels --profile {run.profile.spec}",
-        "data_digest": run.segmentation("train").digest, "scoring": asdict(run.profile.scoring),
-        "networks": {run.name(*n): run.card(*n)["sha256"] for n in networks},
+        "data_digest": data.digest, "scoring": asdict(run.profile.scoring),
+        "networks": {name: weights.sha256 for name, weights in networks.items()},
         "settings": [asdict(setting) for setting in settings],
     })
     return settings
 
 
-def _measure(run: RunFolder, networks: list[tuple], params: Superpixels) -> Setting:
-    from ..evidence.scoring import count_regions, score_set  # torch
-    from .make import load_network, map_cache, superpixel_cache
-
-    cache, data = superpixel_cache(run), run.segmentation("train")
-    regions = count_regions(data, "train", params, cache, progress=run.progress)
-    ap = {}
-    for network in networks:
-        weights = load_network(run, *network)
-        scores = score_set(weights, data, regions, run.profile.scoring, maps=map_cache(run, weights),
-                           superpixels=cache, progress=run.progress)
-        ap[run.name(*network)] = train_curve(regions, scores).best(step=GRID_STEP)[1]
-    return Setting(params, len(regions.counts) / len(regions), {n[1]: achievable(regions, n[1]) for n in networks}, ap)
-
-
 def achievable(regions: Regions, cls: str) -> float:
-    """IoU of a class, a fraction, when each superpixel takes the truth of most of its pixels (a tie: background).
-
-    >>> from lsegrepro.evidence import RegionsBuilder
-    >>> builder = RegionsBuilder("train", "digest", Superpixels(), absent=[], listed=1)
-    >>> builder.add("a", np.array([[0] * 6 + [1] * 6]), np.array([[8] * 5 + [0] + [8] * 2 + [0] * 4], np.uint8))
-    >>> achievable(builder.build(), "cat")  # 5 found, 1 wrong, 2 missed
-    0.625
-    """
+    """IoU of a class, a fraction, when each superpixel takes the truth of most of its pixels (a tie: background)."""
     fg, bg = regions.pixels(cls)
     taken = fg > bg
     return float(evaluation.ap(np.array([fg[taken].sum(), bg[taken].sum(), fg[~taken].sum(), 0])))

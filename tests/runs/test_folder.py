@@ -1,6 +1,7 @@
 """A run's folder: where results lie, readers that refuse what is missing or of another configuration, and opening."""
 
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -8,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import ROOT, TINY, changed, refused, write_voc
 from PIL import Image
@@ -54,15 +54,12 @@ def test_evidence_is_of_the_splits(tiny_run):
         regions, scores = tiny_run.regions(split), tiny_run.scores(*NETWORK, split)
         assert regions.ids == tuple(tiny_run.segmentation(split).ids) and len(regions) == count
         assert scores.meta["weights_sha256"] == tiny_run.card(*NETWORK)["sha256"]
-        assert scores.meta["arguments"] == {"scale_to": 48, "precision": "float32"}
-        assert tiny_run.has_scores(*NETWORK, split) and tiny_run.has_network("LSE1", "cat", 2)
-        assert tiny_run.smoothed(*NETWORK, split).counts[0].sum() == regions.totals.sum()
+        assert tiny_run.has_network("LSE1", "cat", 2)
 
 
 def test_the_published_run_is_of_its_profile():
     run = open_run("local", ROOT / "published", depth="evidence")
-    for network in run.networks():
-        assert run.card(*network)["arguments"]["model"] == network[0] and run.curve(*network)
+    assert all(run.card(*network) and run.curve(*network) for network in run.networks())
     refused(lambda: run.weak("train"), "at depth evidence no photograph is looked at")
 
 
@@ -98,25 +95,19 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path, call,
     assert run.images_seen("LSE1", "cat", 2) == 0 and not run.folder.exists()
 
 
-def test_weights_of_other_arguments_are_refused(own_run):
+def test_weights_of_other_arguments_or_another_first_round_are_refused(own_run):
     run = changed(own_run, training={**own_run.profile.training, "rate": 0.02})
     refused(lambda: run.card("LSE1", "cat"), "LSE1-cat-round1-seed0", "rate = 0.006", "says 0.02")
     run = changed(own_run, round2={"samples": 9})
     assert run.card("LSE1", "cat", 1)
     refused(lambda: run.card("LSE1", "cat", 2), "round2-seed0.json", "samples = 8", "says 9")
-
-
-def test_fields_that_a_first_card_lacks_mean_what_those_trainings_did(own_run):
     path = own_run.card_path("LSE1", "cat")
     card = read_json(path)
+    # A field that the first cards lack means what those trainings did.
     assert "cooldown" not in card["arguments"] and own_run.card("LSE1", "cat") == card
     write_json(path, card | {"arguments": card["arguments"] | {"cooldown": 8}})
     refused(lambda: own_run.card("LSE1", "cat"), "cooldown = 8", "says 0")
-
-
-def test_a_second_round_belongs_to_the_first_that_lies_beside_it(own_run):
-    path = own_run.card_path("LSE1", "cat")
-    write_json(path, read_json(path) | {"sha256": "0" * 64})
+    write_json(path, card | {"sha256": "0" * 64})
     refused(lambda: own_run.card("LSE1", "cat", 2), own_run.card_path("LSE1", "cat", 2), "start_sha256")
 
 
@@ -152,24 +143,19 @@ def test_damaged_results_are_refused_by_name(own_run):
         refused(lambda call=call: call(*NETWORK), path)
     path = own_run.card_path("LSE1", "cat")
     card = read_json(path)
-    for key, value in (("samples", "many"), ("hours", None), ("sha256", 3), ("final", []), ("arguments", {})):
-        write_json(path, card | {key: value})
-        refused(lambda: own_run.card("LSE1", "cat"), path)
+    write_json(path, card | {"arguments": {}})
+    refused(lambda: own_run.card("LSE1", "cat"), path, "of which model and class")
     path.write_text(json.dumps(card)[:-5])
     refused(lambda: own_run.card("LSE1", "cat"), path, "not valid JSON")
     path.unlink()
     refused(lambda: own_run.card("LSE1", "cat"), "has no card LSE1-cat-round1-seed0.json beside it")
 
 
-@pytest.mark.parametrize("network, message", [
-    (("LSE3", "cat"), "training.model: Input should be 'max1', 'LSE1', 'max2' or 'LSE2', got 'LSE3'"),
-    (("LSE1", "bird"), "training.cls: Input should be 'cat' or 'dog', got 'bird'"),
-    (("LSE1", "cat", 3), "training.round: Input should be 1 or 2, got 3"),
-    (("LSE1", "cat", 1, -1), "training.seed"),
-])
-def test_networks_that_do_not_exist_are_refused(tiny_run, network, message):
-    for call in (tiny_run.scores, tiny_run.card, tiny_run.has_scores, tiny_run.weights_path):
-        refused(lambda call=call: call(*network), message)
+def test_networks_that_do_not_exist_are_refused(tiny_run):
+    for network, message in ((("LSE3", "cat"), "model: Input should be 'max1', 'LSE1', 'max2' or 'LSE2', got 'LSE3'"),
+                             (("LSE1", "cat", 3), "training.round: Input should be 1 or 2, got 3")):
+        for call in (tiny_run.scores, tiny_run.card, tiny_run.has_scores, tiny_run.weights_path):
+            refused(lambda call=call, network=network: call(*network), message)
     refused(lambda: tiny_run.regions("test"), "unknown split 'test': choose one of train, val")
 
 
@@ -182,10 +168,10 @@ def photographs(tmp_path, voc_masks) -> Path:
     root = tmp_path / "photographs"
     for split in SPLITS:
         write_voc(root, voc_masks, split)
-    for label in ("cat", "dog", "background"):
-        (root / "weak" / label).mkdir(parents=True)
-        for i in range(12):
-            Image.fromarray(np.full((30, 40, 3), 20 * i, np.uint8)).save(root / "weak" / label / f"{i}.jpg")
+    for label, i in itertools.product(("cat", "dog", "background"), range(12)):
+        path = root / "weak" / label / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), (20 * i,) * 3).save(path)
     return root
 
 
@@ -200,19 +186,16 @@ def test_photographs_are_found_by_argument_or_variable(photographs, monkeypatch)
 
 
 def test_photographs_that_are_not_there_are_asked_for(monkeypatch, tmp_path, photographs):
-    monkeypatch.delenv(DATA_VARIABLE, raising=False)
-    for value in (None, ""):
-        if value is not None:
-            monkeypatch.setenv(DATA_VARIABLE, value)
-        run = open_run("local", tmp_path)
-        refused(lambda run=run: run.weak("train"), "profile local needs photographs: set LSEGREPRO_DATA (or --data)")
-        assert not has_images(run)
+    monkeypatch.setenv(DATA_VARIABLE, "")
+    run = open_run("local", tmp_path)
+    refused(lambda: run.weak("train"), "profile local needs photographs: set LSEGREPRO_DATA (or --data)")
     missing = open_run("local", tmp_path / "run", data=tmp_path / "nowhere")
     refused(lambda: missing.segmentation("val"), f"the data folder {tmp_path / 'nowhere'} does not exist")
     (photographs / "weak" / "dog").rename(photographs / "weak" / "dogs")
-    run = open_run("local", tmp_path / "run", data=photographs)
-    refused(lambda: run.weak("train"), f"no folder {photographs / 'weak' / 'dog'}")
-    assert not has_images(run) and has_images(open_run("local", tmp_path / "run", data=photographs, depth="weights"))
+    other = open_run("local", tmp_path / "run", data=photographs)
+    refused(lambda: other.weak("train"), f"no folder {photographs / 'weak' / 'dog'}")
+    assert not has_images(run) and not has_images(other)
+    assert has_images(open_run("local", tmp_path / "run", data=photographs, depth="weights"))
 
 
 def test_evidence_of_photographs_is_read_without_them(own_run, monkeypatch):
@@ -237,15 +220,11 @@ def test_a_profile_and_a_folder_of_ones_own(tmp_path):
 @pytest.mark.parametrize("place, runs, published", [
     (".", "runs/local", "published"), ("notebooks", "../runs/local", "../published"), ("/", ROOT / "runs/local", None),
 ])
-def test_default_folders_are_found_from_wherever_a_notebook_is_opened(monkeypatch, place, runs, published):
+def test_default_folders_are_found_from_wherever_a_notebook_is_opened(monkeypatch, tmp_path, place, runs, published):
     monkeypatch.chdir(ROOT / place)
     assert open_run("local").folder == Path(runs)
     if published:
         assert open_run("local", "published").folder == Path(published)
-
-
-def test_a_folder_that_is_there_or_nowhere_is_taken_as_it_is_named(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)  # a folder that is there, or nowhere, is taken as it is named
     os.mkdir("published")
-    assert open_run("quick", "published").folder == Path("published")
-    assert open_run("quick", "new").folder == Path("new")
+    assert [open_run("quick", name).folder for name in ("published", "new")] == [Path("published"), Path("new")]

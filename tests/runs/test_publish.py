@@ -35,26 +35,22 @@ def folder(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def test_published_weights_are_taken_whole(finished, tmp_path, monkeypatch):
+def test_published_weights_are_taken_whole_or_not_at_all(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(published, "PUBLISHED", finished.folder)
     run = open_run(finished.profile.path, tmp_path / "mine", device="cpu", progress=False, depth="weights")
-    path = run.weights_path(*NETWORK)
+    path, theirs = run.weights_path(*NETWORK), finished.weights_path(*NETWORK)
     published.adopt_weights(path)
-    assert sha256(path) == sha256(finished.weights_path(*NETWORK))
+    assert sha256(path) == sha256(theirs)
     assert run.card(*NETWORK) == finished.card(*NETWORK) | {"published": True}
     assert run.curve(*NETWORK) == finished.curve(*NETWORK)
-
-
-def test_a_network_that_is_missing_or_was_changed_is_not_taken(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(published, "PUBLISHED", finished.folder)
-    theirs, mine = finished.weights_path(*NETWORK), tmp_path / "weights" / finished.weights_path(*NETWORK).name
+    path.unlink()
     data = bytearray(theirs.read_bytes())
     data[-1] ^= 1
     theirs.write_bytes(bytes(data))
-    refused(lambda: published.adopt_weights(mine), theirs, "disagree on the digest")
+    refused(lambda: published.adopt_weights(path), theirs, "disagree on the digest")
     theirs.unlink()
-    refused(lambda: published.adopt_weights(mine), theirs.name, "is not among the published weights: depth")
-    assert not mine.exists()
+    refused(lambda: published.adopt_weights(path), theirs.name, "is not among the published weights: depth")
+    assert not path.exists()
 
 
 def test_a_finished_run_is_published_whole(finished, folder):
@@ -77,18 +73,13 @@ def test_a_finished_run_is_published_whole(finished, folder):
     assert (folder / "results.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("lacks", ["evidence/max1-cat-round1-seed0-val.npz", "negatives/LSE1-cat-seed0.npz",
-                                   "weights/LSE1-cat-round2-seed0.safetensors", "statistics/bags.json"])
-def test_a_run_that_lacks_a_result_replaces_nothing(finished, folder, lacks):
-    (finished.folder / lacks).unlink()
-    refused(lambda: publish.publish(finished), finished.folder / lacks, "is not there", "lsegrepro reproduce")
-    assert (folder / "evidence" / "of-before.npz").read_text() == "old" and not (folder / "weights").exists()
-
-
-def test_evidence_that_is_damaged_replaces_nothing(finished, folder):
+@pytest.mark.parametrize("lacks", ["negatives/LSE1-cat-seed0.npz", "statistics/bags.json"])
+def test_a_run_that_lacks_a_result_or_whose_evidence_is_damaged_replaces_nothing(finished, folder, lacks):
     path = finished.scores_path("LSE1", "cat", 1)
     path.write_bytes(path.read_bytes()[:-100])
     refused(lambda: publish.publish(finished), path)
+    (finished.folder / lacks).unlink()
+    refused(lambda: publish.publish(finished), finished.folder / lacks, "is not there", "lsegrepro reproduce")
     assert (folder / "evidence" / "of-before.npz").read_text() == "old" and not (folder / "weights").exists()
 
 

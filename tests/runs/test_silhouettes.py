@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import ROOT, one_line
+from conftest import ROOT, refused
 
 from lsegrepro import evaluation
 from lsegrepro.data.drawn import DrawnSegmentation
 from lsegrepro.figures.pictures import Silhouette, figure_6_silhouettes
-from lsegrepro.files import LsegreproError
 from lsegrepro.runs import silhouettes as module
 from lsegrepro.runs.folder import open_run
 from lsegrepro.runs.silhouettes import headline_network, make_silhouettes, picked_images, silhouettes, write_silhouettes
@@ -18,15 +17,13 @@ def test_they_are_read_as_they_were_made(own_run):
     assert network == ("LSE1", "cat", 2, 0)
     made = silhouettes(own_run, network)  # there is no record yet
     path = write_silhouettes(own_run)
-    assert path.is_file()
     for first, second in zip(made, silhouettes(own_run, network), strict=True):
         assert (first.name, first.title, first.iou) == (second.name, second.title, second.iou)
         for field in ("truth", "pixels", "region", "probability"):
             assert (getattr(first, field) == getattr(second, field)).all()
-    module.silhouettes_path(own_run).unlink()
+    path.unlink()
     own_run.weights_path(*network).unlink()
-    with pytest.raises(LsegreproError, match="is not there"):
-        silhouettes(own_run, network)
+    refused(lambda: silhouettes(own_run, network), "is not there")
 
 
 def test_they_are_the_true_outline_and_the_networks_region(tiny_run):
@@ -45,16 +42,14 @@ def test_a_record_of_other_networks_is_refused(own_run, monkeypatch):
     network = headline_network(own_run, "cat")
     write_silhouettes(own_run)
     monkeypatch.setattr(module, "choose_theta", lambda *given: 0.123)
-    with pytest.raises(LsegreproError) as error:
-        silhouettes(own_run, network)
-    one_line(error, "silhouettes.npz", "make it again with python tools/silhouettes.py")
+    refused(lambda: silhouettes(own_run, network), "silhouettes.npz", "make it again with python tools/silhouettes.py")
 
 
 def test_the_published_ones_are_few_small_and_of_the_published_run():
     run = open_run("local", ROOT / "published", depth="evidence")
     shapes = {cls: silhouettes(run, headline_network(run, cls)) for cls in run.profile.classes}
     assert sum(map(len, shapes.values())) <= 12
-    assert module.silhouettes_path(run).stat().st_size < 200_000
+    assert (ROOT / "published" / module.RECORD).stat().st_size < 200_000
     for cls, those in shapes.items():
         assert all(max(shape.truth.shape) <= 300 for shape in those)
         ious = [shape.iou for shape in those if shape.truth.any()]
@@ -71,5 +66,4 @@ def test_the_figure_says_what_it_shows():
               Silhouette("2011_000002", "most false alarms", 0.0, ~square & square, square, square, grey)]
     alt = figure_6_silhouettes(shapes, "dog").alt
     assert "best, 2011_000001: IoU 50 %, 17 % called dog" in alt and "2011_000002: no dog, 17 % called dog" in alt
-    with pytest.raises(LsegreproError, match="at least one image"):
-        figure_6_silhouettes([], "cat")
+    refused(lambda: figure_6_silhouettes([], "cat"), "at least one image")

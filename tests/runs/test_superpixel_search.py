@@ -19,21 +19,14 @@ def setting(params=(100, 0.8, 100), ap=0.1, reach=0.9, superpixels=10.0) -> Sett
     return Setting(Superpixels(*params), superpixels, {"cat": reach}, {"LSE1-cat-round2-seed0": ap})
 
 
-def test_the_largest_mean_ap_is_chosen():
+def test_the_largest_mean_ap_of_enough_achievable_is_chosen_and_of_equal_ones_the_fewest():
     low, high = setting(ap=0.2), setting(ap=0.25)
     assert choose_setting([low, high]) is high
-    both = Setting(Superpixels(), 1.0, {"cat": 0.9}, {"a": 0.6, "b": 0.0})
-    assert both.mean_ap == 0.3
-
-
-def test_superpixels_that_leave_too_little_achievable_are_not_chosen():
+    assert Setting(Superpixels(), 1.0, {"cat": 0.9}, {"a": 0.6, "b": 0.0}).mean_ap == 0.3
     fine = setting(reach=MIN_ACHIEVABLE)
     coarse, coarser = setting(ap=0.5, reach=MIN_ACHIEVABLE - 0.01), setting(ap=0.6, reach=MIN_ACHIEVABLE - 0.02)
     assert choose_setting([fine, coarse]) is fine
     assert choose_setting([coarse, coarser]) is coarse  # nothing reaches the floor: the nearest
-
-
-def test_of_equal_settings_the_fewest_superpixels():
     settings = [setting(superpixels=n) for n in (30.0, 10.0, 20.0)]
     assert choose_setting(settings) is settings[1]
 
@@ -80,11 +73,6 @@ def test_the_search_takes_the_grid_then_sigma_and_is_read_as_it_was(own_run, mon
     content = read_json(path)
     write_json(path, content | {"networks": dict.fromkeys(content["networks"], "0" * 64)})
     refused(lambda: read_search(own_run), path, "made with max1-cat-round2-seed0 = '000")
-    write_json(path, {"settings": [{}]})
-    refused(lambda: read_search(own_run), path, "measure again")
-
-
-def test_a_run_without_a_network_says_so(own_run):
     for path in own_run.folder.glob("weights/*"):
         path.unlink()
     refused(lambda: superpixel_search.search_superpixels(own_run), "no network of the last round", "train one")
