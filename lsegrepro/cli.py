@@ -192,7 +192,7 @@ def evaluate(run: RunFolder) -> None:
     for network in networks:
         theta, best = (choose_theta(run, *network, at=at) for at in ("train", "oracle"))
         counts = evaluation.per_image_counts(run.regions("val"), run.scores(*network), theta=theta)
-        ap, oracle = evaluation.bootstrap(counts), run.smoothed(*network).at(best).ap
+        ap, oracle = evaluation.bootstrap(counts), evaluation.ap(run.smoothed(*network).at(best))
         interval = f"[{ap.low * 100:.2f}, {ap.high * 100:.2f}]"
         print(f"{run.name(*network):24}{theta:7.3f}{ap.value * 100:7.2f}  {interval:14}{oracle * 100:7.2f}"
               f"{paper.TABLE_2[network[0]][network[1]].ap:7.2f}")

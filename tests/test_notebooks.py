@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from lsegrepro import evaluation
 from lsegrepro.book.site import NOTEBOOKS, execute
 from lsegrepro.runs.folder import DATA_VARIABLE, open_run
 from lsegrepro.runs.results import choose_theta
@@ -154,7 +155,7 @@ def test_what_is_shown_is_what_the_run_holds(executed, tiny_run):
     """The table of the chapter on Table 2 holds the AP that the library computes."""
     text = (executed / "executed/06-table-2.ipynb").read_text(encoding="utf-8")
     for model in ("max1", "LSE1"):
-        ap = tiny_run.smoothed(model, "cat", 2).at(choose_theta(tiny_run, model, "cat", 2)).ap
+        ap = evaluation.ap(tiny_run.smoothed(model, "cat", 2).at(choose_theta(tiny_run, model, "cat", 2)))
         assert f"{100 * ap:.1f}" in text
 
 

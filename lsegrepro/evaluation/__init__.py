@@ -8,16 +8,13 @@ other regions. A probability is stored in 16 bits, prob_u16 = floor(p * 65535), 
 """
 
 from .baselines import centred_box_counts, everything_foreground, gated_box, nothing_foreground, three_way
-from .choices import best_answers, chosen_counts, resampled_counts
 from .classification import auc, classification_counts, image_auc, image_margin
 from .counts import (
-    Counts,
     accuracy,
     ap,
     background_accuracy,
     balanced_accuracy,
     foreground_accuracy,
-    image_counts,
     per_image_counts,
     present,
     raw_grid_counts,
@@ -30,19 +27,22 @@ from .intervals import (
     Interval,
     Statistic,
     TableRow,
+    best_answers,
     bootstrap,
     bootstrap_difference,
     bootstrap_draws,
     bootstrap_p_value,
+    chosen_counts,
     holm,
+    resampled_counts,
 )  # fmt: skip
 from .trends import LAWS, Growth, growth
 
 __all__ = [
-    "Counts", "Curve", "Difference", "Growth", "Interval", "LAWS", "Statistic", "TableRow", "accuracy", "ap", "auc",
+    "Curve", "Difference", "Growth", "Interval", "LAWS", "Statistic", "TableRow", "accuracy", "ap", "auc",
     "background_accuracy", "balanced_accuracy", "best_answers", "bootstrap", "bootstrap_difference",
     "bootstrap_draws", "bootstrap_p_value", "centred_box_counts", "chosen_counts", "classification_counts", "curve",
-    "everything_foreground", "foreground_accuracy", "gated_box", "growth", "holm", "image_auc", "image_counts",
-    "image_margin", "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts",
+    "everything_foreground", "foreground_accuracy", "gated_box", "growth", "holm", "image_auc", "image_margin",
+    "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts",
     "resampled_counts", "smoothed_curve", "smoothed_grid_counts", "three_way", "threshold",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from .. import paper
 from ..evidence import COLUMNS, Regions, Scores
 from ..files import LsegreproError
 from .classification import image_margin
-from .counts import class_totals, counts_from_positives, threshold
+from .counts import class_totals, counts_from_positives
 
 
 def everything_foreground(regions: Regions, cls: str) -> np.ndarray:
@@ -26,10 +26,7 @@ def nothing_foreground(regions: Regions, cls: str) -> np.ndarray:
 
 
 def centred_box_counts(regions: Regions, cls: str) -> np.ndarray:
-    """Counts of each image when a centred box is predicted foreground, the same in every image: (20, n, 4) int64.
-
-    There is a box for each of `evidence.BOX_FRACTIONS`, its sides as parts of the image's.
-    """
+    """Counts of each image when the centred box of each of `evidence.BOX_FRACTIONS` is predicted: (20, n, 4) int64."""
     totals = class_totals(regions, cls)
     inside = regions.boxes[:, :, COLUMNS.index(cls)]  # (n, 20)
     positives = np.stack([inside, regions.boxes.sum(axis=2) - inside], axis=2).swapaxes(0, 1)
@@ -37,14 +34,11 @@ def centred_box_counts(regions: Regions, cls: str) -> np.ndarray:
 
 
 def gated_box(regions: Regions, scores: Scores, gates: Sequence[float]) -> np.ndarray:
-    """Counts of each image when a centred box is predicted, but only where the network's image score passes a gate.
+    """Counts of each image when a centred box is predicted, but only where `image_margin` is above a gate.
 
     The control for the outlines of a network: it knows which images hold the class as well as the network does, and
-    nothing of where. The box is predicted in images whose `image_margin` is above the gate; the others are left all
-    background.
-
-    Gives (20 g, n, 4) int64: the first of the g gates with each of `evidence.BOX_FRACTIONS`, then the second, ...
-    Choose among them on train, and measure the choice on val (`chosen_counts`).
+    nothing of where. Gives (20 g, n, 4) int64: the first of the g gates with each of `evidence.BOX_FRACTIONS`, then the
+    second ... Choose among them on train, and measure the choice on val (`chosen_counts`).
     """
     scores.check(regions)
     boxes, nothing = centred_box_counts(regions, scores.cls), nothing_foreground(regions, scores.cls)
@@ -58,15 +52,13 @@ def three_way(
     """Combine the cat and the dog network into one labelling of the superpixels: background, cat or dog.
 
     A superpixel takes the class whose order statistic stands furthest above its threshold, the argmax of
-    (0, p_cat - theta_cat, p_dog - theta_dog); background when neither exceeds it, cat when the two are equal. The
-    mean IoU of later papers, with three classes for their twenty-one. Gives counts of each image, (n, 4) int64, for
-    ``"background"``, ``"cat"`` and ``"dog"``; other classes are background.
+    (0, p_cat - theta_cat, p_dog - theta_dog); background when neither exceeds it, cat when the two are equal. Gives
+    counts of each image, (n, 4) int64, for ``"background"``, ``"cat"`` and ``"dog"``; other classes are background.
     """
     for scores, cls in ((cat_scores, "cat"), (dog_scores, "dog")):
         if scores.cls != cls:
             raise LsegreproError(f"three_way takes cat scores, then dog scores; got {scores.cls} for {cls}")
         scores.check(regions)
-    threshold(np.array([theta_cat, theta_dog]))  # refuses a theta outside [0, 1)
     margins = np.stack([
         np.zeros(len(regions.counts)),
         cat_scores.statistics - theta_cat * 65535,

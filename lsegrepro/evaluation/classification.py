@@ -6,7 +6,6 @@ import numpy as np
 
 from .. import paper
 from ..evidence import Regions, Scores
-from ..files import LsegreproError
 from .counts import present
 from .intervals import Interval, image_draws, percentile_interval
 
@@ -14,15 +13,12 @@ from .intervals import Interval, image_draws, percentile_interval
 def classification_counts(image_scores: np.ndarray, holds: np.ndarray) -> np.ndarray:
     """Classification of each image as counts (n, 4), for `bootstrap` with `accuracy` or `balanced_accuracy`.
 
-    `image_scores` (n, 2) are the largest foreground and background score of the N patches: foreground if the first is
-    larger, a tie is background. `holds` (n,) bool says whether the image holds the class (`present`).
+    Of the image scores (n, 2) the first must be larger, a tie is background; `holds` (n,) is `present`.
 
     >>> classification_counts([[0.9, 0.1], [0.5, 0.5]], [True, True]).tolist()
     [[1, 0, 0, 0], [0, 0, 1, 0]]
     """
-    scores, holds = np.asarray(image_scores), np.asarray(holds)
-    if scores.shape != (len(holds), 2) or holds.dtype != bool:
-        raise LsegreproError(f"want scores (n, 2) and holds (n,) bool, got {scores.shape}, {holds.shape} {holds.dtype}")
+    scores, holds = np.asarray(image_scores), np.asarray(holds, bool)
     predicted = scores[:, 0] > scores[:, 1]
     cases = (predicted & holds, predicted & ~holds, ~predicted & holds, ~predicted & ~holds)
     return np.stack(cases, axis=1).astype(np.int64)
@@ -51,11 +47,9 @@ def image_margin(scores: Scores) -> np.ndarray:
 def image_auc(regions: Regions, scores: Scores, *, resamples: int = 2000) -> dict[str, Interval]:
     """AUC of the images of the class, by `image_margin`, against three kinds of others, with 95 % intervals.
 
-    A network that tells animals from the rest, and cats from dogs not at all, has an AUC of 0.5 under the name of
-    the other class and a large one under ``"neither"``.
-
     ``"all"`` is against every image without the class; the name of the other class (``"dog"``) against images that hold
-    it and not the class; ``"neither"`` against images with neither. Each resample draws from all images.
+    it and not the class, where 0.5 says that cats and dogs are not told apart; ``"neither"`` against images with
+    neither. Each resample draws from all images.
     """
     scores.check(regions)
     margin = image_margin(scores)
@@ -70,5 +64,5 @@ def image_auc(regions: Regions, scores: Scores, *, resamples: int = 2000) -> dic
         m, n = draws[:, with_class], draws[:, without]  # how often each image of a pair is drawn
         with np.errstate(invalid="ignore"):
             drawn = ((m @ wins) * n).sum(axis=1) / (m.sum(axis=1) * n.sum(axis=1))
-        aucs[name] = percentile_interval(auc(margin[with_class], margin[without]), drawn, 0.95)
+        aucs[name] = percentile_interval(auc(margin[with_class], margin[without]), drawn)
     return aucs

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from .. import paper
-from ..evidence import COLUMNS, GRID, VOID, Regions, Scores
+from ..evidence import GRID, Regions, Scores
 from ..files import LsegreproError
 
 
@@ -49,28 +46,6 @@ def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
     return (foreground_accuracy(counts) + background_accuracy(counts)) / 2
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Pixels (or images) by ground truth and prediction.
-
-    >>> Counts(tp=2, fp=1, fn=1, tn=96).ap
-    0.5
-    """
-
-    tp: int
-    fp: int
-    fn: int
-    tn: int
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return np.array([self.tp, self.fp, self.fn, self.tn], dtype or np.int64)
-
-    @property
-    def ap(self) -> float:
-        """AP = IoU, a fraction; nan for 0/0."""
-        return float(ap(self))
-
-
 def threshold(theta: float | np.ndarray) -> np.ndarray:
     """A theta in 16 bits, floor(theta * 65535): p > theta is ``prob_u16 > threshold(theta)``.
 
@@ -92,9 +67,8 @@ def present(regions: Regions, cls: str) -> np.ndarray:
 
 def class_totals(regions: Regions, cls: str) -> np.ndarray:
     """Foreground and background pixels of each image for a class: (n, 2) int64."""
-    regions.pixels(cls)  # refuses an unknown class
-    positives = regions.totals[:, COLUMNS.index(cls)]
-    return np.stack([positives, regions.totals.sum(axis=1) - positives], axis=1)
+    pixels = np.stack(regions.pixels(cls), axis=1)  # (T, 2)
+    return np.add.reduceat(pixels, regions.offsets[:-1])
 
 
 def counts_from_positives(positives: np.ndarray, totals: np.ndarray) -> np.ndarray:
@@ -104,17 +78,6 @@ def counts_from_positives(positives: np.ndarray, totals: np.ndarray) -> np.ndarr
     [[2, 1, 1, 96]]
     """
     return np.concatenate([positives, totals - positives], axis=-1)
-
-
-def image_counts(mask: np.ndarray, truth: np.ndarray, cls: str) -> Counts:
-    """Counts of a predicted mask (H, W) bool against a mask (H, W) of VOC indices; void is left out.
-
-    >>> image_counts(np.array([[True, True, False, True]]), np.array([[8, 0, 8, 255]]), "cat")
-    Counts(tp=1, fp=1, fn=1, tn=0)
-    """
-    inside, valid = truth == paper.VOC_INDEX[cls], truth != VOID
-    cases = (mask & inside, mask & valid & ~inside, ~mask & inside, ~mask & valid & ~inside)
-    return Counts(*(int(np.count_nonzero(case)) for case in cases))
 
 
 def per_image_counts(
@@ -128,12 +91,10 @@ def per_image_counts(
     """
     cls = cls or scores.cls
     if not smoothed:
-        if cls != scores.cls:
-            raise LsegreproError(f"the pixels' histograms are of the class scored, {scores.cls}, not for {cls}")
         index, _ = round(theta * GRID), threshold(theta)
-        if index == GRID or abs(index / GRID - theta) > 1e-9:  # further off than rounding
-            raise LsegreproError(f"the pixels of an image are counted at multiples of {1 / GRID:g} in theta, got "
-                                 f"{theta}; round it, or choose theta with best(step={1 / GRID:g})")
+        if cls != scores.cls or index == GRID or abs(index / GRID - theta) > 1e-9:  # further off than rounding
+            raise LsegreproError(f"the pixels of an image are counted for {scores.cls} and at multiples of "
+                                 f"{1 / GRID:g} in theta, got {cls} at {theta}; round it")
         return raw_grid_counts(regions, scores)[index]
     scores.check(regions)
     above = scores.statistics > threshold(theta)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..evidence import Regions, Scores
 from ..files import LsegreproError
-from .counts import Counts, ap, foreground_accuracy, threshold
+from .counts import ap, foreground_accuracy, threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,37 +34,30 @@ class Curve:
         """(m,) float64, AP on each step."""
         return ap(self.counts)
 
-    def at(self, theta: float) -> Counts:
-        """Counts at one theta.
+    def at(self, theta: float | np.ndarray) -> np.ndarray:
+        """Counts at each theta, (...,) to (..., 4) int64; `LsegreproError` if one is outside [0, 1).
 
-        >>> curve([65535, 30000], [3, 1], [0, 2]).at(0.5)
-        Counts(tp=3, fp=0, fn=1, tn=2)
+        >>> curve([65535, 30000], [3, 1], [0, 2]).at(0.5).tolist()
+        [3, 0, 1, 2]
         """
-        return Counts(*self.at_many(theta).tolist())
+        return self.counts[np.searchsorted(self.limits, threshold(theta), side="right") - 1]
 
-    def at_many(self, thetas: np.ndarray) -> np.ndarray:
-        """Counts at each theta, (...,) to (..., 4) int64; `LsegreproError` if one is outside [0, 1)."""
-        return self.counts[np.searchsorted(self.limits, threshold(thetas), side="right") - 1]
+    @cached_property
+    def false_positive_rates(self) -> np.ndarray:
+        """(m,) float64, FP / (FP + TN) on each step."""
+        return self.counts[:, 1] / self.counts[:, [1, 3]].sum(axis=1)
 
     def recall_at(self, false_positive_rate: float) -> float:
-        """Largest recall, TP / (TP + FN), over all thetas with FP / (FP + TN) at most the rate given.
-
-        0 if every theta exceeds the rate: nothing foreground has recall 0 at rate 0.
+        """Largest recall, TP / (TP + FN), over all thetas with at most the false-positive rate given; 0 if none.
 
         >>> curve([60000, 40000, 10], [5, 3, 2], [1, 2, 7]).recall_at(0.3)
         0.8
         """
-        rates = self.counts[:, 1] / self.counts[:, [1, 3]].sum(axis=1)
-        return float(foreground_accuracy(self.counts)[rates <= false_positive_rate].max(initial=0))
+        return float(foreground_accuracy(self.counts)[self.false_positive_rates <= false_positive_rate].max(initial=0))
 
     def false_positive_rate_at(self, recall: float) -> float:
-        """Smallest false-positive rate, FP / (FP + TN), over all thetas with at least the recall given; nan if none.
-
-        >>> curve([60000, 40000, 10], [5, 3, 2], [1, 2, 7]).false_positive_rate_at(0.6)
-        0.3
-        """
-        rates = self.counts[:, 1] / self.counts[:, [1, 3]].sum(axis=1)
-        reached = rates[foreground_accuracy(self.counts) >= recall]
+        """Smallest false-positive rate, FP / (FP + TN), over all thetas with at least the recall given; nan if none."""
+        reached = self.false_positive_rates[foreground_accuracy(self.counts) >= recall]
         return float(reached.min()) if len(reached) else float("nan")
 
     def best(self, step: float | None = None) -> tuple[float, float]:
@@ -73,10 +66,8 @@ class Curve:
         The choice is among multiples of `step`, such as 0.005, a grid search as in the paper, or without it among every
         theta. Raises `LsegreproError` if the AP is undefined everywhere, no pixel being foreground.
         """
-        if step is not None and not 0 < step < 1:
-            raise LsegreproError(f"a step of theta must lie in (0, 1), got {step}")
         thetas = self.thetas if step is None else np.arange(0, 1 - 1e-9, step).round(12)
-        values = self.ap if step is None else ap(self.at_many(thetas))
+        values = self.ap if step is None else ap(self.at(thetas))
         if np.isnan(values).all():
             raise LsegreproError("no image holds the class: the AP is 0/0 at every theta")
         index = int(np.nanargmax(values))
@@ -87,18 +78,13 @@ def curve(prob_u16: np.ndarray, fg: np.ndarray, bg: np.ndarray) -> Curve:
     """The exact curve of weighted probabilities, from one histogram and its cumulative sums.
 
     `prob_u16` holds (T,) integers 0 .. 65535, such as the order statistic of each superpixel; `fg` and `bg` (T,)
-    non-negative integers, the foreground and background pixels that have the probability. Raises `LsegreproError` if
-    the three differ in shape or a probability is out of range.
+    non-negative integers, the foreground and background pixels that have the probability.
 
     >>> c = curve([60000, 40000, 10], [5, 1, 0], [1, 2, 9])
     >>> (c.thetas * 65535).round().astype(int).tolist(), c.ap.round(3).tolist()
     ([0, 10, 40000, 60000], [0.333, 0.667, 0.714, 0.0])
     """
     prob_u16, fg, bg = (np.asarray(a).ravel() for a in (prob_u16, fg, bg))
-    if not prob_u16.shape == fg.shape == bg.shape:
-        raise LsegreproError(f"prob_u16, fg and bg differ in shape: {prob_u16.shape}, {fg.shape}, {bg.shape}")
-    if prob_u16.size and not (0 <= prob_u16.min() and prob_u16.max() <= 65535):
-        raise LsegreproError(f"prob_u16 must be in 0 .. 65535, got {prob_u16.min()} .. {prob_u16.max()}")
     # float64 weights are exact up to 2^53 pixels.
     below = [np.cumsum(np.bincount(prob_u16, weights, 65536)).astype(np.int64) for weights in (fg, bg)]
     used = np.bincount(prob_u16, (fg > 0) | (bg > 0), 65536)[:65535] > 0

@@ -1,4 +1,8 @@
-"""Bootstrap over images (and seeds): confidence intervals and p-values, paired for a difference."""
+"""Bootstrap over images (and seeds): confidence intervals and p-values, paired for a difference.
+
+`bootstrap` takes a theta as given; but the theta of the largest AP on the train images would have been another one on
+other images. `chosen_counts` makes the choice again in each resample.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +30,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One class of one row of our Table 2: pixel accuracies and AP, fractions, None where there is no such number.
-
-    `model` is one of the paper's table, or any other name (a baseline).
-    """
+    """One class of one row of our Table 2: pixel accuracies and AP, fractions, None where there is no such number."""
 
     model: str
     cls: str
@@ -40,10 +41,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Difference:
-    """AP of one network minus AP of another on the same images, a fraction, and the same in the paper's Table 2.
-
-    `name` is such as ``"LSE1 − max1"``; the interval is None where it was not measured.
-    """
+    """AP of one network minus AP of another, such as ``"LSE1 − max1"``, and the same in the paper's Table 2."""
 
     name: str
     cls: str
@@ -52,40 +50,37 @@ class Difference:
 
 
 def bootstrap(
-    per_image: np.ndarray, statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0, level: float = 0.95
+    per_image: np.ndarray, statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0
 ) -> Interval:
-    """Percentile interval of a statistic of pooled counts, images drawn with replacement.
+    """95 % percentile interval of a statistic of pooled counts, images drawn with replacement.
 
     `per_image` holds counts (n, 4) of each image; or (s, n, 4), s runs that differ in seed, on the same images. With
     runs the value is the mean of their statistics, and each resample draws runs with replacement as well as images (the
     same images for every run). With few runs the variance between seeds is underestimated, by a factor of (s - 1)/s.
     Resamples where the statistic is nan (no image of the class was drawn) are left out.
 
-    Raises `LsegreproError` if the counts have another shape, or no image.
-
     >>> interval = bootstrap(np.array([[4, 1, 0, 9], [1, 2, 0, 9], [0, 3, 4, 5]] * 9), resamples=200)
     >>> round(interval.value, 3), interval.low < interval.value < interval.high
     (0.333, True)
     """
     (value,), (draws,) = bootstrap_draws([per_image], statistic, resamples=resamples, seed=seed)
-    return percentile_interval(value, draws, level)
+    return percentile_interval(value, draws)
 
 
 def bootstrap_difference(
-    a: np.ndarray, b: np.ndarray, statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0,
-    level: float = 0.95,
+    a: np.ndarray, b: np.ndarray, statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0
 ) -> Interval:
-    """Interval of statistic(a) - statistic(b), paired: each resample gives both the same images.
+    """95 % interval of statistic(a) - statistic(b), paired: each resample gives both the same images.
 
-    Parameters as in `bootstrap`; `a` and `b` have the same images in the same order. Where they hold several runs,
-    the runs of each are drawn on their own, since seeds do not pair.
+    Parameters as in `bootstrap`. Where the two hold several runs, the runs of each are drawn on their own, since seeds
+    do not pair.
 
     >>> both = np.array([[4, 1, 0, 9], [1, 2, 0, 9], [0, 3, 4, 5]])
     >>> bootstrap_difference(both, both, resamples=100)
     Interval(value=0.0, low=0.0, high=0.0)
     """
     values, draws = bootstrap_draws([a, b], statistic, resamples=resamples, seed=seed)
-    return percentile_interval(values[0] - values[1], draws[0] - draws[1], level)
+    return percentile_interval(values[0] - values[1], draws[0] - draws[1])
 
 
 def bootstrap_draws(
@@ -93,15 +88,10 @@ def bootstrap_draws(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A statistic of several groups, (g,), and its resamples, (g, resamples), each with the same images for all groups.
 
-    For what depends on more than two of them, such as a line through them. Groups as `a` and `b` of
-    `bootstrap_difference`.
-
     >>> values, draws = bootstrap_draws([np.array([[4, 1, 0, 9], [1, 2, 0, 9]])] * 2, resamples=50)
     >>> values.round(3).tolist(), draws.shape, bool((draws[0] == draws[1]).all())
     ([0.625, 0.625], (2, 50), True)
     """
-    if resamples < 1:
-        raise LsegreproError(f"resamples must be at least 1, got {resamples}")
     groups = [np.asarray(array, np.float64) for array in groups]  # for BLAS; exact up to 2^53 pixels
     groups = [array[None] if array.ndim == 2 else array for array in groups]
     if any(array.ndim != 3 or array.shape[2] != 4 or 0 in array.shape for array in groups):
@@ -112,6 +102,45 @@ def bootstrap_draws(
     weights = image_draws(groups[0].shape[1], resamples, seed)
     rng = np.random.default_rng([seed, 1])  # for the runs; the images of a seed are the same with one run and several
     return values, np.stack([mean_of_drawn_runs(statistic(weights @ runs), rng) for runs in groups])
+
+
+def resampled_counts(
+    counts: np.ndarray, *, resamples: int = 2000, seed: int | tuple[int, ...] = 0, dtype: type = np.float32
+) -> np.ndarray:
+    """Pooled counts of several answers on the same images, with each image once, then of each bootstrap resample.
+
+    `counts` (t, n, 4) are of t answers (such as the masks at t thetas) on n images, or these times a weight of the
+    image. Gives (t, 1 + resamples, 4) of `dtype`: float32 is exact to seven digits, float64 to the last pixel.
+
+    >>> resampled_counts(np.array([[[4, 1, 0, 9], [4, 1, 0, 9]]]), resamples=2).tolist()
+    [[[8.0, 2.0, 0.0, 18.0], [8.0, 2.0, 0.0, 18.0], [8.0, 2.0, 0.0, 18.0]]]
+    """
+    answers, images, _ = counts.shape
+    columns = np.ascontiguousarray(counts.swapaxes(0, 1), dtype).reshape(images, answers * 4)
+    drawn = image_draws(images, resamples, seed).astype(dtype, copy=False) @ columns  # one matrix product for all
+    pooled = np.concatenate([columns.sum(axis=0, dtype=np.float64)[None].astype(dtype), drawn])
+    return pooled.reshape(1 + resamples, answers, 4).swapaxes(0, 1)
+
+
+def best_answers(pooled: np.ndarray) -> np.ndarray:
+    """Which answer has the largest AP in each resample: (r,) from pooled counts (t, r, 4); the first of equals."""
+    values = ap(pooled)
+    return np.argmax(np.where(np.isnan(values), -1, values), axis=0)
+
+
+def chosen_counts(train: np.ndarray, val: np.ndarray, *, resamples: int = 2000) -> np.ndarray:
+    """Pooled counts on val of the answer that is best on train; in each resample the choice is made again.
+
+    `train` (t, n, 4) and `val` (t, m, 4) are counts of the same t answers, those of train times the weight of the
+    image; the splits are drawn independently. Gives (1 + resamples, 4) float32: the value, then its resamples.
+
+    >>> train = val = np.array([[[1, 9, 0, 0]] * 3, [[9, 1, 0, 0]] * 3])
+    >>> chosen_counts(train, val, resamples=1).tolist()
+    [[27.0, 3.0, 0.0, 0.0], [27.0, 3.0, 0.0, 0.0]]
+    """
+    best = best_answers(resampled_counts(train, resamples=resamples, seed=(0, 2)))
+    used, place = np.unique(best, return_inverse=True)  # of a thousand answers only some are ever the best
+    return resampled_counts(val[used], resamples=resamples)[place, np.arange(len(best))]
 
 
 def bootstrap_p_value(draws: np.ndarray) -> float:
@@ -157,12 +186,9 @@ def mean_of_drawn_runs(values: np.ndarray, rng: np.random.Generator) -> np.ndarr
     return values.mean(axis=0)
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=3)  # a table asks for the same draws again and again
 def image_draws(n: int, resamples: int, seed: int | tuple[int, ...]) -> np.ndarray:
-    """How often each resample draws each of n images: (resamples, n) float32, exact for BLAS.
-
-    Cached, since a table asks for the same draws again and again.
-    """
+    """How often each resample draws each of n images: (resamples, n) float32, exact for BLAS."""
     rng = np.random.default_rng(seed)
     weights = np.empty((resamples, n), np.float32)
     chunk = max(1, 2**20 // n)
@@ -174,10 +200,8 @@ def image_draws(n: int, resamples: int, seed: int | tuple[int, ...]) -> np.ndarr
     return weights
 
 
-def percentile_interval(value: float, draws: np.ndarray, level: float = 0.95) -> Interval:
-    """The interval that holds that part of the draws; those that are nan are left out."""
-    if not 0 < level < 1:
-        raise LsegreproError(f"level must lie in (0, 1), got {level}")
+def percentile_interval(value: float, draws: np.ndarray) -> Interval:
+    """The interval that holds 95 % of the draws; those that are nan are left out."""
     draws = draws[~np.isnan(draws)]
-    ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) if draws.size else (np.nan, np.nan)
+    ends = np.quantile(draws, [(1 - 0.95) / 2, (1 + 0.95) / 2]) if draws.size else (np.nan, np.nan)
     return Interval(*map(float, (value, *ends)))

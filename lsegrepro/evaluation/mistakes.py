@@ -15,7 +15,7 @@ PARTS = {
     "spilled": "false, in images with the class",
     "false_alarms": "false, in images without it",
 }
-"""Fields of `UnionShares` to their names."""
+"""Keys of `union_shares` to their names."""
 
 
 def without_false_alarms(counts: np.ndarray, holds: np.ndarray) -> np.ndarray:
@@ -32,38 +32,29 @@ def without_false_alarms(counts: np.ndarray, holds: np.ndarray) -> np.ndarray:
     return counts
 
 
-@dataclass(frozen=True)
-class UnionShares:
-    """Four shares of the union of ground truth and prediction: `hit` is the AP, the others are where it is lost."""
+def union_shares(counts: np.ndarray, holds: np.ndarray) -> dict[str, float]:
+    """The `PARTS` of the union of ground truth and prediction: the hits are the AP, the others are where it is lost.
 
-    hit: float
-    missed: float
-    spilled: float
-    false_alarms: float
-
-
-def union_shares(counts: np.ndarray, holds: np.ndarray) -> UnionShares:
-    """Shares of the union of ground truth and prediction, pixels pooled over images: counts (n, 4), holds (n,) bool.
-
-    Raises `LsegreproError` if nothing is foreground, neither in ground truth nor in prediction.
+    Pixels are pooled over the images of counts (n, 4) and holds (n,) bool. Raises `LsegreproError` if nothing is
+    foreground, neither in ground truth nor in prediction.
 
     >>> union_shares(np.array([[2, 1, 1, 6], [0, 4, 0, 6]]), np.array([True, False]))
-    UnionShares(hit=0.25, missed=0.125, spilled=0.125, false_alarms=0.5)
+    {'hit': 0.25, 'missed': 0.125, 'spilled': 0.125, 'false_alarms': 0.5}
     """
     tp, _, fn, _ = counts.sum(axis=0)
     spilled, alarms = counts[holds, 1].sum(), counts[~holds, 1].sum()
     union = tp + fn + spilled + alarms
     if not union:
         raise LsegreproError("no pixel is foreground, neither in ground truth nor in prediction")
-    return UnionShares(*(float(part / union) for part in (tp, fn, spilled, alarms)))
+    return {name: float(part / union) for name, part in zip(PARTS, (tp, fn, spilled, alarms), strict=True)}
 
 
 @dataclass(frozen=True)
 class Exemplar:
-    """An image selected by rank: its index in the set, the title of its rank, its IoU and its false-positive pixels."""
+    """An image selected by rank."""
 
-    index: int
-    title: str
+    index: int  # in the set
+    title: str  # of its rank
     iou: float
     false_pixels: int
 
@@ -82,16 +73,11 @@ def exemplars(counts: np.ndarray, holds: np.ndarray) -> list[Exemplar]:
     inside, outside = np.flatnonzero(holds), np.flatnonzero(~holds)
     ious = ap(counts)
     ranked = inside[np.argsort(-ious[inside], kind="stable")]
-    picked: dict[int, str] = {}
-    if len(ranked):
-        last = len(ranked) - 1
-        # The ends first: of two images one is the best and the other the worst.
-        for title, part in (("best", 0), ("worst", 1), ("median", 0.5), ("upper quartile", 0.25),
-                            ("lower quartile", 0.75)):
-            picked.setdefault(int(ranked[int(part * last + 0.5)]), title)
-    order = sorted(picked, key=lambda i: int(np.flatnonzero(ranked == i)[0]))
-    if len(outside) and counts[outside, 1].any():
-        worst = int(outside[np.argmax(counts[outside, 1])])
-        picked[worst] = "most false alarms"
-        order.append(worst)
-    return [Exemplar(i, picked[i], float(ious[i]), int(counts[i, 1])) for i in order]
+    titles: dict[int, str] = {}  # by rank
+    # The ends first: of two images one is the best and the other the worst.
+    for title, part in (("best", 0), ("worst", 1), ("median", 0.5), ("upper quartile", 0.25), ("lower quartile", 0.75)):
+        titles.setdefault(int(part * (len(ranked) - 1) + 0.5), title)
+    picked = [(int(ranked[rank]), titles[rank]) for rank in sorted(titles) if len(ranked)]
+    if counts[outside, 1].any():
+        picked.append((int(outside[np.argmax(counts[outside, 1])]), "most false alarms"))
+    return [Exemplar(i, title, float(ious[i]), int(counts[i, 1])) for i, title in picked]

@@ -35,7 +35,7 @@ class RegionsBuilder:
     def add(self, name: str, labels: np.ndarray, mask: np.ndarray) -> None:
         """Count an image: labels (H, W) of `superpixels.oversegment`, mask (H, W) uint8 of VOC indices."""
         superpixels = len(superpixel_sizes(labels))
-        _same_shape(name, labels, mask)
+        require_mask(name, labels, mask)
         column = np.full(256, 2)
         column[[*(paper.VOC_INDEX[cls] for cls in paper.CLASSES), VOID]] = (0, 1, 3)
         truth = column[mask.ravel()]
@@ -69,24 +69,16 @@ class ScoresBuilder:
     def __post_init__(self) -> None:
         wrong = set(META_KEYS) ^ set(self.meta)
         require(not wrong, f"meta must have exactly {', '.join(META_KEYS)}; wrong: {sorted(wrong)}")
-        require(self.meta["class"] in paper.CLASSES, f"unknown class {self.meta['class']!r}")
 
     def add(self, prob_u16: np.ndarray, labels: np.ndarray, mask: np.ndarray, image_scores: np.ndarray) -> None:
         """Add the next image; raises `LsegreproError` if its superpixels or its mask are not those of the regions.
 
-        Parameters
-        ----------
-        prob_u16 : ndarray
-            (H, W) uint16, floor(p * 65535) of every pixel.
-        labels, mask : ndarray
-            (H, W), those that the regions were counted on.
-        image_scores : array_like
-            (2,), largest foreground and background score of the N test patches.
+        Takes prob_u16 (H, W) uint16, floor(p * 65535) of every pixel; the labels and the mask (H, W) that the regions
+        were counted on; and the largest foreground and background score of the N test patches, (2,).
         """
         index = len(self._rows)
-        require(index < len(self.regions), f"one image more than the {len(self.regions)} of the regions")
         name = self.regions.ids[index]
-        _same_shape(name, labels, mask)
+        require_mask(name, labels, mask)
         require(_checksum(labels) == self.regions.label_checksums[index],
                 f"the superpixels of {name} are not those of the regions; compute the regions again here")
         inside = mask == paper.VOC_INDEX[self.meta["class"]]
@@ -97,8 +89,6 @@ class ScoresBuilder:
 
     def build(self) -> Scores:
         """The scores; every image of the regions must have been added."""
-        require(len(self._rows) == len(self.regions),
-                f"{len(self._rows)} of {len(self.regions)} images were added")
         statistics, foreground, background, image_scores = zip(*self._rows, strict=True)
         exact = dict(zip(("foreground_codes", "background_codes"), self._histograms.astype(np.uint32), strict=True))
         meta = {**self.meta, "regions": self.regions.summary(), "package_version": __version__}
@@ -117,9 +107,8 @@ class ScoresBuilder:
 def smallest_box(height: int, width: int) -> np.ndarray:
     """For each pixel the place in `BOX_FRACTIONS` of the smallest centred box that holds it.
 
-    The box of a fraction has the rounded fraction of each side; where it cannot be centred, it
-    lies half a pixel towards the top or the left. So every box holds the smaller ones.
-    Returns (height, width) int64 in 0 .. 19.
+    The box of a fraction has the rounded fraction of each side; where it cannot be centred, it lies half a pixel
+    towards the top or the left. So every box holds the smaller ones. Returns (height, width) int64 in 0 .. 19.
 
     >>> smallest_box(8, 8)[4].tolist()
     [16, 11, 6, 3, 3, 8, 13, 18]
@@ -139,6 +128,7 @@ def _checksum(labels: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(labels, "<i4"))
 
 
-def _same_shape(name: str, labels: np.ndarray, mask: np.ndarray) -> None:
+def require_mask(name: str, labels: np.ndarray, mask: np.ndarray) -> None:
+    """Raise `LsegreproError` unless a mask has the size of its image and the type of masks."""
     require(mask.shape == labels.shape and mask.dtype == np.uint8,
             f"the mask of {name} must be {labels.shape} uint8, got {mask.shape} {mask.dtype}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from itertools import tee
@@ -21,7 +23,7 @@ from ..files import LsegreproError, atomic, read_npz
 from ..network import dense
 from ..network.classify import patch_scores
 from ..network.devices import device_name
-from ..network.weights import Weights, to_json
+from ..network.weights import Weights
 from .builders import RegionsBuilder, ScoresBuilder
 from .records import Regions, Scores
 from .superpixels import oversegment_all
@@ -33,12 +35,10 @@ SCORING_MODULES = ("network", "evidence/superpixels.py", "evidence/scoring.py", 
 def score_image(
     weights: Weights, image: np.ndarray, args: Scoring, cache: Path | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Foreground probability of every pixel, and the classification scores of the image.
+    """Foreground probability of every pixel, and the classification scores of the image (H, W, 3) uint8.
 
     Parameters
     ----------
-    image : ndarray
-        (H, W, 3) uint8.
     cache : path, optional
         A file to store the result in, or to read it from if it is of this image and these arguments; its path must
         identify the network.
@@ -51,9 +51,12 @@ def score_image(
         (2,) float32: the largest foreground and background score of the N test patches of the
         prepared image (Section 4, "taking the maximum score").
     """
-    identity = to_json({"scoring": asdict(args), "image": zlib.crc32(np.ascontiguousarray(image))})
-    if cache is not None and (cached := _read_cache(cache, identity, image.shape[:2])) is not None:
-        return cached
+    identity = json.dumps({"scoring": asdict(args), "image": [image.shape, zlib.crc32(np.ascontiguousarray(image))]})
+    if cache is not None:
+        with suppress(LsegreproError):  # absent or damaged: it is only a cache
+            stored, *result = read_npz(cache, ("identity", "prob_u16", "image_scores")).values()
+            if str(stored) == identity:
+                return tuple(result)
     p = dense.probability_map(weights.net, image, scale_to=args.scale_to or None, precision=args.precision)
     device = next(weights.net.parameters()).device
     prepared = torch.from_numpy(np.array(prepare(image)))[None].to(device)
@@ -64,24 +67,14 @@ def score_image(
     return prob_u16, image_scores
 
 
-def _read_cache(cache: Path, identity: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
-    try:
-        stored, prob_u16, image_scores = read_npz(cache, ("identity", "prob_u16", "image_scores")).values()
-    except LsegreproError:  # absent or damaged: it is only a cache
-        return None
-    same = str(stored) == identity and prob_u16.shape == shape and image_scores.shape == (2,)
-    return (prob_u16, image_scores) if same and prob_u16.dtype == np.uint16 else None
-
-
 def count_regions(
     data: SegmentationSet, split: str, params: Superpixels, folder: Path | None, *, progress: bool = True,
     workers: int | None = None,
 ) -> Regions:
     """Over-segment every image and count the ground truth in each superpixel (no network takes part)."""
     builder = RegionsBuilder(split, data.digest, params, absent=data.absent, listed=data.listed)
-    images = map(data.image, range(len(data)))
-    title = f"superpixels of {split}"
-    for i, labels in enumerate(_labels(images, len(data), params, folder, workers, title, progress)):
+    label_maps = oversegment_all(map(data.image, range(len(data))), params, folder, workers)
+    for i, labels in enumerate(_bar(label_maps, data, f"superpixels of {split}", progress)):
         builder.add(data.ids[i], labels, data.mask(i))
     return builder.build()
 
@@ -92,15 +85,8 @@ def score_set(
 ) -> Scores:
     """Score every image of a set, whose regions are those of `count_regions`.
 
-    Parameters
-    ----------
-    maps, superpixels : path, optional
-        Folders that cache the scores and the superpixels of each image; an interrupted scoring resumes from them.
-
-    Raises
-    ------
-    LsegreproError
-        If the regions are of other data.
+    `maps` and `superpixels` are folders that cache the scores and the superpixels of each image; an interrupted scoring
+    resumes from them. Raises `LsegreproError` if the regions are of other data.
     """
     if regions.data_digest != data.digest:
         raise LsegreproError(f"the regions of {regions.split} were counted on other data than {data.description}")
@@ -112,22 +98,16 @@ def score_set(
     })
     title = f"{card['model']} {card['cls']} round {card['round']} on {regions.split}"
     images, images_again = tee(map(data.image, range(len(data))))  # each is read once, for both
-    label_maps = _labels(images, len(data), regions.superpixels, superpixels, 1, title, progress)
-    for i, (labels, image) in enumerate(zip(label_maps, images_again, strict=True)):
+    label_maps = oversegment_all(images, regions.superpixels, superpixels, workers=1)
+    for i, (labels, image) in enumerate(_bar(zip(label_maps, images_again, strict=True), data, title, progress)):
         cache = maps / f"{data.ids[i]}.npz" if maps is not None else None
         prob_u16, image_scores = score_image(weights, image, args, cache)
         builder.add(prob_u16, labels, data.mask(i), image_scores)
     return builder.build()
 
 
-def _labels(
-    images: Iterable[np.ndarray], number: int, params: Superpixels, folder: Path | None, workers: int | None,
-    title: str, progress: bool,
-) -> Iterable[np.ndarray]:
-    return tqdm(
-        oversegment_all(images, params, folder, workers), total=number, desc=title, unit="image",
-        disable=not progress, mininterval=1,
-    )
+def _bar(items: Iterable, data: SegmentationSet, title: str, progress: bool) -> tqdm:
+    return tqdm(items, total=len(data), desc=title, unit="image", disable=not progress, mininterval=1)
 
 
 @lru_cache

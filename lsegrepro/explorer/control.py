@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import paper
-from ..evaluation import Curve, threshold
+from ..evaluation import Curve, ap, threshold
 from ..evidence import VOID
 from ..figures import overlays
 from ..figures.style import Html, model_style
@@ -155,7 +155,7 @@ class ThetaExplorer:
     def ap(self) -> float | None:
         """AP of the whole set after the vote, a fraction; None without a curve, or if it is 0/0."""
         curve = self.networks[self.network].curve
-        value = np.nan if curve is None else curve.at(self.theta).ap
+        value = np.nan if curve is None else ap(curve.at(self.theta))
         return None if np.isnan(value) else float(value)
 
     @property

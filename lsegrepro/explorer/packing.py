@@ -61,5 +61,5 @@ def line(curve: Curve | None) -> list[float | None] | None:
     """AP of a curve at each position of the slider, to six digits; None where it is 0/0."""
     if curve is None:
         return None
-    values = ap(curve.at_many(np.arange(STEPS) / 1000))
+    values = ap(curve.at(np.arange(STEPS) / 1000))
     return [None if np.isnan(value) else round(float(value), 6) for value in values]

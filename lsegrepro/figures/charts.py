@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from ..evaluation import LAWS, Interval, bootstrap, growth
-from ..evaluation.mistakes import PARTS, Exemplar, UnionShares
+from ..evaluation.mistakes import PARTS, Exemplar
 from ..files import LsegreproError
 from ..paper import LOSS_FLOOR, LOSS_START
 from .style import (
@@ -235,12 +235,12 @@ def iou_ranks(ious: np.ndarray, marks: Sequence[Exemplar], model: str, cls: str)
 
 
 @style()
-def union_share_bars(shares: Mapping[str, UnionShares]) -> Figure:
+def union_share_bars(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     """A bar for each network: the union of ground truth and prediction, divided into hits and three kinds of errors."""
     figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * len(shares)))
     axes, left = figure.subplots(), np.zeros(len(shares))
     for (field, title), colour in zip(PARTS.items(), (GREEN, MUTED, ORANGE, VERMILLION), strict=True):
-        parts = np.array([100 * getattr(of_union, field) for of_union in shares.values()])
+        parts = np.array([100 * of_union[field] for of_union in shares.values()])
         bars = axes.barh(range(len(shares)), parts, left=left, height=0.62, color=colour, label=title)
         axes.bar_label(bars, [f"{part:.0f} %" if part >= 4 else "" for part in parts], label_type="center",
                        color="white", fontsize=8.5, fontweight="bold")
@@ -251,7 +251,7 @@ def union_share_bars(shares: Mapping[str, UnionShares]) -> Figure:
     figure.legend(loc="outside upper left", ncols=4, columnspacing=1.2, handlelength=1.2)
     texts = []
     for name, of_union in shares.items():
-        parts = (f"{title} {100 * getattr(of_union, field):.0f} %" for field, title in PARTS.items())
+        parts = (f"{title} {100 * of_union[field]:.0f} %" for field, title in PARTS.items())
         texts.append(f"{name}: {', '.join(parts)}")
     figure.alt = f"The union of ground truth and prediction, divided. {'; '.join(texts)}."
     return figure

@@ -14,8 +14,7 @@ from .model import PatchNet
 def central_corners(side: int, number: int, size: int) -> np.ndarray:
     """Corners of the test patches, the central patch of each cell of the grid: (1, N, 2) top and left.
 
-    The paper writes "forwarding N patches" and no more; the central ones make the score a
-    function of the image.
+    The paper writes "forwarding N patches" and no more; the central ones make the score a function of the image.
 
     >>> central_corners(300, 4, 133)[0].tolist()
     [[8, 8], [8, 158], [158, 8], [158, 158]]
@@ -26,18 +25,7 @@ def central_corners(side: int, number: int, size: int) -> np.ndarray:
 
 @torch.inference_mode()
 def patch_scores(net: PatchNet, images: Tensor, precision: str = "float32") -> Tensor:
-    """Scores of the N test patches of prepared images.
-
-    Parameters
-    ----------
-    images : Tensor
-        (B, 300, 300, 3) uint8, on the device of the network.
-
-    Returns
-    -------
-    Tensor
-        (B, N, 2) float32.
-    """
+    """Scores of the N test patches of prepared images: (B, 300, 300, 3) uint8 to (B, N, 2) float32."""
     x = patches.to_float(images)
     arch = net.architecture
     corners = np.repeat(central_corners(x.shape[-1], arch.patches, arch.patch), len(x), axis=0)

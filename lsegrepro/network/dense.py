@@ -1,15 +1,13 @@
 """Dense inference: a score for every pixel, as if a patch had been cut around each (Section 3.3).
 
-The network's pooling has stride 1 here. Each pooling then leaves p x p interleaved
-images ("fragments"); taking them apart keeps every convolution dense. This is the
-"efficient inference" the paper takes from its reference [13]: the scores are those
-of the patches, to float32 rounding, at less than a hundredth of the work.
+The network's pooling has stride 1 here. Each pooling then leaves p x p interleaved images ("fragments"); taking them
+apart keeps every convolution dense. This is the "efficient inference" the paper takes from its reference [13]: the
+scores are those of the patches, to float32 rounding, at less than a hundredth of the work.
 
-Four things bring it to the machine's speed. Activations are channels-last throughout.
-The last convolution, four fifths of all operations, is done by `winograd`. The layers
-after the first pooling run on one group of fragments at a time, so that what one layer
-writes is still in the processor's cache when the next one reads it; memory stays bounded.
-And a tanh is made of a sigmoid, which torch computes six times faster.
+Four things bring it to the machine's speed. Activations are channels-last throughout. The last convolution, four fifths
+of all operations, is done by `winograd`. The layers after the first pooling run on one group of fragments at a time, so
+that what one layer writes is still in the processor's cache when the next one reads it; memory stays bounded. And a
+tanh is made of a sigmoid, which torch computes six times faster.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.profiler import record_function as stage
 
 from .. import paper
 from ..data.images import short_side
@@ -55,12 +52,10 @@ def pad(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def score_map(net: PatchNet, image: np.ndarray, *, precision: str = "float32", tile: int = TILE) -> Tensor:
-    """Scores of the patches centred on each pixel.
+    """Scores of the patches centred on each pixel, on the device of the network.
 
     Parameters
     ----------
-    net : PatchNet
-        On the device that is to do the work.
     image : ndarray
         (H, W, 3) uint8, any size.
     precision : {"float32", "bfloat16"}
@@ -84,32 +79,20 @@ def score_map(net: PatchNet, image: np.ndarray, *, precision: str = "float32", t
 
 @torch.inference_mode()
 def score_maps(net: PatchNet, images: np.ndarray, *, precision: str = "float32", tile: int = TILE) -> Tensor:
-    """`score_map` of several images of one size, all in one pass, which fills a GPU better; they share the memory.
-
-    Parameters
-    ----------
-    images : ndarray
-        (B, H, W, 3) uint8.
-
-    Returns
-    -------
-    Tensor
-        (B, 2, H, W) float32 on the CPU.
-    """
+    """`score_map` of images (B, H, W, 3) of one size in one pass, which fills a GPU better: (B, 2, H, W) float32."""
     size = net.architecture.patch
     device = next(net.parameters()).device
     count, height, width = images.shape[:3]
     padded = pad(images, size)
     out = torch.empty(count, 2, height, width)
     rows, columns = _tile_shape(height, width, size - 1, tile)
-    conv3 = None
-    for top in range(0, height, rows):
-        for left in range(0, width, columns):
-            bottom, right = min(top + rows, height), min(left + columns, width)
-            piece = torch.from_numpy(padded[:, top : bottom + size - 1, left : right + size - 1].copy())
-            x = patches.to_float(piece.to(device))  # (B, 3, h + sz - 1, w + sz - 1)
-            with autocast(device, precision):
-                conv3 = conv3 or last_convolution(net)  # its filters are transformed once for all tiles
+    with autocast(device, precision):
+        conv3 = last_convolution(net)  # its filters are transformed once for all tiles
+        for top in range(0, height, rows):
+            for left in range(0, width, columns):
+                bottom, right = min(top + rows, height), min(left + columns, width)
+                piece = torch.from_numpy(padded[:, top : bottom + size - 1, left : right + size - 1].copy())
+                x = patches.to_float(piece.to(device))  # (B, 3, h + sz - 1, w + sz - 1)
                 out[:, :, top:bottom, left:right] = dense(net, x, conv3).float().cpu()
     return out
 
@@ -128,38 +111,22 @@ def _tile_shape(height: int, width: int, overlap: int, tile: int) -> tuple[int, 
     return -(-height // -(-height // rows)), -(-width // -(-width // columns))
 
 
-def dense(net: PatchNet, x: Tensor, conv3: Winograd | Direct | None = None) -> Tensor:
-    """Scores of every patch of padded images, by max-pooling fragments.
+def dense(net: PatchNet, x: Tensor, conv3: Winograd | Direct) -> Tensor:
+    """Scores of every patch of padded images, by max-pooling fragments: (B, 3, h + sz - 1, w + sz - 1) to (B, 2, h, w).
 
-    Parameters
-    ----------
-    x : Tensor
-        (B, 3, h + sz - 1, w + sz - 1) float.
-    conv3 : Winograd or Direct, optional
-        What `last_convolution` makes of the network, for a caller with several tiles.
-
-    Returns
-    -------
-    Tensor
-        (B, 2, h, w).
+    `conv3` is what `last_convolution` makes of the network.
     """
     arch = net.architecture
     (p1, p2), size = arch.pools, arch.patch
     batch, height, width = x.shape[0], x.shape[2] - size + 1, x.shape[3] - size + 1
     # All fragments have one size if the image is extended to a multiple of the total stride.
     x = functional.pad(x, (0, -width % (p1 * p2), 0, -height % (p1 * p2)))
-    with stage("conv1"):  # its weights are tiny against its input: one pass over the whole tile
-        x = net.conv1(channels_last(x))
-    with stage("pool1"):
-        x = pool(x, p1)
-    with stage("layout"):
-        x = split(x, p1)  # (B*p1*p1, h1, ., .)
+    x = net.conv1(channels_last(x))  # its weights are tiny against its input: one pass over the whole tile
+    x = split(pool(x, p1), p1)  # (B*p1*p1, h1, ., .)
     pixels = batch * (height + -height % (p1 * p2)) * (width + -width % (p1 * p2))
     groups = 1 if x.is_cuda else max(1, pixels // GROUP)
-    conv3 = conv3 or last_convolution(net)
     scores = torch.cat([_tail(net, conv3, part) for part in x.chunk(min(groups, len(x)))])  # (B*p1*p1, 2, ., .)
-    with stage("layout"):
-        return join(scores, p1)[:, :, :height, :width]
+    return join(scores, p1)[:, :, :height, :width]
 
 
 def last_convolution(net: PatchNet) -> Winograd | Direct:
@@ -171,21 +138,13 @@ def last_convolution(net: PatchNet) -> Winograd | Direct:
 def _tail(net: PatchNet, conv3: Winograd | Direct, x: Tensor) -> Tensor:
     """All layers after the first pooling, on K of its fragments: (K, h1, a, b) to (K, 2, a', b')."""
     p2 = net.architecture.pools[1]
-    with stage("conv2"):
-        x = net.conv2(tanh_(x))
-    with stage("pool2"):
-        x = pool(x, p2)
-    with stage("layout"):
-        x = split(x, p2, rows_first=isinstance(conv3, Winograd))  # (K*p2*p2, h2, ., .)
+    x = pool(net.conv2(tanh_(x)), p2)
+    x = split(x, p2, rows_first=isinstance(conv3, Winograd))  # (K*p2*p2, h2, ., .)
 
     def full_layers(x: Tensor) -> Tensor:  # (R, h3) to (R, 2)
-        with stage("full"):
-            return net.bound(net.full5(tanh_(net.full4(tanh_(x)))), tanh_)
+        return net.bound(net.full5(tanh_(net.full4(tanh_(x)))), tanh_)
 
-    with stage("conv3"):
-        x = conv3(tanh_(x), full_layers)  # (K*p2*p2, 2, ., .)
-    with stage("layout"):
-        return join(x, p2)
+    return join(conv3(tanh_(x), full_layers), p2)
 
 
 class Direct:
@@ -218,8 +177,7 @@ def channels_last(x: Tensor) -> Tensor:
 def pool(x: Tensor, size: int) -> Tensor:
     """Max-pooling with stride 1: (B, C, H, W) to (B, C, H - size + 1, W - size + 1).
 
-    A maximum over a square is one over rows, then one over columns; each is made of
-    maxima over 2, 4, 8, ... neighbours.
+    A maximum over a square is one over rows, then one over columns; each is made of maxima over 2, 4, 8 ... neighbours.
 
     >>> x = torch.rand(1, 2, 9, 9)
     >>> torch.equal(pool(x, 3), functional.max_pool2d(x, 3, 1))
@@ -239,9 +197,8 @@ def pool(x: Tensor, size: int) -> Tensor:
 def split(x: Tensor, stride: int, *, rows_first: bool = False) -> Tensor:
     """Take interleaved images apart: (B, C, H, W) to (B*s*s, C, ceil(H/s), ceil(W/s)).
 
-    In memory the order is fragment, row, column, channel (channels last) or, with
-    `rows_first`, row, column, fragment, channel. Fragments that would be shorter are
-    extended by zeros, which `dense` never reads.
+    In memory the order is fragment, row, column, channel (channels last) or, with `rows_first`, row, column, fragment,
+    channel. Fragments that would be shorter are extended by zeros, which `dense` never reads.
     """
     batch, channels, height, width = x.shape
     a, b = -(-height // stride), -(-width // stride)
@@ -268,18 +225,8 @@ def probability_map(
 ) -> np.ndarray:
     """Probability of foreground at every pixel of a photograph, p(c = 1 | x) of equation (5).
 
-    Parameters
-    ----------
-    image : ndarray
-        (H, W, 3) uint8.
-    scale_to : int or None
-        Short side to which the image is scaled for the network (300 pixels in training); the
-        probabilities are resized to (H, W) bilinearly. None: the image's own size.
-
-    Returns
-    -------
-    ndarray
-        (H, W) float32, in [0.1192, 0.8808].
+    `scale_to` is the short side to which the image (H, W, 3) uint8 is scaled for the network, 300 pixels in training;
+    None is its own size. The probabilities are resized to (H, W) bilinearly: (H, W) float32, in [0.1192, 0.8808].
     """
     height, width = image.shape[:2]
     scaled = image if scale_to is None else short_side(image, scale_to)

@@ -26,11 +26,7 @@ def parse_device(name: str) -> torch.device:
     """A device by name: auto (a GPU where there is one), cpu, cuda or cuda:N.
 
     Of several GPUs ``auto`` takes one by the number of the process, so that jobs that run at once use all of them.
-
-    Raises
-    ------
-    LsegreproError
-        If there is no such device.
+    Raises `LsegreproError` if there is no such device.
 
     >>> parse_device("cpu")
     device(type='cpu')
@@ -111,9 +107,5 @@ def device_name(device: torch.device, precision: str = "float32") -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the software that a result depends on."""
-    return {
-        "lsegrepro": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
+    return {"lsegrepro": __version__, "python": platform.python_version(), "torch": torch.__version__,
+            "numpy": np.__version__}

@@ -1,9 +1,8 @@
 """Sparse gradient of a convolution followed by max-pooling.
 
-Only the largest value of each pooling window has a gradient: one position in 16 of the first layer
-of LSE1, one in 64 of LSE2. Plain backpropagation writes zeros for the others and multiplies them
-all; here the input windows of the maxima are added up, weighted by their gradients. That is a sum
-over rows of a table, for which torch has a fast kernel on CPUs (`functional.embedding_bag`).
+Only the largest value of each pooling window has a gradient: one position in 16 of the first layer of LSE1, one in 64
+of LSE2. Plain backpropagation writes zeros for the others and multiplies them all; here the input windows of the maxima
+are added up, weighted by their gradients: a sum over rows of a table, for which torch has a fast kernel on CPUs.
 """
 
 from __future__ import annotations
@@ -19,23 +18,8 @@ TABLE_BYTES = 4 * 2**20
 def pooled_convolution(x: Tensor, weight: Tensor, bias: Tensor, pool: int) -> Tensor:
     """Convolve with stride 1, then take the maximum of each window of `pool` x `pool`: pool(W x + b) of equation (2).
 
-    The values, and the gradients up to rounding, are those of the two operations one after the other.
-
-    Parameters
-    ----------
-    x : Tensor
-        (B, C, H, W) float.
-    weight : Tensor
-        (K, C, k, k).
-    bias : Tensor
-        (K,).
-    pool : int
-        Side of a window, and the step between two.
-
-    Returns
-    -------
-    Tensor
-        (B, K, (H - k + 1) // pool, (W - k + 1) // pool).
+    The values, and the gradients up to rounding, are those of the two operations one after the other. Takes x
+    (B, C, H, W), weight (K, C, k, k) and bias (K,); gives (B, K, (H - k + 1) // pool, (W - k + 1) // pool).
 
     >>> x, weight, bias = torch.rand(2, 3, 9, 9), torch.rand(4, 3, 2, 2), torch.rand(4)
     >>> expected = functional.max_pool2d(functional.conv2d(x, weight, bias), 4)

@@ -18,17 +18,7 @@ from ..files import LsegreproError
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Scale bytes to [-1, 1], the paper's normalisation (Section 3.1).
-
-    Parameters
-    ----------
-    images : Tensor
-        (..., H, W, 3) uint8.
-
-    Returns
-    -------
-    Tensor
-        (..., 3, H, W) float32 in [-1, 1], channels last in memory.
+    """Scale bytes (..., H, W, 3) to float32 in [-1, 1], (..., 3, H, W) and channels last in memory (Section 3.1).
 
     >>> to_float(torch.tensor([[[0, 255, 51]]], dtype=torch.uint8)).flatten()
     tensor([-1.0000,  1.0000, -0.6000])
@@ -39,12 +29,8 @@ def to_float(images: Tensor) -> Tensor:
 def grid(side: int, patches: int) -> list[tuple[int, int, int, int]]:
     """Cells of the sqrt(N) x sqrt(N) grid as (top, left, height, width), row by row.
 
-    Cells cover the image without overlap; sides that do not divide evenly differ by one pixel.
-
-    Raises
-    ------
-    LsegreproError
-        If `patches` is not a square number.
+    Cells cover the image without overlap; sides that do not divide evenly differ by one pixel. Raises `LsegreproError`
+    if `patches` is not a square number.
 
     >>> grid(300, 4)
     [(0, 0, 150, 150), (0, 150, 150, 150), (150, 0, 150, 150), (150, 150, 150, 150)]
@@ -61,17 +47,9 @@ def grid(side: int, patches: int) -> list[tuple[int, int, int, int]]:
 
 
 def random_corners(rng: np.random.Generator, batch: int, side: int, patches: int, size: int) -> np.ndarray:
-    """Draw one patch uniformly inside each cell of the grid, for each image of a batch.
+    """Draw one patch uniformly inside each cell of the grid: top and left, (batch, patches, 2) int64.
 
-    Returns
-    -------
-    ndarray
-        (batch, patches, 2) int64: top and left of each patch.
-
-    Raises
-    ------
-    LsegreproError
-        If a patch does not fit in a cell.
+    Raises `LsegreproError` if a patch does not fit in a cell.
 
     >>> random_corners(np.random.default_rng(0), 2, 300, 9, 95).shape
     (2, 9, 2)
@@ -79,29 +57,15 @@ def random_corners(rng: np.random.Generator, batch: int, side: int, patches: int
     cells = np.array(grid(side, patches))  # (N, 4)
     room = cells[:, 2:] - size + 1  # (N, 2): positions a patch can take in each cell
     if room.min() < 1:
-        raise LsegreproError(
-            f"a patch of {size} pixels does not fit in a cell of {cells[:, 2:].min()} pixels: "
-            f"the image of {side} pixels is cut in {patches} cells"
-        )
+        raise LsegreproError(f"a patch of {size} pixels does not fit in a cell of {cells[:, 2:].min()} pixels: the "
+                             f"image of {side} pixels is cut in {patches} cells")
     return cells[:, :2] + rng.integers(0, room, size=(batch, patches, 2))
 
 
 def cut(images: Tensor, corners: np.ndarray, size: int) -> Tensor:
-    """Cut patches out of a batch of images.
+    """Cut patches out of images (B, C, H, W) at corners (B, N, 2), top and left: (B*N, C, size, size).
 
-    Parameters
-    ----------
-    images : Tensor
-        (B, C, H, W).
-    corners : ndarray
-        (B, N, 2) int: top and left of each patch.
-    size : int
-        Side of a patch, sz.
-
-    Returns
-    -------
-    Tensor
-        (B*N, C, size, size), the patches of the first image first, channels last in memory.
+    The patches of the first image come first; channels are last in memory.
 
     >>> x = torch.arange(16.0).reshape(1, 1, 4, 4)
     >>> cut(x, np.array([[[1, 2]]]), 2)[0, 0]
@@ -131,19 +95,8 @@ def to_device(values: np.ndarray, device: torch.device, dtype: torch.dtype | Non
 def jitter(images: Tensor, rng: np.random.Generator, ranges: Jitter) -> Tensor:
     """Flip, rotate, scale, brighten and change the contrast of each image of a batch.
 
-    Flip, rotation and scaling are one bilinear resampling about the centre; what
-    falls outside is filled by reflection, so no artificial edge appears. Values
-    stay in [-1, 1].
-
-    Parameters
-    ----------
-    images : Tensor
-        (B, 3, H, W) float32 in [-1, 1].
-
-    Returns
-    -------
-    Tensor
-        Same shape and range.
+    Flip, rotation and scaling are one bilinear resampling about the centre; what falls outside is filled by reflection,
+    so no artificial edge appears. Takes and gives (B, 3, H, W) float32 in [-1, 1].
 
     >>> x = torch.rand(2, 3, 8, 8)
     >>> from lsegrepro.config import NO_JITTER

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,23 +52,19 @@ def save_weights(path: str | Path, net: PatchNet, card: dict) -> None:
 
 
 def load_weights(path: str | Path, *, model: str | None = None, cls: str | None = None) -> Weights:
-    """Read a network; in float32, in evaluation mode.
+    """Read a network from a ``.safetensors`` file with its card beside it; in float32, in evaluation mode.
 
-    Parameters
-    ----------
-    path : path
-        A ``.safetensors`` file with its card beside it.
-    model, cls : str, optional
-        If given, the weights must be of this model's architecture and of this class.
-
-    Raises
-    ------
-    LsegreproError
-        If the file is absent, no safetensors file, damaged, of another architecture or class,
-        or holds a value that is not finite.
+    Raises `LsegreproError` if the file is absent, damaged, of another architecture than it says, of another `model` or
+    `cls` than asked for, or holds a value that is not finite.
     """
     path = Path(path)
-    tensors, metadata = load_tensors(path)
+    if not path.is_file():
+        raise LsegreproError(f"no weights file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+    except Exception as error:  # safetensors, Python and torch raise errors of their own
+        raise LsegreproError(f"{path} is not a safetensors file, or is damaged ({one_line(error)})") from error
     if not card_path(path).is_file():
         raise LsegreproError(f"{path} has no card {card_path(path).name} beside it: keep the two files together")
     card = read_card(card_path(path))
@@ -85,31 +80,11 @@ def load_weights(path: str | Path, *, model: str | None = None, cls: str | None 
     if cls is not None and arguments.get("cls") != cls:
         raise LsegreproError(f"{path} was trained for {arguments.get('cls')}, not {cls}")
     net = PatchNet(paper.ARCHITECTURES[name], output=arguments.get("output", "tanh"))
-    expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    shapes = {key: tuple(value.shape) for key, value in tensors.items()}
-    for key in sorted(expected | shapes):
-        if expected.get(key) != shapes.get(key):
-            raise LsegreproError(f"{path}: {key} has shape {shapes.get(key)}, {name} needs {expected.get(key)}")
-    for key, value in tensors.items():
-        if value.dtype != torch.float32:
-            raise LsegreproError(f"{path}: {key} holds {str(value.dtype).removeprefix('torch.')}, weights are float32")
-        if not torch.isfinite(value).all():
-            raise LsegreproError(f"{path}: {key} holds values that are not finite; the training diverged")
-    net.load_state_dict(tensors)
-    return Weights(net.eval(), card, digest)
-
-
-def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Read a safetensors file: its tensors and its metadata. Raises `LsegreproError`."""
-    if not Path(path).is_file():
-        raise LsegreproError(f"no weights file {path}")
     try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})
-    except Exception as error:  # safetensors, Python and torch raise errors of their own
-        raise LsegreproError(f"{path} is not a safetensors file, or is damaged ({one_line(error)})") from error
-
-
-def to_json(value: object) -> str:
-    """Compact JSON with sorted keys; refuses NaN."""
-    return json.dumps(value, sort_keys=True, allow_nan=False)
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise LsegreproError(f"{path} does not hold the weights of {name}: {one_line(error)}") from error
+    for key, value in tensors.items():
+        if value.dtype != torch.float32 or not value.isfinite().all():
+            raise LsegreproError(f"{path}: {key} holds values that are not finite float32; the training diverged")
+    return Weights(net.eval(), card, digest)

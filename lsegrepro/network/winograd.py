@@ -5,14 +5,12 @@ transposed (Toom and Cook; Lavin and Gray, 2016, brought it to networks)::
 
     Y = A' [ (G g G') * (B' d B) ] A
 
-with g the filter, d the n x n tile of the input, n = m + k - 1, and * the product of
-elements: n^2 multiplications where the definition has m^2 k^2. All three transforms are
-plain matrix products, made here for all tiles of a row, all images and all channels at
-once, so that nearly all time goes into the library's matrix product.
+with g the filter, d the n x n tile of the input, n = m + k - 1, and * the product of elements: n^2 multiplications
+where the definition has m^2 k^2. All three transforms are matrix products, made here for all tiles of a row, all images
+and all channels at once, so that nearly all time goes into the library's matrix product.
 
-With eight points a 5x5 layer needs 6.3 times and a 7x7 layer 3.1 times fewer
-multiplications. More points would save more and cost digits: ten of them five times the
-rounding error of eight, which then shows in the fifth decimal of a score.
+With eight points a 5x5 layer needs 6.3 times and a 7x7 layer 3.1 times fewer multiplications. More points would save
+more and cost digits: ten of them five times the rounding error of eight, which then shows in the fifth decimal.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 """Where the polynomials are evaluated, besides infinity: tiles of 8 x 8."""
 
 
-def matrices(k: int, points: tuple[float, ...] = POINTS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def matrices(k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The transforms of m outputs of a filter of k values: A' (m, n), B' (n, n), G (n, k), float64.
 
     In one dimension ``A' @ ((G @ g) * (B' @ d))`` is the valid correlation of d (n,) with g (k,).
@@ -37,10 +35,10 @@ def matrices(k: int, points: tuple[float, ...] = POINTS) -> tuple[np.ndarray, np
     >>> bool(np.allclose(a @ ((g @ f) * (b @ d)), np.correlate(d, f)))
     True
     """
-    n = len(points) + 1
+    n = len(POINTS) + 1
 
     def powers(count: int) -> np.ndarray:
-        rows = np.array(points)[:, None] ** np.arange(count)
+        rows = np.array(POINTS)[:, None] ** np.arange(count)
         return np.vstack([rows, np.eye(count)[-1]])  # at infinity the leading coefficient is left
 
     a, b, g = powers(n - k + 1).T, np.linalg.inv(powers(n)).T, powers(k)
@@ -50,15 +48,8 @@ def matrices(k: int, points: tuple[float, ...] = POINTS) -> tuple[np.ndarray, np
 
 
 class Winograd:
-    """A convolution of stride 1 without padding, its filters transformed once.
+    """A convolution of stride 1 without padding, its square filters of at most 7 values a side transformed once.
 
-    Parameters
-    ----------
-    conv : nn.Conv2d
-        Square filters of at most 7 values a side.
-
-    Examples
-    --------
     >>> conv = nn.Conv2d(3, 4, 5)
     >>> x = torch.rand(2, 3, 12, 9)
     >>> with torch.inference_mode():
@@ -79,17 +70,8 @@ class Winograd:
     def __call__(self, x: Tensor, finish: Callable[[Tensor], Tensor]) -> Tensor:
         """Convolve, and apply `finish` while the output is still in the processor's cache.
 
-        Parameters
-        ----------
-        x : Tensor
-            (F, C, H, W) float32; fastest where its memory runs over rows, columns, images, channels.
-        finish : callable
-            What follows at each position by itself: (R, K) to (R, K').
-
-        Returns
-        -------
-        Tensor
-            (F, K', H - k + 1, W - k + 1).
+        Takes x (F, C, H, W) float32, fastest where its memory runs over rows, columns, images, channels, and what
+        follows at each position by itself, (R, K) to (R, K'). Gives (F, K', H - k + 1, W - k + 1).
         """
         (images, channels, height, width), (m, n) = x.shape, (self.m, self.n)
         high, wide = height - self.k + 1, width - self.k + 1

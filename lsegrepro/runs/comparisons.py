@@ -77,7 +77,7 @@ def over_seeds(values: np.ndarray, network: str) -> np.ndarray:
 
 def interval(draws: np.ndarray) -> Interval:
     """The 95 % interval of what `measure` gives, or of a difference of two."""
-    return percentile_interval(float(draws[0]), draws[1:], 0.95)
+    return percentile_interval(float(draws[0]), draws[1:])
 
 
 def row(run: RunFolder, model: str, cls: str, round: int = 2, answer: str = "network") -> TableRow:

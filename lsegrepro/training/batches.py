@@ -31,15 +31,8 @@ class WeakDataset:
     """A weak set as a tensor on the device: n images, (n, 300, 300, 3) uint8, and their labels.
 
     It is decoded when first used. A set larger than `RESIDENT_BYTES` stays on disk, and its images are decoded
-    whenever they are asked for.
+    whenever they are asked for. `labels` (n,) uint8 holds the label of each image, as a position in `LABELS`.
 
-    Attributes
-    ----------
-    labels : ndarray
-        (n,) uint8: the label of each image, as a position in `LABELS`.
-
-    Examples
-    --------
     >>> from lsegrepro.data.drawn import DrawnWeak
     >>> dataset = WeakDataset(DrawnWeak("train", 6, 0), progress=False)
     >>> len(dataset), dataset.images(np.array([5, 0])).shape
@@ -51,7 +44,7 @@ class WeakDataset:
         self.names, self.digest, self.description = weak.names, weak.digest, weak.description
         self.labels = label_codes(weak)
         self.in_memory = len(self.labels) * 3 * paper.IMAGE_SIDE**2 <= RESIDENT_BYTES
-        self.candidates = lru_cache(self._candidates)  # a search of all labels, wanted at every step
+        self.candidates = lru_cache(self._candidates)  # wanted at every step
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -88,11 +81,7 @@ class WeakDataset:
 def batches(
     dataset: WeakDataset, config: Training, steps: range, hard_negatives: HardNegatives | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """`make_batch` of each of some steps.
-
-    Batches of a dataset that is not in memory are made in a thread, `PREFETCH` of them before they are needed; close
-    the iterator to stop it.
-    """
+    """`make_batch` of each of some steps; from disk in a thread that is ahead, until the iterator is closed."""
     if dataset.in_memory:
         yield from (make_batch(dataset, config, step, hard_negatives) for step in steps)
         return
@@ -114,12 +103,8 @@ def make_batch(
 
     In round 2 a negative sample is, with chance `config.hard`, N hard negatives instead.
 
-    Returns
-    -------
-    x : Tensor
-        (B*N, 3, sz, sz) float32 in [-1, 1]: N patches of each image, on the device of the dataset.
-    target : Tensor
-        (B,) int64: 0 where the image holds the class, 1 where not.
+    Returns x (B*N, 3, sz, sz) float32 in [-1, 1], N patches of each image on the device of the dataset, and the target
+    (B,) int64: 0 where the image holds the class, 1 where not.
     """
     net = config.net
     rng, index, target = draw_images(dataset, config, step)
@@ -138,9 +123,9 @@ def make_batch(
 def draw_images(
     dataset: WeakDataset, config: Training, step: int
 ) -> tuple[np.random.Generator, np.ndarray, np.ndarray]:
-    """Draw a balanced batch: each sample is positive or negative with equal chance.
+    """Draw a balanced batch, each sample positive or negative with equal chance: which images, and their targets.
 
-    Returns the generator of the step, for its further draws; which images, (B,) int32; and the targets, (B,) int64.
+    The generator of the step comes first, for its further draws.
     """
     rng = step_rng(config.seed, config.round, step)
     positives, negatives = dataset.candidates(config.cls, config.negatives, config.sources)
@@ -178,8 +163,8 @@ def positives_and_negatives(
 ) -> tuple[Candidates, Candidates]:
     """The images with a class and those without it, and how often each is drawn.
 
-    Takes labels (n,) uint8 as positions in `LABELS`, `negatives` as in `Training`, and the source of each image (n,) if
-    sources are to be balanced within each label. Raises `LsegreproError` if there are no positives or no negatives.
+    Takes labels (n,) as positions in `LABELS`, `negatives` as in `Training`, and the source of each image (n,) if they
+    are to be balanced within each label. Raises `LsegreproError` if there are no positives or no negatives.
 
     >>> positives_and_negatives(np.array([0, 1, 2, 0], np.uint8), "cat", "background")[0].index
     array([0, 3], dtype=int32)
@@ -219,10 +204,7 @@ def _chances(count: int, sources: np.ndarray | None) -> np.ndarray:
 
 @dataclass(frozen=True)
 class HardNegatives:
-    """Hard negatives: patches of held-out background images that the network of round 1 took for the class (`mining`).
-
-    The part of a patch that falls outside its image is filled by reflection, as in dense inference.
-    """
+    """Hard negatives: patches of held-out background images that the network of round 1 took for the class."""
 
     dataset: WeakDataset  # the held-out images
     index: np.ndarray  # (P,) int, which image each patch lies in
@@ -233,20 +215,14 @@ class HardNegatives:
 def hard_patches(
     rng: np.random.Generator, hard: HardNegatives, number: int, size: int, ranges: Jitter
 ) -> Tensor:
-    """Draw hard negatives with replacement, with the training jitter: (number, 3, size, size)."""
+    """Draw hard negatives with replacement and jitter: (number, 3, size, size), reflected where an image ends."""
     drawn = rng.integers(0, len(hard.index), number)
     numbers, image = np.unique(hard.index[drawn], return_inverse=True)
     images = hard.dataset.images(numbers)  # (U, 300, 300, 3)
     offsets = np.arange(size) - (size - 1) // 2
-    rows, columns = (
-        _reflect(hard.centres[drawn, axis, None] + offsets, images.shape[1 + axis]) for axis in (0, 1)
-    )  # (number, size) each
+    position = np.abs(hard.centres[drawn, :, None] + offsets)  # (number, 2, size)
+    last = paper.IMAGE_SIDE - 1
+    rows, columns = np.where(position > last, 2 * last - position, position).swapaxes(0, 1)  # reflected at the borders
     image, rows, columns = (patches.to_device(array, images.device) for array in (image, rows, columns))
     crops = images[image[:, None, None], rows[:, :, None], columns[:, None, :]]  # (number, size, size, 3)
     return patches.jitter(patches.to_float(crops), rng, ranges)
-
-
-def _reflect(position: np.ndarray, side: int) -> np.ndarray:
-    """Fold positions outside [0, side) back by reflection about the centres of the border pixels."""
-    position = np.abs(position)
-    return np.where(position >= side, 2 * (side - 1) - position, position)

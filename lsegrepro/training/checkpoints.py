@@ -51,7 +51,7 @@ class TrainingState:
         """Resume from a checkpoint; raises `LsegreproError` if it is damaged or of another training.
 
         Up to its cooldown a training does not depend on its length. Before the cooldown of both, the checkpoint may
-        therefore have another length and cooldown: so a finished network branches off a longer training.
+        therefore have another length and cooldown: so a network branches off another training.
         """
         try:
             saved = torch.load(path, map_location=self.loss_sum.device, weights_only=True)

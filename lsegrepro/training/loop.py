@@ -3,12 +3,9 @@
 One step is `batches.make_batch` and `sgd_step`. Every random draw of step t is a function of (seed, round, t), so
 an interrupted training resumes from its checkpoint exactly as if it had not been interrupted.
 
-What is reproducible:
-
-- On CPUs of one kind, with the same versions and number of threads: every bit of the weights.
-- On a GPU: every draw. The arithmetic uses cuDNN's deterministic algorithms, and the rest of a step has no
-  atomic additions, for the pooling windows do not overlap. So the same GPU and versions should give the same bits,
-  but cuDNN and cuBLAS do not promise it for all of their kernels. Another kind of GPU, or a CPU, gives close weights.
+On CPUs of one kind, with the same versions and number of threads, every bit of the weights comes out again; on a GPU
+every draw. The arithmetic there uses cuDNN's deterministic algorithms and no atomic additions, so the same GPU and
+versions should give the same bits, but cuDNN and cuBLAS do not promise it. Another device gives close weights.
 """
 
 from __future__ import annotations
@@ -46,13 +43,11 @@ def train(
 ) -> Path:
     """Train one network, or resume its training, or return at once if it is finished.
 
-    Writes ``out`` (safetensors), its card (``.json``) and its training curve (``.jsonl``);
-    on the way also ``.checkpoint``, from which an interrupted training resumes.
+    Writes ``out`` (safetensors), its card (``.json``) and its training curve (``.jsonl``); on the way also
+    ``.checkpoint``, from which an interrupted training resumes.
 
     Parameters
     ----------
-    dataset : WeakDataset
-        Training images, on `device`.
     heldout : WeakDataset, optional
         Images for the held-out columns of the curve; they never influence the weights.
     start, hard_negatives : optional
@@ -62,11 +57,8 @@ def train(
     keep_checkpoint : bool
         Leave the last checkpoint beside the weights, for a longer training to continue from.
 
-    Raises
-    ------
-    LsegreproError
-        If a finished training or a checkpoint in that place has other arguments, if another process
-        trains it, if the loss is no longer finite, or if nothing can be written.
+    Raises `LsegreproError` if a finished training or a checkpoint in that place has other arguments, if another process
+    trains it, if the loss is no longer finite, or if nothing can be written.
     """
     out, device = Path(out), torch.device(device)
     checkpoint = out.with_suffix(".checkpoint")
@@ -142,17 +134,16 @@ def initial_state(config: Training, start: Weights | None, device: torch.device)
 
 
 def make_optimiser(net: model.PatchNet, config: Training) -> torch.optim.SGD:
-    """The optimiser: plain SGD, unless the arguments name a momentum; `sgd_step` sets the rate of each step."""
+    """Plain SGD, unless the arguments name a momentum; `sgd_step` sets the rate of each step."""
     return torch.optim.SGD(net.parameters(), lr=config.rate * config.batch, momentum=config.momentum)
 
 
 def sgd_step(
     net: torch.nn.Module, optimiser: torch.optim.SGD, x: Tensor, target: Tensor, config: Training, step: int = 0
 ) -> Tensor:
-    """One SGD step on a batch of `batches.make_batch`: equation (4) and its gradient.
+    """One SGD step on a batch of `batches.make_batch`; returns its mean loss before the step, a scalar on the device.
 
-    `step` counts from 0: the rate may depend on it. Returns the mean loss of the batch before the step, a scalar on the
-    device.
+    `step` counts from 0: the rate may depend on it.
     """
     for group in optimiser.param_groups:
         # One step on the mean loss of a batch at rate * batch moves as far as `batch` steps at rate.
@@ -174,10 +165,7 @@ def update_average(average: model.PatchNet, net: model.PatchNet, share: float, s
 
 
 def mean_loss(state: TrainingState, config: Training) -> float:
-    """Mean loss of the steps since the last row of the curve, whose sum it resets; it waits for the device.
-
-    Raises `LsegreproError` if the mean is not finite: the training has diverged.
-    """
+    """Mean loss of the steps since the last row of the curve, whose sum it resets; refuses one that is not finite."""
     previous = state.curve[-1]["step"] if state.curve else 0
     loss = state.loss_sum.item() / (state.step - previous)
     if not np.isfinite(loss):

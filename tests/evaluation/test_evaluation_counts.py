@@ -11,16 +11,16 @@ from literal import counted, evidence_of, pictures, voted
 
 from lsegrepro import LsegreproError, paper
 from lsegrepro.evaluation import (
-    Counts,
     accuracy,
     ap,
     background_accuracy,
     balanced_accuracy,
     foreground_accuracy,
-    image_counts,
     per_image_counts,
     present,
     raw_grid_counts,
+    smoothed_curve,
+    smoothed_grid_counts,
     threshold,
 )
 
@@ -69,21 +69,25 @@ def test_raw_counts_of_each_image_on_the_whole_grid(seed):
         assert (rounded == grid[60]).all()
 
 
-def test_raw_counts_of_an_image_are_known_on_their_grid_only():
-    regions, scores = evidence_of(pictures())
-    for refused in (0.6013, 0.9999, 1 - 1e-12):
-        with pytest.raises(LsegreproError, match="multiples of 0.005 in theta, got .*; round it"):
-            per_image_counts(regions, scores, theta=refused, smoothed=False)
-    with pytest.raises(LsegreproError, match="theta must lie"):
-        per_image_counts(regions, scores, theta=1.0, smoothed=False)
-    with pytest.raises(LsegreproError, match="class scored, cat, not for dog"):
-        per_image_counts(regions, scores, "dog", 0.6, smoothed=False)
+@pytest.mark.parametrize("cls, theta, says", [
+    *((None, theta, "multiples of 0.005 in theta, got .*; round it") for theta in (0.6013, 0.9999, 1 - 1e-12)),
+    (None, 1.0, "theta must lie"), ("dog", 0.6, "counted for cat and .*, got dog"),
+])
+def test_raw_counts_of_an_image_are_known_on_their_grid_only(cls, theta, says):
+    with pytest.raises(LsegreproError, match=says):
+        per_image_counts(*evidence_of(pictures()), cls, theta, smoothed=False)
+
+
+def test_the_grid_after_the_vote_is_each_theta_alone():
+    regions, scores = evidence_of(pictures(1, 5))
+    for place, rows in enumerate(smoothed_grid_counts(regions, scores)):
+        assert (rows == per_image_counts(regions, scores, theta=place / 200)).all()
 
 
 def test_scores_of_other_regions_are_refused():
     regions, scores = evidence_of(pictures())
     other = replace(regions, split="train")
-    for call in (per_image_counts, raw_grid_counts):
+    for call in (per_image_counts, raw_grid_counts, smoothed_grid_counts, smoothed_curve):
         with pytest.raises(LsegreproError, match="other regions.*'val' against 'train'"):
             call(other, scores)
     with pytest.raises(LsegreproError, match="cow"):
@@ -98,7 +102,7 @@ def test_ap_is_the_jaccard_index(masks, seed):
     answer, truth = masks
     known = np.random.default_rng(seed).random(truth.shape) < 0.9
     target = np.where(known, truth, 255).astype(np.int64)
-    mine = Counts(*counted([answer], [target], 1)).ap
+    mine = float(ap(counted([answer], [target], 1)))
     theirs = float(metric(torch.from_numpy(answer.astype(np.int64)), torch.from_numpy(target)))
     if np.isnan(mine):
         assert theirs == 0 and not (answer | truth)[known].any()
@@ -106,23 +110,8 @@ def test_ap_is_the_jaccard_index(masks, seed):
         assert mine == pytest.approx(theirs, abs=1e-6)
 
 
-@given(st.integers(0, 2**32 - 1))
-def test_counts_of_a_mask(seed):
-    for picture in pictures(seed, 1):
-        mask = picture.prob_u16["cat"] > 30000
-        assert np.array(image_counts(mask, picture.mask, "dog")).tolist() == counted([mask], [picture.mask], 12)
-
-
 def test_counts_and_their_ratios():
-    counts = Counts(tp=30, fp=20, fn=10, tn=140)
-    assert (counts.ap, foreground_accuracy(counts), background_accuracy(counts)) == (0.5, 0.75, 0.875)
-    assert (float(accuracy(counts)), float(balanced_accuracy(counts))) == (0.85, 0.8125)
-    nothing = Counts(0, 0, 0, 5)
-    assert np.isnan(nothing.ap) and np.isnan(foreground_accuracy(nothing)) and background_accuracy(nothing) == 1
-
-
-def test_statistics_take_arrays():
-    rows = np.random.default_rng(5).integers(1, 200, (6, 10, 4))
-    for statistic in (ap, foreground_accuracy, background_accuracy, accuracy, balanced_accuracy):
-        values = statistic(rows)
-        assert values.shape == (6, 10) and values[2, 3] == statistic(rows[2, 3])
+    assert [float(f([30, 20, 10, 140])) for f in (ap, foreground_accuracy, background_accuracy, accuracy)] == [
+        0.5, 0.75, 0.875, 0.85]
+    assert balanced_accuracy([30, 20, 10, 140]) == 0.8125 and background_accuracy([0, 0, 0, 5]) == 1
+    assert np.isnan(ap([0, 0, 0, 5])) and np.isnan(foreground_accuracy([0, 0, 0, 5]))

@@ -5,14 +5,16 @@ import pytest
 
 from lsegrepro import LsegreproError
 from lsegrepro.evaluation import (
-    Counts,
     Interval,
     ap,
     background_accuracy,
     bootstrap,
     bootstrap_difference,
+    bootstrap_draws,
     bootstrap_p_value,
+    chosen_counts,
     holm,
+    resampled_counts,
 )
 
 
@@ -46,14 +48,14 @@ def test_the_same_draws_give_the_same_interval(n, resamples):
     a, b = some_counts(1, n, 0.6) + [1, 0, 0, 0], some_counts(2, n, 0.4) + [1, 0, 0, 0]
     draws = np.random.default_rng(7).integers(0, n, (resamples, n)).tolist()
     first, second = ([slow_ap(rows.tolist(), images) for images in draws] for rows in (a, b))
-    mine = bootstrap(a, resamples=resamples, seed=7, level=0.9)
+    mine = bootstrap(a, resamples=resamples, seed=7)
     assert mine.value == pytest.approx(slow_ap(a.tolist(), range(n)), rel=1e-12)
-    assert mine.low == pytest.approx(slow_quantile(first, 0.05), rel=1e-12)
-    assert mine.high == pytest.approx(slow_quantile(first, 0.95), rel=1e-12)
-    mine = bootstrap_difference(a, b, resamples=resamples, seed=7, level=0.9)
+    assert mine.low == pytest.approx(slow_quantile(first, 0.025), rel=1e-12)
+    assert mine.high == pytest.approx(slow_quantile(first, 0.975), rel=1e-12)
+    mine = bootstrap_difference(a, b, resamples=resamples, seed=7)
     gaps = [x - y for x, y in zip(first, second, strict=True)]  # paired: the same images for both
-    assert mine.low == pytest.approx(slow_quantile(gaps, 0.05), abs=1e-12)
-    assert mine.high == pytest.approx(slow_quantile(gaps, 0.95), abs=1e-12)
+    assert mine.low == pytest.approx(slow_quantile(gaps, 0.025), abs=1e-12)
+    assert mine.high == pytest.approx(slow_quantile(gaps, 0.975), abs=1e-12)
 
 
 def test_many_images_are_drawn_in_pieces():
@@ -86,14 +88,11 @@ def test_bootstrap_without_the_class():
     assert all(np.isnan(v) for v in (interval.value, interval.low, interval.high))
     rare = np.concatenate([empty, [[3, 0, 1, 0]]])  # some resamples miss the only image with the class
     assert bootstrap(rare, resamples=200) == Interval(0.75, 0.75, 0.75)
-    assert Counts(*rare.sum(axis=0)).ap == 0.75
 
 
 @pytest.mark.parametrize("call, says", [
     (lambda: bootstrap(np.zeros((3, 3))), r"must be \(n, 4\)"), (lambda: bootstrap(np.zeros((0, 4))), r"\(n, 4\)"),
     (lambda: bootstrap_difference(np.ones((3, 4)), np.ones((4, 4))), "the same images"),
-    (lambda: bootstrap(np.ones((3, 4)), resamples=0), "resamples"),
-    (lambda: bootstrap(np.ones((3, 4)), level=95), "level"),
 ])
 def test_bootstrap_refuses(call, says):
     with pytest.raises(LsegreproError, match=says):
@@ -121,3 +120,39 @@ def test_holm_is_the_step_down_procedure(rng):
     assert holm([]).tolist() == []
     with pytest.raises(LsegreproError, match=r"numbers in \[0, 1\]"):
         holm([0.1, float("nan")])
+
+
+# The choice made again in each resample
+
+
+def answers(rng: np.random.Generator, answers: int, images: int) -> np.ndarray:
+    return rng.integers(1, 500, (answers, images, 4))
+
+
+@pytest.mark.parametrize("statistic", [ap, background_accuracy])
+def test_the_resamples_are_those_of_a_literal_loop(rng, statistic):
+    """Draw train, choose, draw val, measure, one resample after the other."""
+    train, val = answers(rng, 5, 12), answers(rng, 5, 9)
+    on_train = np.random.default_rng((0, 2)).integers(0, 12, (300, 12))
+    on_val = np.random.default_rng(0).integers(0, 9, (300, 9))
+    expected = [statistic(val[np.argmax(ap(train[:, t].sum(axis=1)))][v].sum(axis=0))
+                for t, v in zip(on_train, on_val, strict=True)]
+    draws = statistic(chosen_counts(train, val, resamples=300))
+    assert draws[1:] == pytest.approx(expected, abs=1e-6)
+    assert draws[0] == pytest.approx(statistic(val[np.argmax(ap(train.sum(axis=1)))].sum(axis=0)))
+
+
+def test_of_one_answer_it_is_the_usual_bootstrap(rng):
+    only = answers(rng, 1, 30)
+    values, draws = bootstrap_draws([only[0]], resamples=200)
+    pooled = ap(resampled_counts(only, resamples=200, dtype=np.float64))[0]
+    assert pooled.tolist() == [*values, *draws[0]]
+
+
+def test_a_doubtful_choice_widens_the_interval(rng):
+    """Two answers, as good as each other on train and far apart on val."""
+    train = np.repeat(answers(rng, 1, 10), 2, axis=0)
+    train[1] = rng.permutation(train[1])
+    val = np.stack([np.tile([90, 5, 5, 900], (20, 1)), np.tile([10, 45, 45, 900], (20, 1))])
+    free, fixed = (np.ptp(ap(chosen_counts(t, v, resamples=400))) for t, v in ((train, val), (train[:1], val[:1])))
+    assert fixed < 0.01 < 0.5 < free

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import one_line
+from conftest import refused
 
 from lsegrepro.evaluation import LAWS, ap, growth
-from lsegrepro.files import LsegreproError
 
 PIXELS = 100_000
 
@@ -46,15 +45,9 @@ def test_seeds_take_part(rng):
     assert found.at[4].high - found.at[4].low > 0.02
 
 
-@pytest.mark.parametrize("amounts, law, part", [
-    ([1, 2], "log-linear", "three amounts"),
-    ([1, 1, 1], "log-linear", "three amounts"),
-    ([1, 2, 4], "by magic", "no law 'by magic'"),
-])
-def test_what_cannot_be_fitted_is_refused(rng, amounts, law, part):
-    with pytest.raises(LsegreproError) as error:
-        growth(amounts, [counts(rng, 0.2)] * len(amounts), law)
-    one_line(error, part)
+@pytest.mark.parametrize("amounts", [[1, 2], [1, 1, 1]])
+def test_what_cannot_be_fitted_is_refused(rng, amounts):
+    refused(lambda: growth(amounts, [counts(rng, 0.2)] * len(amounts), "log-linear"), "three amounts")
 
 
 def test_an_ap_of_zero_foretells_nothing_by_the_power_law(rng):

@@ -22,9 +22,8 @@ def test_the_parts_add_up_and_the_first_is_the_ap(counts):
             mistakes.union_shares(counts, holds)
         return
     shares = mistakes.union_shares(counts, holds)
-    parts = [getattr(shares, name) for name in mistakes.PARTS]
-    assert sum(parts) == pytest.approx(1)
-    assert shares.hit == pytest.approx(float(evaluation.ap(counts.sum(axis=0))))
+    assert set(shares) == set(mistakes.PARTS) and sum(shares.values()) == pytest.approx(1)
+    assert shares["hit"] == pytest.approx(float(evaluation.ap(counts.sum(axis=0))))
 
 
 @given(pixels)

@@ -59,17 +59,12 @@ def test_more_superpixels_than_16_bits():
     assert (smooth(prob_u16, labels) == prob_u16).all()
 
 
-@pytest.mark.parametrize(
-    "prob_u16, labels, says",
-    [
-        (np.zeros((2, 2), np.uint16), np.array([[0, 2], [2, 0]]), "renumber"),
-        (np.zeros((2, 2), np.uint16), np.array([[0, -1], [0, 0]]), "0 .. S-1"),
-        (np.zeros((2, 2), np.uint16), np.array([[0, 1 << 30], [0, 0]]), "0 .. S-1"),
-        (np.zeros((2, 2), np.uint16), np.zeros((2, 2)), "integers"),
-        (np.zeros((2, 3), np.uint16), np.zeros((2, 2), int), r"\(2, 2\) uint16"),
-        (np.zeros((2, 2)), np.zeros((2, 2), int), "uint16"),
-    ],
-)
+@pytest.mark.parametrize("prob_u16, labels, says", [
+    *((np.zeros((2, 2), np.uint16), np.array(labels), "0 .. S-1.*renumber")
+      for labels in ([[0, 2], [2, 0]], [[0, -1], [0, 0]], [[0, 1 << 30], [0, 0]], [[0.0, 0], [0, 0]], [0, 0])),
+    (np.zeros((2, 3), np.uint16), np.zeros((2, 2), int), r"\(2, 2\) uint16"),
+    (np.zeros((2, 2)), np.zeros((2, 2), int), "uint16"),
+])
 def test_maps_that_do_not_fit_are_refused(prob_u16, labels, says):
     with pytest.raises(LsegreproError, match=says):
         order_statistic(prob_u16, labels)
@@ -117,8 +112,6 @@ def test_a_damaged_cache_is_computed_again(tmp_path):
     for content in damaged:
         path.write_bytes(content)
         assert (oversegment_cached(image, params, tmp_path) == labels).all()
-    np.savez_compressed(path, labels=labels.T.astype(np.uint16))  # of another shape
-    assert (oversegment_cached(image, params, tmp_path) == labels).all()
     assert path.read_bytes() == whole
 
 
@@ -136,16 +129,3 @@ def test_images_are_taken_as_needed():
     images = (taken.append(i) or photograph(8, 8) for i in range(1000))
     next(oversegment_all(images, Superpixels(), workers=1))
     assert len(taken) == 1
-    with pytest.raises(LsegreproError, match="workers"):
-        list(oversegment_all([], Superpixels(), workers=0))
-
-
-def test_on_photographs(real_data):
-    from lsegrepro.data.voc import VocSegmentation
-
-    image = VocSegmentation(real_data, "val").image(0)[:200, :200]
-    labels = oversegment(image)
-    prob_u16 = np.random.default_rng(0).integers(0, 65536, labels.shape).astype(np.uint16)
-    for label, value in enumerate(order_statistic(prob_u16, labels).tolist()):
-        inside = np.sort(prob_u16[labels == label])
-        assert value == inside[len(inside) - (len(inside) // 2 + 1)]

@@ -58,7 +58,7 @@ def test_moving_theta_moves_the_masks_and_the_numbers():
     for theta in (0.0, 0.3, 0.705, 0.881):
         control.theta = theta
         assert (control.mask == (control.pictures["with a truth"].maps[CAT][1] > theta * 65535)).all()
-        assert control.ap == control.networks[CAT].curve.at(theta).ap
+        assert control.ap == evaluation.ap(control.networks[CAT].curve.at(theta))
         assert f"theta {theta:.3f} | {100 * control.mask.mean():.1f} % called cat" in control.text
         assert f"AP on 3 images {100 * control.ap:.1f} %" in control.text
     assert plain().ap is None and plain().text.endswith("called dog")
@@ -151,4 +151,4 @@ def test_the_page_holds_the_exact_curves_and_nothing_from_elsewhere():
     for network, told in zip(control.networks.values(), data["networks"], strict=True):
         assert told["marks"] == [["paper", 0.8 if network.cls == "dog" else 0.6], ["train", 0.705]]
         for curve, values in ((network.curve, told["ap"]), (network.raw_curve, told["raw"])):
-            assert values == pytest.approx([curve.at(k / 1000).ap for k in range(882)], abs=1e-6)
+            assert values == pytest.approx([evaluation.ap(curve.at(k / 1000)) for k in range(882)], abs=1e-6)

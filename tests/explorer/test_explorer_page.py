@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from chromium import Opened
+from literal import counted
 from test_explorer import CAT, DOG, MAX, explorer, plain
 
-from lsegrepro import evaluation
-from lsegrepro.evaluation import image_counts
+from lsegrepro import evaluation, paper
 from lsegrepro.explorer import theta_slider
 from lsegrepro.explorer.fragment import THETA_SCRIPTS, script, script_json
 from lsegrepro.figures import overlays
@@ -45,11 +45,12 @@ def check(page, seen, theta, network=CAT, picture="with a truth"):
     curves, names = (net.raw_curve, net.curve), (("raw", "rawAp", "rawWhole"), ("voted", "ap", "whole"))
     for row, (prob_u16, curve, keys) in enumerate(zip(pic.maps[network], curves, names, strict=True)):
         mask = prob_u16 > theta * 65535
-        ap = None if pic.truth is None else image_counts(mask, pic.truth, net.cls).ap
+        ap = None if pic.truth is None else evaluation.ap(counted([mask], [pic.truth], paper.VOC_INDEX[net.cls]))
         assert int(state[keys[0]]) == mask.sum()
-        for key, value in zip(keys[1:], (ap, curve.at(theta).ap), strict=True):
+        whole = evaluation.ap(curve.at(theta))
+        for key, value in zip(keys[1:], (ap, whole), strict=True):
             assert state[key] == "" if value is None else float(state[key]) == pytest.approx(value, abs=1e-6)
-        for text, value in zip(cells[3 * row : 3 * row + 3], (mask.mean(), ap, curve.at(theta).ap), strict=True):
+        for text, value in zip(cells[3 * row : 3 * row + 3], (mask.mean(), ap, whole), strict=True):
             assert text == "\u2013" if value is None else float(text.removesuffix(" %")) == pytest.approx(
                 100 * value, abs=0.051)
 
@@ -96,7 +97,7 @@ POINT = """() => {
 def test_a_selector_moves_the_curve_and_the_numbers(opened, seen):
     page = opened.page
     page.wait_for_selector(".lse-theta .lse-chosen", state="attached")
-    highest = max(np.nanmax(evaluation.ap(curve.at_many(np.arange(882) / 1000)))
+    highest = max(np.nanmax(evaluation.ap(curve.at(np.arange(882) / 1000)))
                   for n in seen.networks.values() for curve in (n.curve, n.raw_curve))
     for name in (CAT, MAX, DOG):
         page.get_by_role("combobox", name="Network").select_option(label=name)
@@ -105,7 +106,7 @@ def test_a_selector_moves_the_curve_and_the_numbers(opened, seen):
         x, y, label, width = page.evaluate(POINT)
         assert ", dog, round 1. LSE2 (chosen): at most" in label if name == DOG else ", cat, round 2. LSE1" in label
         # The point's height is the AP of the curve, on the axis from 0 to the largest AP of all.
-        ap = seen.networks[name].curve.at(0.6).ap
+        ap = evaluation.ap(seen.networks[name].curve.at(0.6))
         assert y == pytest.approx(190 - 20 - (190 - 20 - 22) * ap / highest, abs=0.01)
         assert x == pytest.approx(46 + (width - 46 - 14) * 600 / 881, abs=0.01)
     page.get_by_role("combobox", name="Picture").select_option(label="without")

@@ -186,8 +186,9 @@ def test_figure_5_draws_exactly_the_curve(curve):
     assert line.get_drawstyle() == "steps-post"
     for at in (0.0, 0.123, 0.5, 0.77, 0.88):  # the step drawn at any theta is the AP counted there
         step = np.searchsorted(line.get_xdata(), at, side="right") - 1
-        assert line.get_ydata()[step] == 100 * curve.at(at).ap
-    assert np.array(dots(cat)) == pytest.approx(np.array([(0.5, 100 * curve.at(0.5).ap), (theta, 100 * ap)]), abs=1e-6)
+        assert line.get_ydata()[step] == 100 * evaluation.ap(curve.at(at))
+    expected = np.array([(0.5, 100 * evaluation.ap(curve.at(0.5))), (theta, 100 * ap)])
+    assert np.array(dots(cat)) == pytest.approx(expected, abs=1e-6)
     assert cat.lines[2].get_markerfacecolor() == "white" != cat.lines[1].get_markerfacecolor()
     for axes, cls in ((cat, "cat"), (dog, "dog")):
         bands = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches]

@@ -121,8 +121,6 @@ def test_a_linear_output_is_not_bounded(rng, tiny_net):
     assert torch.allclose(result, expected, atol=1e-5)
     p = dense.probability_map(linear, image, scale_to=None)
     assert np.allclose(np.asarray(p)[rows, columns], model.foreground_probability(expected.T), atol=1e-5)
-    with pytest.raises(model.LsegreproError, match="unknown output 'none'"):
-        PatchNet(tiny_net.architecture, output="none")
 
 
 @pytest.mark.usefixtures("bfloat16")

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from lsegrepro import LsegreproError, paper
 from lsegrepro.files import sha256, write_json
 from lsegrepro.network.model import PatchNet
-from lsegrepro.network.weights import card_path, load_weights, save_weights, to_json
+from lsegrepro.network.weights import card_path, load_weights, save_weights
 
 CARD = {"arguments": {"model": "LSE1", "cls": "cat"}, "samples": 1}
 
@@ -74,11 +74,11 @@ def test_other_networks_are_refused(stored, tiny):
     tensors = load_file(stored)
     bias = tensors.pop("full5.bias")
     rewrite(stored, tensors)
-    refused(stored, "full5.bias has shape None", "tiny needs (2,)")
+    refused(stored, "does not hold the weights of tiny", "full5.bias")
     rewrite(stored, tensors | {"full5.bias": bias, "zzz": bias.clone()})
-    refused(stored, "zzz has shape (2,)", "needs None")
-    rewrite(stored, architecture="LSE1")
-    refused(stored, "conv1.bias has shape (4,)", "LSE1 needs (40,)")
+    refused(stored, "zzz")
+    rewrite(stored, tensors | {"full5.bias": bias}, architecture="LSE1")
+    refused(stored, "weights of LSE1", "conv1.bias", "[40]")
     rewrite(stored, architecture="VGG16")
     refused(stored, "VGG16", "does not know")
     card = card_path(stored).read_bytes()
@@ -87,15 +87,15 @@ def test_other_networks_are_refused(stored, tiny):
     refused(stored, "card disagree")
 
 
-@pytest.mark.parametrize("value, says", [(float("nan"), "diverged"), (float("inf"), "diverged"), (None, "are float32")])
-def test_values_that_are_not_finite_float32_are_refused(stored, value, says):
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_values_that_are_not_finite_float32_are_refused(stored, value):
     tensors = load_file(stored)
     if value is None:
         tensors = {key: tensor.double() for key, tensor in tensors.items()}
     else:
         tensors["conv2.weight"][1, 2, 0, 0] = value
     rewrite(stored, tensors)
-    refused(stored, says)
+    refused(stored, "not finite float32")
 
 
 def test_a_damaged_file_is_refused(stored, rng):
@@ -128,9 +128,3 @@ def test_a_full_disk_leaves_the_old_weights(tmp_path):
     one_line(error, f"cannot write {path}")
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 2
     load_weights(path)
-
-
-def test_to_json_is_canonical_and_refuses_nan():
-    assert to_json({"b": 1, "a": [0.5, None]}) == '{"a": [0.5, null], "b": 1}'
-    with pytest.raises(ValueError):
-        to_json({"a": float("nan")})

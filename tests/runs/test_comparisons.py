@@ -30,7 +30,8 @@ def test_the_value_is_the_mean_over_seeds_at_the_theta_of_train(scored):
 @pytest.mark.parametrize("model, cls", [("LSE1", "cat"), ("max1", "dog")])
 def test_the_three_thetas_are_kept_apart(scored, model, cls):
     for at in THETAS:
-        aps = [scored.smoothed(model, cls, 2, s).at(choose_theta(scored, model, cls, 2, s, at=at)).ap for s in (0, 1)]
+        aps = [evaluation.ap(scored.smoothed(model, cls, 2, s).at(choose_theta(scored, model, cls, 2, s, at=at)))
+               for s in (0, 1)]
         assert measure(scored, model, cls, at=at)[0] == pytest.approx(np.mean(aps), abs=1e-6)
     assert not (measure(scored, model, cls, at="oracle") < measure(scored, model, cls, at="paper") - 1e-6).any()
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from lsegrepro import evaluation
 from lsegrepro.evidence.superpixels import smooth
 from lsegrepro.runs.explore import explore_theta
 from lsegrepro.runs.results import choose_theta
@@ -20,7 +21,7 @@ def test_the_explorer_of_a_run_shows_what_its_networks_score(tiny_run, rng):
     scored = segment_with(tiny_run, network, image, 0.5)
     prob_u16, smoothed = explorer.pictures["noise"].maps[explorer.network]
     assert (prob_u16 == scored.codes).all() and (smoothed == smooth(scored.codes, scored.labels)).all()
-    assert explorer.ap == tiny_run.smoothed(*network).at(explorer.theta).ap
+    assert explorer.ap == evaluation.ap(tiny_run.smoothed(*network).at(explorer.theta))
     assert explorer.slider.html.count("<img") == 2
     assert {n.model for n in explore_theta(tiny_run, {"noise": (image, mask)}, ["max1"]).networks.values()} == {"max1"}
     assert explore_theta(tiny_run, {}, ["LSE2"]) is None
