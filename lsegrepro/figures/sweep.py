@@ -30,7 +30,8 @@ def figure_5(curves: Mapping[tuple, Curve], chosen: Mapping[tuple, float], oracl
             colour, marker = model_style(key[0])
             axes.plot(curve.thetas, 100 * curve.ap, color=colour, drawstyle="steps-post", zorder=3)
             for theta, fill in ((chosen[key], colour), (oracle[key], "white")):
-                axes.plot(theta, 100 * evaluation.ap(curve.at(theta)), marker, markersize=7, markeredgewidth=1.5, zorder=4,
+                ap = 100 * evaluation.ap(curve.at(theta))
+                axes.plot(theta, ap, marker, markersize=7, markeredgewidth=1.5, zorder=4,
                           markeredgecolor=colour, markerfacecolor=fill, clip_on=False)
             models[key[0]] = Line2D([], [], color=colour, marker=marker, markersize=6, label=key[0])
             theta, ap = curve.best()
