@@ -14,6 +14,7 @@ from conftest import ROOT, TINY
 from lsegrepro import evidence
 from lsegrepro.book.site import NOTEBOOKS, ON_TRAINING
 from lsegrepro.config import load_profile
+from lsegrepro.runs.experiments import load_experiments
 from lsegrepro.runs.folder import DATA_VARIABLE
 from lsegrepro.runs.statistics import STATISTICS
 
@@ -57,28 +58,19 @@ def write_statistics(folder: Path) -> None:
 
 
 def test_experiments_are_planned_after_the_run_they_vary(snakemake):
-    from lsegrepro.runs.experiments import load_experiments
-
     jobs = planned(snakemake("experiments", "--dry-run", profile="full", device="cpu"))
     assert jobs == {"experiments": 1, "experiment": len(load_experiments(load_profile("full"))), "regions": 2,
                     "train": 4 * 2 * 2 * 3, "mine": 4 * 2 * 3}
 
 
-@pytest.mark.parametrize("profile, networks", [
-    ("quick", 2 * 1 * 1),
-    ("paper", 4 * 2 * 1),
-    ("models = ['LSE2', 'max1']\nclasses = ['dog', 'cat']\nseeds = [0, 5, 9]", 2 * 2 * 3),
-])
-def test_every_job_is_planned_once(snakemake, profile, networks, tmp_path):
+def test_every_job_is_planned_once(snakemake, tmp_path):
     """Two rounds a network, two splits a round, the published pages beside; no photograph is needed to plan."""
-    if "\n" in profile:
-        (tmp_path / "mine.toml").write_text(profile)
-        profile = tmp_path / "mine.toml"
-    output = snakemake("--dry-run", profile=profile, run=tmp_path / "run")
-    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES, "page": PAGES, "statistics": 1, "regions": 2,
-                               "train": 2 * networks, "mine": networks, "score": 4 * networks}
-    commands = Counter(re.findall(r"^ *output: (.*)$", output, re.MULTILINE))
-    assert set(commands.values()) == {1}
+    (tmp_path / "mine.toml").write_text("models = ['LSE2', 'max1']\nclasses = ['dog', 'cat']\nseeds = [0, 5, 9]")
+    for profile, networks in (("paper", 4 * 2 * 1), (tmp_path / "mine.toml", 2 * 2 * 3)):
+        output = snakemake("--dry-run", profile=profile, run=tmp_path / "run")
+        assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES, "page": PAGES, "statistics": 1, "regions": 2,
+                                   "train": 2 * networks, "mine": networks, "score": 4 * networks}
+        assert set(Counter(re.findall(r"^ *output: (.*)$", output, re.MULTILINE)).values()) == {1}
     assert not (tmp_path / "run").exists()
 
 
@@ -95,53 +87,43 @@ def test_jobs_that_compute_with_a_network_ask_for_a_gpu(snakemake, tmp_path, mac
     assert len(first) == 2 and not any("input:" in text for text in first)  # they wait for nothing
 
 
-@pytest.mark.parametrize("year", [1.7e9, 4e9], ids=["past", "future"])
-def test_a_finished_run_is_not_trained_again_when_files_were_copied(snakemake, own_run, year):
+def test_a_finished_run_is_not_trained_again_when_files_were_copied(snakemake, own_run):
     """Copying gives files other times, in any order; only what is absent is planned."""
     write_statistics(own_run.folder)
     own_run.scores_path("LSE1", "cat", 2).unlink()
     files = [path for path in own_run.folder.rglob("*") if path.is_file()]
     random.Random(0).shuffle(files)
-    for age, path in enumerate(files):
-        os.utime(path, (year + age, year + age))
-    output = snakemake("--dry-run", profile=own_run.profile.path, run=own_run.folder)
-    assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES, "page": PAGES, "score": 1}
+    for year in (1.7e9, 4e9):  # past and future
+        for age, path in enumerate(files):
+            os.utime(path, (year + age, year + age))
+        output = snakemake("--dry-run", profile=own_run.profile.path, run=own_run.folder)
+        assert planned(output) == {"all": 1, "site": 1, "notebook": PAGES, "page": PAGES, "score": 1}
 
 
 def test_a_changed_sentence_runs_its_notebook_and_nothing_else(snakemake, own_run, tmp_path):
-    """All is there, the notebooks younger than the evidence; then one source is touched."""
+    """All is there, the pages younger than the notebooks and the evidence; then one source is touched."""
     write_statistics(own_run.folder)
-    executed = own_run.folder / "executed"
-    executed.mkdir()
-    folder = tmp_path / "repository"
-    (folder / "notebooks").mkdir(parents=True)
-    for name in ("_config.yml", "_toc.yml"):
-        (folder / name).write_text("")
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        (executed / path.name).write_text("{}")
-        (folder / "notebooks" / path.name).write_text("{}")
-    index = own_run.folder / "site" / "_build" / "html" / "index.html"
-    index.parent.mkdir(parents=True)
-    index.write_text("a book")
-    times = {path: 2e9 for path in executed.iterdir()} | {index: 2.01e9} | {
-        path: 1e9 for path in folder.rglob("*") if path.is_file()}
-    for path, time in times.items():
-        os.utime(path, (time, time))
+    folder, executed = tmp_path / "repository", own_run.folder / "executed"
+    index = own_run.folder / "site/_build/html/index.html"
+    pages = [executed / f"{name}.ipynb" for name in NOTEBOOKS]
+    sources = [folder / "notebooks" / page.name for page in pages]
+    for path in (*pages, *sources, index, folder / "_config.yml", folder / "_toc.yml"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+        os.utime(path, (time := 2e9 if path in pages else 2.01e9 if path == index else 1e9, time))
     config = {"profile": own_run.profile.path, "run": own_run.folder}
     assert "Nothing to be done" in snakemake("--dry-run", folder=folder, **config)
-    os.utime(folder / "notebooks" / "05-theta.ipynb", (2.1e9, 2.1e9))
+    os.utime(sources[4], (2.1e9, 2.1e9))
     assert planned(snakemake("--dry-run", folder=folder, **config)) == {"all": 1, "site": 1, "notebook": 1}
 
 
-@pytest.mark.parametrize("folder", ["published", "run"])
-def test_from_evidence_nothing_is_trained_or_scored(snakemake, own_run, folder):
+def test_from_evidence_nothing_is_trained_or_scored(snakemake, own_run):
     """The published run has its pages; another run has its own as well."""
-    own = folder == "run"
-    config = {"profile": own_run.profile.path, "run": own_run.folder} if own else {"profile": "local", "run": folder}
-    output = snakemake("--dry-run", "--printshellcmds", depth="evidence", **config)
-    assert planned(output) == {"all": 1, "site": 1, "page": PAGES} | ({"notebook": PAGES} if own else {})
-    assert output.count("--depth evidence") == (2 * PAGES + 1 if own else PAGES + 1)
-    assert "--stand-in" in output
+    for config, own in (({"profile": "local", "run": "published"}, {}),
+                        ({"profile": own_run.profile.path, "run": own_run.folder}, {"notebook": PAGES})):
+        output = snakemake("--dry-run", "--printshellcmds", depth="evidence", **config)
+        assert planned(output) == {"all": 1, "site": 1, "page": PAGES} | own
+        assert output.count("--depth evidence") == PAGES + 1 + sum(own.values()) and "--stand-in" in output
 
 
 def test_from_weights_the_same_jobs_are_told_to_take_them(snakemake, tmp_path):
@@ -157,7 +139,6 @@ def test_a_job_runs_whatever_the_paths_are_called(snakemake, tmp_path):
     """Spaces, quotes and signs of the shell in the profile's name and the run's folder."""
     profile = tmp_path / "it's $HOME & more.toml"
     profile.write_text(TINY)
-    run = Path(tmp_path / "a run (1)")
-    target = run / "evidence" / "regions-train.npz"
-    snakemake(target, "--quiet", "all", folder=tmp_path, profile=profile, run=run, device="cpu")
+    target = tmp_path / "a run (1)" / "evidence" / "regions-train.npz"
+    snakemake(target, "--quiet", "all", folder=tmp_path, profile=profile, run=target.parents[1], device="cpu")
     assert len(evidence.read_regions(target)) == 4
