@@ -223,7 +223,7 @@ def test_every_page_can_be_reached_by_keyboard(visit):
     page.wait_for_selector("#search-results li a")
 
 
-@pytest.mark.parametrize("chapter, name", enumerate(site.NOTEBOOKS, 1))
+@pytest.mark.parametrize("chapter, name", list(enumerate(site.NOTEBOOKS, 1)))
 def test_a_chapter_has_one_line_of_setup_open_code_and_numbered_figures_and_tables(pages, chapter, name):
     page = pages[f"book/executed/{name}.html"]
     assert page["folded"] == ["Show the setup"] and page["open"]
