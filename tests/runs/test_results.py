@@ -92,7 +92,7 @@ def test_theta_of_the_weighted_pixels(given, smoothed):
     counts = [given.by_hand(b / 200, smoothed) for b in range(200)]
     if smoothed:
         curve = results.train_curve(given.the_regions, given.the_scores)
-        assert (curve.at_many(np.arange(200) / 200) == counts).all()
+        assert (curve.at(np.arange(200) / 200) == counts).all()
     aps = [tp / (tp + fp + fn) for tp, fp, fn, _ in counts]
     assert results.choose_theta(given, "LSE1", "cat", smoothed=smoothed) == aps.index(max(aps)) / 200
 
