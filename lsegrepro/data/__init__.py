@@ -18,12 +18,9 @@ LABELS = (*paper.CLASSES, "background")
 
 
 class WeakSet(Protocol):
-    """Images known by their label only, (300, 300, 3) uint8.
+    """Images known by their label only, (300, 300, 3) uint8; ``sources`` (list of str) may say where each is from."""
 
-    A set may also have ``sources``, a list of str: where each image comes from, for `sources="balanced"`.
-    """
-
-    labels: list[str] | np.ndarray
+    labels: list[str]
     names: list[str]
     digest: str
     description: str
@@ -48,17 +45,7 @@ class SegmentationSet(Protocol):
 
 
 def label_codes(weak: WeakSet) -> np.ndarray:
-    """Labels of a set as (n,) uint8 positions in `LABELS`, whether it holds words or such codes.
-
-    Raises
-    ------
-    LsegreproError
-        If a label is none of those.
-    """
-    if isinstance(weak.labels, np.ndarray) and weak.labels.dtype == np.uint8:
-        return weak.labels
-    code = {label: position for position, label in enumerate(LABELS)}
-    try:
-        return np.fromiter((code[label] for label in weak.labels), np.uint8, len(weak.labels))
-    except KeyError as error:
-        raise LsegreproError(f"unknown label {error.args[0]!r}: weak labels are {', '.join(LABELS)}") from error
+    """Labels of a set as (n,) uint8 positions in `LABELS`; raises `LsegreproError` if one is none of those."""
+    if unknown := set(weak.labels) - set(LABELS):
+        raise LsegreproError(f"unknown label {min(unknown)!r}: weak labels are {', '.join(LABELS)}")
+    return np.array([LABELS.index(label) for label in weak.labels], np.uint8)

@@ -23,13 +23,13 @@ from ..files import LsegreproError, locked, one_line
 
 
 class Archive(NamedTuple):
-    """A file to download, and its folder that becomes `target` below the data root; `member` of it is unpacked."""
+    """A file to download, and its folder that becomes `target` below the data root."""
 
     url: str
     sha256: str
     folder: str
     target: str
-    member: str
+    member: str  # what of it is unpacked
 
 
 # The SHA-256 digests are those that TensorFlow Datasets pins; torchvision pins the MD5 digests of the same files:
@@ -56,16 +56,9 @@ DATASETS: dict[str, tuple[Archive, ...]] = {
 def fetch(name: str, root: str | Path, progress: bool = True) -> list[Path]:
     """Download a data set of `DATASETS` and unpack it below `root`; what is there already is left as it is.
 
-    Returns the folders of the data set.
-
-    Raises
-    ------
-    LsegreproError
-        If the file cannot be had or has another digest (with what to do by hand), `root` cannot be written to, the
-        disk is full, or another process fetches into `root`.
+    Returns the folders of the data set. Raises `LsegreproError` if the file cannot be had or has another digest (with
+    what to do by hand), `root` cannot be written to, the disk is full, or another process fetches into `root`.
     """
-    if name not in DATASETS:
-        raise LsegreproError(f"unknown data set {name!r}: choose {' or '.join(DATASETS)}")
     root = Path(root).absolute()
     with locked(root / "downloads" / name):
         for archive in DATASETS[name]:

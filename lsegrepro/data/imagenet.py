@@ -8,10 +8,10 @@ import re
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 from tqdm import tqdm
@@ -31,20 +31,19 @@ SYNSET = re.compile(r"n\d{8}")
 class ImageNet(Photographs):
     """Photographs in ``root/nXXXXXXXX/*.JPEG``, labelled by the synset of their folder.
 
-    Cat and dog are the synsets that WordNet has below them (`synset_label`). The photographs of synsets above them
-    are left out, because they may hold a cat or a dog; all the others are background. `root` is ILSVRC 2012 or the
-    wider archive, unpacked, or what `prepare_imagenet` made of it; other arguments as in `weak.Photographs`.
+    The photographs of synsets above cat and dog are left out, because they may hold one (`synset_label`). `root` is
+    ILSVRC 2012 or the wider archive, unpacked, or what `prepare_imagenet` made of it; other arguments as in
+    `weak.Photographs`.
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
-        root = _find_synsets(Path(root))
+        root = _require_synsets(root)
         names, others = _list_labelled(root)
         super().__init__(root, {name: synset_label(name.split("/")[0]) for name in names}, split, heldout, fraction,
                          "of ImageNet", images.describe_others(others))
 
 
-@dataclass(frozen=True)
-class PreparedImageNet:
+class PreparedImageNet(NamedTuple):
     """What `prepare_imagenet` did."""
 
     written: int  # photographs
@@ -59,15 +58,10 @@ def prepare_imagenet(
     """Scale the photographs of an ImageNet to a short side of 300 pixels, once, in parallel processes.
 
     `target` gets the layout and the file names of `source`, so it has the same labels and splits. A photograph that is
-    there is skipped, so the same call goes on where an earlier one was stopped. `workers` are processes, by default as
-    many as there are cores for this one.
-
-    Raises
-    ------
-    LsegreproError
-        If `source` holds no synset, is `target`, or `target` cannot be written.
+    there is skipped, so the same call goes on where an earlier one was stopped. `workers` are processes, by default one
+    a core. Raises `LsegreproError` if `source` holds no synset, is `target`, or `target` cannot be written.
     """
-    source, target = _find_synsets(Path(source)), Path(target)
+    source, target = _require_synsets(source), Path(target)
     if target.resolve() == source.resolve():
         raise LsegreproError(f"{target} is the source itself: choose another folder for the scaled photographs")
     names, left_out = _list_labelled(source)
@@ -98,23 +92,21 @@ def _scale(task: tuple[Path, Path, str]) -> str | None:
     return None
 
 
-def is_imagenet(root: str | Path) -> bool:
-    """Whether a folder holds synset folders, itself or below one of `LAYOUTS`."""
-    return any(_synsets(Path(root) / layout) for layout in LAYOUTS)
+def find_synsets(root: Path) -> Path | None:
+    """The folder of synset folders: `root`, or below it one of `LAYOUTS`; None if there is none."""
+    return next((root / layout for layout in LAYOUTS if _synsets(root / layout)), None)
 
 
-def _find_synsets(root: Path) -> Path:
-    for layout in LAYOUTS:
-        if _synsets(root / layout):
-            return root / layout
-    raise LsegreproError(f"no ImageNet at {root}: expected folders nXXXXXXXX of photographs, one a synset; unpack tar "
-                         "files first")
+def _require_synsets(root: str | Path) -> Path:
+    if (folder := find_synsets(Path(root))) is None:
+        raise LsegreproError(f"no ImageNet at {root}: expected folders nXXXXXXXX of photographs, one a synset; unpack "
+                             "tar files first")
+    return folder
 
 
 def _synsets(folder: Path) -> list[str]:
     """Names of the synset folders in a folder, sorted."""
-    entries = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path.name for path in entries if SYNSET.fullmatch(path.name) and path.is_dir())
+    return sorted(path.name for path in folder.glob("n*") if SYNSET.fullmatch(path.name) and path.is_dir())
 
 
 def _list_labelled(root: Path) -> tuple[list[str], Counter[str]]:
@@ -135,12 +127,8 @@ def synset_labels() -> dict[str, str | None]:
     """Label of each synset that WordNet has below, above or around cat and dog, from ``synsets.json``.
 
     Cat and dog are the class's own synset (`paper.SYNSETS`) and all below it (Section 3.1). What lies above them
-    (carnivore, animal; racer, which is above greyhound), and the groups of them (genus Canis, pack), is neither a class
-    nor background, and has None.
-
-    >>> labels = list(synset_labels().values())
-    >>> labels.count("cat") - 1, labels.count("dog") - 1  # below the class
-    (38, 189)
+    (carnivore; racer, which is above greyhound), and groups of them (genus Canis, pack), is neither a class nor
+    background, and has None.
     """
     content = json.loads(files(__package__).joinpath("synsets.json").read_text(encoding="utf-8"))
     below = {synset: cls for cls in paper.CLASSES for synset in content["below"][cls]["synsets"]}

@@ -15,66 +15,40 @@ from .. import paper
 from ..files import LsegreproError, one_line
 
 MAX_ASPECT = 100
-"""A photograph is refused where one side is longer than so many times the other: at a short side of 300 pixels it
-would fill the memory."""
+"""A photograph is refused where one side is longer than so many times the other: scaled it would fill the memory."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *(["AVIF"] if features.check("avif") else []))
-"""Formats that are read, whatever a file's name says. Pillow knows thirty more, some of them programs that an
-interpreter would run (PostScript)."""
+"""Formats that are read, whatever a file's name says; not PostScript, which is a program that Pillow would run."""
 
 EXTENSIONS = tuple(sorted(extension for extension, format in Image.registered_extensions().items()
                          if format in (*FORMATS, "MPO")))  # MPO is several JPEGs in one file, and is read as one
-"""Lower-case extensions by which photographs are told from the other files of a folder: those of `FORMATS`."""
+"""Lower-case extensions by which photographs are told from the other files of a folder."""
 
 
 def load_image(path: str | Path) -> np.ndarray:
     """Read a photograph as RGB, upright, whatever its kind: (H, W, 3) uint8.
 
-    The Exif orientation is applied; grey, palette and CMYK are converted; 16 bits are scaled
-    to 8; transparency is laid on white; of an animation the first frame is taken.
-
-    Raises
-    ------
-    LsegreproError
-        If the file is absent, is no image, is damaged, is so large that it would fill the
-        memory, or its white is not known.
+    The Exif orientation is applied; grey, palette and CMYK are converted; 16 bits are scaled to 8; transparency is
+    laid on white; of an animation the first frame is taken. Raises `LsegreproError` if the file is absent, is no
+    image, is damaged, is so large that it would fill the memory, or its white is not known.
     """
-    with _open(path, FORMATS, "photograph") as image:
+    with open_image(path) as image:
         image.load()
         turn = _TRANSPOSE.get(_orientation(image))
         return np.asarray(_to_rgb(image if turn is None else image.transpose(turn), path))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width of a photograph that has a mask, from the file's header alone.
-
-    Raises `LsegreproError` as `load_image`; and if it is stored turned, for its mask may be of before or after.
-    """
-    with _open(path, FORMATS, "photograph") as image:
-        _require_upright(image, path)
-        return image.height, image.width
-
-
-def load_indices(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read a PNG of a palette, or of grey, without converting its pixels.
-
-    Returns the indices, (H, W) uint8, and the colours of the palette, (n, 3) uint8, or None for grey. Raises
-    `LsegreproError` as `load_image`; and if the pixels are colours, or are stored turned.
-    """
-    with _open(path, ("PNG",), "mask") as image:
-        if image.mode not in ("P", "L"):
-            raise LsegreproError(f"{path} has mode {image.mode}: a VOC mask is a palette PNG of class indices; "
-                                 "use SegmentationClass as published, not a coloured copy")
-        _require_upright(image, path)
-        indices = np.array(image)
-        return indices, np.array(image.getpalette(), np.uint8).reshape(-1, 3) if image.mode == "P" else None
+    """Height and width of a photograph as `load_image` gives it, from the file's header alone."""
+    with open_image(path) as image:
+        return image.size if _orientation(image) in (5, 6, 7, 8) else image.size[::-1]
 
 
 def list_photographs(folder: Path) -> tuple[list[str], Counter[str]]:
     """Names of the photographs of a folder, sorted, and a count of what else is in it by extension.
 
-    Photographs are files with one of `EXTENSIONS`, in any case. Hidden files (``.DS_Store``, and a Mac's
-    ``._NAME.jpg`` beside each ``NAME.jpg``) are ignored. Raises `LsegreproError` if the folder cannot be read.
+    Photographs have one of `EXTENSIONS`, in any case. Hidden files (a Mac's ``._NAME.jpg`` beside each ``NAME.jpg``)
+    are ignored. Raises `LsegreproError` if the folder cannot be read.
     """
     names, others = [], Counter()
     try:
@@ -95,17 +69,13 @@ def list_photographs(folder: Path) -> tuple[list[str], Counter[str]]:
 
 
 def describe_others(others: Counter[str]) -> str:
-    """What was left out of a folder, for the end of a description; empty if nothing was.
-
-    >>> describe_others(Counter({".heic": 12, "subfolders": 1}))
-    '; left out: .heic (12), subfolders (1)'
-    """
+    """What was left out of a folder, for the end of a description; empty if nothing was."""
     listed = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(others.items()))
     return f"; left out: {listed}" if others else ""
 
 
 @contextmanager
-def _open(path: str | Path, formats: tuple[str, ...], what: str) -> Iterator[Image.Image]:
+def open_image(path: str | Path, formats: tuple[str, ...] = FORMATS, what: str = "photograph") -> Iterator[Image.Image]:
     """The image of a file, not decoded yet; whatever reading it raises becomes one line."""
     try:
         with Image.open(path, formats=formats) as image:
@@ -137,18 +107,10 @@ def _orientation(image: Image.Image) -> int | None:
         return None
 
 
-def _require_upright(image: Image.Image, path: str | Path) -> None:
-    if (orientation := _orientation(image)) in _TRANSPOSE:
-        raise LsegreproError(f"{path} is stored turned (Exif orientation {orientation}), so it may not lie on its "
-                             "photograph or mask: save both upright, without an orientation")
-
-
 def _to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
-    if image.mode == "F":
-        raise LsegreproError(f"{path} holds floating-point values, whose white is not known: save it as 8 or 16 bits")
-    if image.mode.startswith("I"):  # Pillow's own conversion clips at 255 instead of scaling
+    if image.mode[0] in "IF":  # Pillow's own conversion clips at 255 instead of scaling
         values = np.asarray(image)
-        if values.min() < 0 or not 255 < values.max() <= 65_535:
+        if image.mode == "F" or values.min() < 0 or not 255 < values.max() <= 65_535:
             raise LsegreproError(f"{path} holds values from {values.min()} to {values.max()}, not those of 16 bits, so "
                                  "its white is not known: save it as 8 bits")
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")

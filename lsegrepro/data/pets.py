@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..files import LsegreproError
-from . import images
 from .weak import Photographs, read_text
 
 SPECIES = {"1": "cat", "2": "dog"}
@@ -20,37 +19,25 @@ SPECIES = {"1": "cat", "2": "dog"}
 class OxfordPets(Photographs):
     """``root/images/*.jpg`` with the labels of ``root/annotations/list.txt``; other arguments as in `weak.Photographs`.
 
-    Raises
-    ------
-    LsegreproError
-        If the list is missing or is not the published one, or no photograph of the split is present.
+    Raises `LsegreproError` as that, and if the list is missing or is not the published one.
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
-        root = Path(root)
-        labels = _read_labels(root / "annotations" / "list.txt")
-        present = {f"images/{file}" for file in images.list_photographs(root / "images")[0]}
-        super().__init__(root, labels, split, heldout, fraction, "of Oxford-IIIT Pet", present=present)
-
-
-def is_pets(root: str | Path) -> bool:
-    """Whether a folder has the layout of Oxford-IIIT Pet."""
-    return (Path(root) / "annotations" / "list.txt").is_file()
+        labels = _read_labels(Path(root) / "annotations" / "list.txt")
+        super().__init__(Path(root), labels, split, heldout, fraction, "of Oxford-IIIT Pet", listed=True)
 
 
 def _read_labels(path: Path) -> dict[str, str]:
     """Label by name, in the order of the list: lines ``Abyssinian_1 1 1 1`` are image, class, species, breed."""
     if not path.is_file():
         raise LsegreproError(f"no list {path}: get Oxford-IIIT Pet with: lsegrepro prepare pets")
-    labels: dict[str, str] = {}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    labels = {}
+    for line in read_text(path).splitlines():
         fields = line.split()
         if not fields or line.startswith("#"):
             continue
-        if len(fields) != 4 or fields[2] not in SPECIES or "/" in fields[0] or "\\" in fields[0]:
-            raise LsegreproError(f"{path}, line {number}: expected an image's name, its class, 1 (cat) or 2 (dog) and "
-                                 f"its breed, got {line[:80]!r}")
-        name = f"images/{fields[0].removesuffix('.jpg')}.jpg"
-        if labels.setdefault(name, SPECIES[fields[2]]) != SPECIES[fields[2]]:
-            raise LsegreproError(f"{path}, line {number}: {fields[0]} is a cat in one line and a dog in another")
+        if len(fields) != 4 or fields[2] not in SPECIES:
+            raise LsegreproError(f"{path}: expected an image's name, its class, 1 (cat) or 2 (dog) and its breed, got "
+                                 f"{line[:80]!r}")
+        labels[f"images/{fields[0]}.jpg"] = SPECIES[fields[2]]
     return labels

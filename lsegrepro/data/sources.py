@@ -12,18 +12,16 @@ from tqdm import tqdm
 
 from ..files import LsegreproError, digest
 from . import WeakSet
-from .imagenet import ImageNet, is_imagenet
-from .pets import OxfordPets, is_pets
-from .voc import VocWeak, is_voc
+from .imagenet import ImageNet, find_synsets
+from .pets import OxfordPets
+from .voc import VocWeak
 from .weak import WeakFolder
 
 MAX_REPLACEMENTS = 20
 """So many photographs in a row that cannot be read are no accident but a lost disk."""
 
 
-def open_weak(
-    root: str | Path, names: str, split: str, *, heldout: float, fraction: float = 1.0
-) -> ReplaceUnreadable:
+def open_weak(root: str | Path, names: str, split: str, *, heldout: float, fraction: float = 1.0) -> WeakSets:
     """Open one folder below `root`, or several joined by ``+``, each by its layout.
 
     A folder in the published layout of Oxford-IIIT Pet, Pascal VOC or ImageNet is opened as that; any other is one
@@ -36,65 +34,43 @@ def open_weak(
     parts = {}
     for name in folders:
         folder = Path(root) / name
-        layout = (OxfordPets if is_pets(folder) else VocWeak if is_voc(folder) else
-                  ImageNet if is_imagenet(folder) else WeakFolder)
+        layout = (OxfordPets if (folder / "annotations" / "list.txt").is_file() else
+                  VocWeak if (folder / "ImageSets" / "Main").is_dir() else
+                  ImageNet if find_synsets(folder) else WeakFolder)
         parts[name] = layout(folder, split, heldout=heldout, fraction=fraction)
-    return ReplaceUnreadable(JoinedSets(parts) if len(parts) > 1 else parts[folders[0]])
+    return WeakSets(parts)
 
 
-class JoinedSets:
-    """Weak sets end to end; the images of the first come first.
-
-    The key of a part comes before its names, so that no two are alike, and is the source of its images, unless the part
-    says more of them.
-
-    >>> from lsegrepro.data.drawn import DrawnWeak
-    >>> both = JoinedSets({"a": DrawnWeak("train", 6, 0), "b": DrawnWeak("heldout", 4, 0)})
-    >>> len(both), both.names[6].startswith("b/"), both.image(6).shape
-    (10, True, (300, 300, 3))
-    """
-
-    def __init__(self, parts: Mapping[str, WeakSet]) -> None:
-        self.parts = list(parts.values())
-        self.labels = [label for part in parts.values() for label in part.labels]
-        self.names = [f"{key}/{name}" for key, part in parts.items() for name in part.names]
-        self.sources = [source for key, part in parts.items()
-                        for source in getattr(part, "sources", [key] * len(part))]
-        self.digest = digest([[key, part.digest] for key, part in parts.items()])
-        self.description = "; ".join(f"{key}: {part.description}" for key, part in parts.items())
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def image(self, index: int) -> np.ndarray:
-        """Image `index`, prepared: (300, 300, 3) uint8."""
-        index = range(len(self))[index]
-        for part in self.parts:
-            if index < len(part):
-                break
-            index -= len(part)
-        return part.image(index)
-
-
-class ReplaceUnreadable:
-    """A weak set in which the next photograph of the same label replaces one that cannot be read.
+class WeakSets:
+    """Weak sets end to end, in which the next photograph of the same label replaces one that cannot be read.
 
     So one damaged file in ten thousand does not end hours of training. Which photograph replaces which depends on
     the files alone, so a training is repeated, and resumed, with the same ones. Names, labels and digest are those
-    of the set: they are of its list, not of its pixels.
+    of the list, not of its pixels. Of several sets, the key of each comes before its names, so that no two are alike,
+    and is the source of its images, unless the set says more of them.
 
     Attributes
     ----------
     unreadable : dict of str to str
         Name and reason of each unreadable photograph met so far. Each is reported once, on stderr.
+
+    >>> from lsegrepro.data.drawn import DrawnWeak
+    >>> both = WeakSets({"a": DrawnWeak("train", 6, 0), "b": DrawnWeak("heldout", 4, 0)})
+    >>> len(both), both.names[6].startswith("b/"), both.image(6).shape
+    (10, True, (300, 300, 3))
     """
 
-    def __init__(self, dataset: WeakSet) -> None:
-        self.dataset = dataset
-        self.names, self.labels = dataset.names, dataset.labels
-        self.digest, self.description = dataset.digest, dataset.description
-        if hasattr(dataset, "sources"):
-            self.sources = dataset.sources
+    def __init__(self, parts: Mapping[str, WeakSet]) -> None:
+        self._places = [(part, i) for part in parts.values() for i in range(len(part))]
+        self.labels = [label for part in parts.values() for label in part.labels]
+        self.sources = [source for key, part in parts.items()
+                        for source in getattr(part, "sources", [key] * len(part))]
+        self.names = [f"{key}/{name}" for key, part in parts.items() for name in part.names]
+        self.digest = digest([[key, part.digest] for key, part in parts.items()])
+        self.description = "; ".join(f"{key}: {part.description}" for key, part in parts.items())
+        if len(parts) == 1:
+            (part,) = parts.values()
+            self.names, self.digest, self.description = part.names, part.digest, part.description
         self.unreadable: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -108,10 +84,10 @@ class ReplaceUnreadable:
         following = chain(range(index, len(self)), range(index))
         same_label = (other for other in following if self.labels[other] == self.labels[index])
         for candidate in islice(same_label, MAX_REPLACEMENTS + 1):
-            name = self.names[candidate]
+            name, (part, place) = self.names[candidate], self._places[candidate]
             try:
                 if name not in self.unreadable:
-                    return self.dataset.image(candidate)
+                    return part.image(place)
             except LsegreproError as error:
                 reason = str(error)
                 if self.unreadable.setdefault(name, reason) is reason:  # threads may meet it at the same time

@@ -44,14 +44,14 @@ class VocSegmentation:
         path = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
         if not path.is_file():
             raise LsegreproError(f"no list {path}: splits of VOC 2012 segmentation are train, val and trainval")
-        listed = _read_ids(path)
+        listed = read_text(path).split()
         self.listed = len(listed)
         self.ids = [name for name in listed if self._photograph(name).is_file() and self._mask(name).is_file()]
         present = set(self.ids)
         self.absent = [name for name in listed if name not in present]
         if not self.ids:
-            raise LsegreproError(f"none of the {self.listed} images of {path} is present: expected "
-                                 f"{self._photograph(listed[0])} and {self._mask(listed[0])}")
+            raise LsegreproError(f"none of the {self.listed} images of {path} is present: expected JPEGImages/NAME.jpg "
+                                 f"and SegmentationClass/NAME.png below {self.root}")
         self.digest = digest([split, self.ids])
         self.description = f"{len(self.ids):,} of {self.listed:,} images of VOC 2012 {split}"
 
@@ -71,7 +71,7 @@ class VocSegmentation:
     def mask(self, index: int) -> np.ndarray:
         """Mask `index`: (H, W) uint8, 0 background, 1-20 classes, 255 void.
 
-        Raises `LsegreproError` as `read_mask`; if it has another size than its photograph, or that is stored turned.
+        Raises `LsegreproError` as `read_mask`, and if it has another size than its photograph.
         """
         path, photograph = self._mask(self.ids[index]), self._photograph(self.ids[index])
         values = read_mask(path)
@@ -86,29 +86,22 @@ def read_mask(path: str | Path) -> np.ndarray:
 
     Where the mask has a palette its colours decide, by VOC's official `colour_map`: programs that make a PNG smaller
     reorder the palette, and then the stored indices are no longer those of VOC. A grey mask holds the indices.
-
-    Raises
-    ------
-    LsegreproError
-        If it is not such a PNG: other colours or indices, a foreground mask of 0 and 255, a trimap of 1, 2 and 3.
+    Raises `LsegreproError` if it is not such a PNG.
     """
-    values, palette = images.load_indices(path)
-    used = np.unique(values)
-    if palette is None:
-        if used.tolist() in ([0, VOID], [1, 2, 3]):
-            raise LsegreproError(f"{path} is a foreground mask (0 and 255) or a trimap (1, 2, 3) and says nothing of "
-                                 "classes: use SegmentationClass as published")
-    else:
+    with images.open_image(path, ("PNG",), "mask") as image:
+        if image.mode not in ("P", "L"):
+            raise LsegreproError(f"{path} has mode {image.mode}: a VOC mask is a palette PNG of class indices; "
+                                 "use SegmentationClass as published, not a coloured copy")
+        values, palette = np.array(image), image.getpalette()
+    if palette is not None:
         index_of_colour = {tuple(colour): index for index, colour in enumerate(colour_map().tolist())}
-        classes = [index_of_colour.get(tuple(colour)) for colour in palette[used[used < len(palette)]].tolist()]
-        if None in classes or len(classes) < len(used):
-            raise LsegreproError(f"{path} has a palette with other colours than VOC 2012's, so its indices may mean "
-                                 "other classes: use SegmentationClass as published")
-        lookup = np.zeros(256, np.uint8)
-        lookup[used] = classes
-        values, used = lookup[values], np.array(classes)
-    if wrong := sorted(set(used.tolist()) - {*range(N_CLASSES), VOID}):
-        raise LsegreproError(f"{path} holds the indices {wrong}: VOC 2012 has 0 to 20 and 255 (void)")
+        colours = zip(palette[::3], palette[1::3], palette[2::3], strict=True)
+        lookup = np.full(256, N_CLASSES, np.uint8)  # of a colour that is none of VOC's
+        lookup[: len(palette) // 3] = [index_of_colour.get(colour, N_CLASSES) for colour in colours]
+        values = lookup[values]
+    if wrong := set(np.unique(values).tolist()) - {*range(N_CLASSES), VOID}:
+        raise LsegreproError(f"{path} holds colours or indices (such as {min(wrong)}) that are none of VOC's, 0 to 20 "
+                             "and 255: use SegmentationClass as published")
     return values
 
 
@@ -116,35 +109,24 @@ class VocWeak(Photographs):
     """Photographs of VOC's classification task that have no mask, with their labels for cat and dog.
 
     No photograph of any segmentation list is in it: on those theta is chosen and the networks are measured. One with
-    a cat and a dog, or with one that the annotators call difficult, has no single label and is left out. The rest
-    without either is background. Arguments are as in `weak.Photographs`.
-
-    Raises
-    ------
-    LsegreproError
-        If a list is missing or is not the published one, the lists are not of one set of photographs, or no
-        photograph of the split is present.
+    a cat and a dog, or with one that the annotators call difficult, has no single label and is left out. Arguments are
+    as in `weak.Photographs`. Raises `LsegreproError` as that, and if a list is missing or is not the published one.
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
         root, cure = _find_voc(Path(root)), "get VOC 2012 with: lsegrepro prepare voc2012"
         lists = root / "ImageSets" / "Segmentation"
-        segmentation = {word.replace("\\", "/").split("/")[-1].split(".")[0] for path in lists.glob("*.txt")
-                        for word in read_text(path).split()}
+        segmentation = {Path(word).stem for path in lists.glob("*.txt") for word in read_text(path).split()}
         if not segmentation:
             raise LsegreproError(f"no lists in {lists}: without them photographs of the evaluation would be trained "
                                  f"on; {cure}")
-        cat, dog = (root / "ImageSets" / "Main" / f"{cls}_trainval.txt" for cls in paper.CLASSES)
-        marks_of_cat, marks_of_dog = _read_presence(cat), _read_presence(dog)
-        if marks_of_cat.keys() != marks_of_dog.keys():
-            raise LsegreproError(f"{cat} and {dog} name different photographs: {cure}")
-        present = {f"JPEGImages/{file}" for file in images.list_photographs(root / "JPEGImages")[0]}
-        if segmentation.isdisjoint({*marks_of_cat, *(Path(name).stem for name in present)}):
-            raise LsegreproError(f"the lists in {lists} name no photograph of {cat} or of {root / 'JPEGImages'}: they "
-                                 "are of another set, and photographs of the evaluation would be trained on")
-        labels = {f"JPEGImages/{name}.jpg": _LABEL[mark, marks_of_dog[name]] for name, mark in marks_of_cat.items()
-                  if name not in segmentation and (mark, marks_of_dog[name]) in _LABEL}
-        super().__init__(root, labels, split, heldout, fraction, "of VOC 2012 without masks", present=present)
+        cat, dog = (_read_presence(root / "ImageSets" / "Main" / f"{cls}_trainval.txt") for cls in paper.CLASSES)
+        if cat.keys() != dog.keys():
+            raise LsegreproError(f"the lists for cat and dog in {root / 'ImageSets' / 'Main'} name different "
+                                 f"photographs: {cure}")
+        labels = {f"JPEGImages/{name}.jpg": _LABEL[mark, dog[name]] for name, mark in cat.items()
+                  if name not in segmentation and (mark, dog[name]) in _LABEL}
+        super().__init__(root, labels, split, heldout, fraction, "of VOC 2012 without masks", listed=True)
         self.digest = digest([self.names, self.labels])
 
 
@@ -152,31 +134,12 @@ _LABEL = {("1", "-1"): "cat", ("-1", "1"): "dog", ("-1", "-1"): "background"}
 """Label by the marks for cat and dog: 1 shown, -1 not shown, 0 shown but difficult to recognise."""
 
 
-def is_voc(root: str | Path) -> bool:
-    """Whether a folder has the layout of Pascal VOC with its image labels."""
-    return (Path(root) / "ImageSets" / "Main").is_dir()
-
-
 def _find_voc(root: Path) -> Path:
     for folder in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
         if (folder / "ImageSets" / "Segmentation").is_dir():
             return folder
-    raise LsegreproError(
-        f"no VOC 2012 below {root}: expected VOCdevkit/VOC2012 with JPEGImages, SegmentationClass and "
-        "ImageSets/Segmentation, as the official archive unpacks"
-    )
-
-
-def _read_ids(path: Path) -> list[str]:
-    """Image names of a list, one a line, with or without the file's extension."""
-    ids = [name.removesuffix(".jpg").removesuffix(".png") for name in read_text(path).split()]
-    if not ids:
-        raise LsegreproError(f"{path} is empty: expected one image name a line")
-    if paths := [name for name in ids if "/" in name or "\\" in name]:
-        raise LsegreproError(f"{path} names {paths[0]!r}: expected names of images, not paths")
-    if len(set(ids)) < len(ids):
-        raise LsegreproError(f"{path} names an image twice: expected one image name a line")
-    return ids
+    raise LsegreproError(f"no VOC 2012 below {root}: expected VOCdevkit/VOC2012 with JPEGImages, SegmentationClass and "
+                         "ImageSets/Segmentation, as the official archive unpacks")
 
 
 def _read_presence(path: Path) -> dict[str, str]:
@@ -185,4 +148,4 @@ def _read_presence(path: Path) -> dict[str, str]:
     if len(words) % 2 or not set(words[1::2]) <= {"1", "0", "-1"}:
         raise LsegreproError(f"{path} is no list of photographs with 1, 0 or -1 after each: get VOC 2012 with: "
                              "lsegrepro prepare voc2012")
-    return {name.removesuffix(".jpg"): mark for name, mark in zip(words[::2], words[1::2], strict=True)}
+    return dict(zip(words[::2], words[1::2], strict=True))

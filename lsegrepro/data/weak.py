@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import hashlib
-import io
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ..files import LsegreproError, digest, one_line, read_bytes
+from ..files import LsegreproError, digest, read_bytes
 from . import LABELS, images
 
 
 class Photographs:
-    """A weak set of files, split by file name: what the layouts below share.
+    """A weak set of files below `root`, split by file name: what the layouts below share.
 
     A photograph belongs to ``heldout`` when the SHA-256 of its name falls in the first `heldout` part of its range: the
-    split does not move when photographs are added.
+    split does not move when photographs are added. Raises `LsegreproError` if an argument is out of range, or the split
+    has no photograph.
 
     Parameters
     ----------
-    root : Path
     labels : mapping of str to str
         Label by name below `root`, of the photographs of all splits, in their order.
     split : {"train", "heldout", "all"}
@@ -34,33 +32,22 @@ class Photographs:
         Part of the split that is used, in (0, 1], by the same hash: 1/8 is inside 1/4.
     kind, note : str
         What they are, and what was left out, for the description.
-    present : set of str, optional
-        Where `labels` are those of a published list: the files that are there.
-
-    Attributes
-    ----------
-    absent : list of str
-        Photographs of all splits that are listed but not there.
-
-    Raises
-    ------
-    LsegreproError
-        If an argument is out of range, or the split has no photograph.
+    listed : bool
+        Whether `labels` are those of a published list, so that photographs may be absent.
     """
 
     def __init__(
         self, root: Path, labels: Mapping[str, str], split: str, heldout: float, fraction: float, kind: str,
-        note: str = "", present: Container[str] | None = None,
+        note: str = "", listed: bool = False,
     ) -> None:
         if split not in ("train", "heldout", "all"):
             raise LsegreproError(f"unknown split {split!r} of weak labels: choose train, heldout or all")
         if not 0 <= heldout < 1 or not 0 < fraction <= 1:
             raise LsegreproError(f"heldout must lie in [0, 1) and fraction in (0, 1], got {heldout} and {fraction}")
-        self.root = root
-        self.absent = [name for name in labels if present is not None and name not in present]
-        if present is not None:
-            note += f"; {len(self.absent):,} of the {len(labels):,} listed are absent"
-        available = [name for name in labels if present is None or name in present]
+        self.root, available = root, list(labels)
+        if listed:
+            available = [name for name in labels if (root / name).is_file()]
+            note = f"; {len(labels) - len(available):,} of the {len(labels):,} listed are absent"
         self.names = [name for name in available if _in_split(name.split("/")[-1], split, heldout, fraction)]
         if not self.names:
             raise LsegreproError(f"no photograph {kind} for split {split!r} in {root}{note}")
@@ -80,14 +67,8 @@ class Photographs:
 class WeakFolder(Photographs):
     """Photographs in ``root/cat``, ``root/dog`` and ``root/background``; other arguments as in `Photographs`.
 
-    An ``index.csv`` (columns file, source) says where each photograph is from, for `sources`. Of two files of one name
-    in a folder (a.jpg and a.png), which may be one photograph in both splits, the first is taken.
-
-    Raises
-    ------
-    LsegreproError
-        As `Photographs`; if a folder is missing or has no photograph of the split, or ``index.csv`` is no table or
-        names none of the photographs.
+    An ``index.csv`` (columns file, source) says where each photograph is from, for `sources`. Raises `LsegreproError`
+    as `Photographs`, if a folder has no photograph of the split, or ``index.csv`` names none of the photographs.
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
@@ -97,18 +78,13 @@ class WeakFolder(Photographs):
                 raise LsegreproError(f"no folder {root / label}: weak labels are one folder a label, "
                                      f"{', '.join(LABELS)}, below {root}")
             files, left_out = images.list_photographs(root / label)
-            if not files:
-                raise LsegreproError(f"no photograph in {root / label} ({', '.join(images.EXTENSIONS)})"
-                                     f"{images.describe_others(left_out)}")
-            by_stem = {Path(file).stem: file for file in reversed(files)}
-            if len(by_stem) < len(files):
-                left_out["second files of one name"] = len(files) - len(by_stem)
-            labels |= {f"{label}/{file}": label for file in sorted(by_stem.values())}
+            labels |= {f"{label}/{file}": label for file in files}
             others += left_out
         sources, note = _read_sources(root / "index.csv", labels), images.describe_others(others)
         super().__init__(root, labels, split, heldout, fraction, "with weak labels", note)
         if missing := [label for label in LABELS if label not in self.labels]:
-            raise LsegreproError(f"no photograph in {root / missing[0]} for split {split!r}{note}")
+            raise LsegreproError(f"no photograph in {root / missing[0]} for split {split!r} "
+                                 f"({', '.join(images.EXTENSIONS)}){note}")
         self.sources = [sources.get(name, "unknown") for name in self.names]
         if sources and (unknown := self.sources.count("unknown")):
             self.description += f"; index.csv has no source of {unknown:,} of them"
@@ -121,52 +97,29 @@ def _in_split(file: str, split: str, heldout: float, fraction: float) -> bool:
 
 
 def uniform_hash(name: str, salt: str) -> float:
-    """A number in [0, 1) that depends on nothing but the name and the salt.
-
-    >>> uniform_hash("a.jpg", "split") == uniform_hash("a.jpg", "split") != uniform_hash("a.jpg", "fraction")
-    True
-    """
+    """A number in [0, 1) that depends on nothing but the name and the salt."""
     sha = hashlib.sha256(f"{salt}/{name}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(sha[:8], "big") / 2**64
 
 
 def read_text(path: Path) -> str:
-    """A text file of any system's making: UTF-8 or UTF-16 with a byte-order mark, else UTF-8, else Windows-1252.
-
-    Raises `LsegreproError` if it cannot be read, or is no text.
-    """
-    data = read_bytes(path)
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp1252"):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise LsegreproError(f"{path} is no text file: save it as plain text (UTF-8)")
+    """A text file in UTF-8; raises `LsegreproError` if it cannot be read, or is none."""
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LsegreproError(f"{path} is no plain text: save it as UTF-8") from error
 
 
 def _read_sources(path: Path, photographs: Mapping[str, str]) -> dict[str, str]:
-    """Source by photograph, from an index as this project, a spreadsheet or an editor writes it; empty without one."""
+    """Source by photograph; empty without an index."""
     if not path.is_file():
         return {}
-    text, cure = read_text(path), "correct it, or move it away to do without sources"
-    header = text.partition("\n")[0]
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count)))
-    except csv.Error as error:
-        raise LsegreproError(f"{path} is not a table of file and source ({one_line(error)}): {cure}") from error
-    columns = [column.strip().lower() for column in rows[0]] if rows else []
-    if not {"file", "source"} <= set(columns):
-        raise LsegreproError(f"{path} needs columns named file and source, and has {', '.join(columns) or 'none'}: "
-                             f"{cure}")
-    sources = {}
-    for row in rows[1:]:
-        cells = dict(zip(columns, map(str.strip, row), strict=False))
-        name = "/".join(cells.get("file", "").replace("\\", "/").split("/")[-2:])  # label/NAME, whatever stands before
-        sources[name] = cells.get("source") or "unknown"
+    rows = csv.DictReader(read_text(path).splitlines())
+    if not {"file", "source"} <= set(rows.fieldnames or ()):
+        raise LsegreproError(f"{path} needs columns named file and source, separated by commas: correct it, or move it "
+                             "away to do without sources")
+    sources = {row["file"]: row["source"] or "unknown" for row in rows}
     if sources.keys().isdisjoint(photographs):
         raise LsegreproError(f"{path} names none of the {len(photographs):,} photographs below {path.parent}, such as "
-                             f"{min(photographs)}: {cure}")
+                             f"{min(photographs, default='cat/1.jpg')}: correct it, or move it away")
     return sources

@@ -41,7 +41,7 @@ def test_the_library_is_listed_by_module_without_what_is_private():
     sections = dict(re.findall(r"^## ([\w.]+)\n(.*?)(?=^## |\Z)", library_list(), re.M | re.S))
     assert set(ROOMS) == {name.partition(".")[0] for name in sections}
     assert "- `number_output(piece, chapter, counts)`: Put " in sections["book.extension"]
-    assert "`_" not in library_list() and "data._painter" not in sections
+    assert "`_" not in library_list() and "data._figures" not in sections
 
 
 @pytest.mark.parametrize("page", [*sorted(ROOT.glob("book/*.md")), ROOT / "CONTRIBUTING.md"], ids=lambda p: p.stem)

@@ -1,17 +1,14 @@
 """Photographs of every kind: the right pixels, or one line that says what is wrong."""
 
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
-from conftest import one_line
+from conftest import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lsegrepro import LsegreproError
 from lsegrepro.data import images
 from lsegrepro.data.images import load_image, prepare, resize, short_side
 
@@ -19,17 +16,6 @@ from lsegrepro.data.images import load_image, prepare, resize, short_side
 @pytest.fixture
 def pixels(rng):
     return rng.integers(0, 256, (6, 9, 3)).astype(np.uint8)
-
-
-def png(path, rows, depth, colour):
-    """Write a PNG of any bit depth and colour type, which Pillow cannot; `rows` are packed bytes."""
-    channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
-    header = struct.pack(">IIBBBBB", len(rows[0]) * 8 // (depth * channels), len(rows), depth, colour, 0, 0, 0)
-    data = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
-    chunks = [struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d))
-              for kind, d in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))]
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
-    return path
 
 
 # Orientation
@@ -49,7 +35,7 @@ def as_stored(upright, orientation):
 
 
 @pytest.mark.parametrize("orientation", [*ORIENTATIONS, 0, 77])
-@pytest.mark.parametrize("extension", [".png", ".jpg", ".tif", ".webp"])
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
 def test_photographs_are_turned_upright(tmp_path, orientation, extension):
     """An orientation that is none is left alone."""
     upright = np.full((16, 48, 3), 128, np.uint8)
@@ -57,11 +43,10 @@ def test_photographs_are_turned_upright(tmp_path, orientation, extension):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"turned{extension}"
-    options = {"lossless": True} if extension == ".webp" else {"quality": 95} if extension == ".jpg" else {}
     stored = as_stored(upright, orientation if orientation in ORIENTATIONS else 1)
-    Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif, **options)
+    Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif, quality=95)
     image = load_image(path)
-    assert image.shape == upright.shape and image.dtype == np.uint8
+    assert image.shape == upright.shape == (*images.image_size(path), 3) and image.dtype == np.uint8
     inside = np.ones((16, 48), bool)  # JPEG bleeds over edges of colour
     if extension == ".jpg":
         inside[:, 14:18] = inside[:, 30:34] = inside[6:10] = False
@@ -78,6 +63,8 @@ def test_colours_and_grey(tmp_path, pixels, extension):
         Image.fromarray(values).save(path, **options)
         image = load_image(str(path))
         assert np.array_equal(image, np.broadcast_to(values.reshape(6, 9, -1), (6, 9, 3))) and image.dtype == np.uint8
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
+    assert abs(load_image(tmp_path / "a.jpg").astype(int) - (255, 0, 0)).max() <= 3
     Image.fromarray(pixels).save(tmp_path / "a.jpg", format="PNG")  # the content counts
     assert np.array_equal(load_image(tmp_path / "a.jpg"), pixels)
 
@@ -109,15 +96,6 @@ def test_palette(tmp_path, rng, transparency):
     assert abs(load_image(tmp_path / "a.png") - on_white(colours[index], alpha[index])).max() <= 1
 
 
-@pytest.mark.parametrize("extension", [".jpg", ".tif"])
-def test_cmyk(tmp_path, extension):
-    inks = {(0, 0, 0, 0): (255, 255, 255), (255, 0, 0, 0): (0, 255, 255), (0, 255, 0, 0): (255, 0, 255),
-            (0, 0, 255, 0): (255, 255, 0), (0, 255, 255, 0): (255, 0, 0), (0, 0, 0, 255): (0, 0, 0)}
-    for ink, colour in inks.items():
-        Image.new("CMYK", (16, 16), ink).save(tmp_path / f"a{extension}")
-        assert abs(load_image(tmp_path / f"a{extension}").astype(int) - colour).max() <= 3
-
-
 def test_sixteen_bits_of_grey_are_scaled_not_clipped(tmp_path, rng):
     values = rng.integers(0, 65536, (6, 9)).astype(np.uint16)
     values[0, :3] = 0, 65535, 256
@@ -129,16 +107,7 @@ def test_sixteen_bits_of_grey_are_scaled_not_clipped(tmp_path, rng):
         assert abs(image - values[..., None] / 257).max() <= 1 and image[0, :2, 0].tolist() == [0, 255]
 
 
-@pytest.mark.parametrize("colour, channels", [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_sixteen_bits_of_every_colour_type(tmp_path, rng, colour, channels):
-    values = rng.integers(0, 65536, (6, 9, channels)).astype(np.uint16)
-    image = load_image(png(tmp_path / "a.png", [row.astype(">u2").tobytes() for row in values], 16, colour))
-    shade = values[..., :3] if channels > 2 else values[..., :1].repeat(3, 2)
-    expected = on_white(shade / 257, values[..., -1] / 257) if channels in (2, 4) else shade / 257
-    assert image.shape == (6, 9, 3) and abs(image - expected).max() <= 2
-
-
-@pytest.mark.parametrize("extension", [".gif", ".webp", ".png", ".tif", ".mpo"])
+@pytest.mark.parametrize("extension", [".gif", ".png", ".mpo"])
 def test_an_animation_gives_its_first_frame(tmp_path, extension):
     frames = [Image.new("RGB", (9, 6), colour) for colour in ("red", "lime", "blue")]
     options = {"lossless": True} if extension == ".webp" else {}
@@ -149,10 +118,8 @@ def test_an_animation_gives_its_first_frame(tmp_path, extension):
 # What is no photograph
 
 
-def refused(path, *parts):
-    with pytest.raises(LsegreproError) as error:
-        load_image(path)
-    return one_line(error, path, *parts)
+def unreadable(path, *parts):
+    refused(lambda: load_image(path), path, *parts)
 
 
 @pytest.mark.parametrize("values", [
@@ -160,16 +127,16 @@ def refused(path, *parts):
 def test_values_whose_white_is_not_known_are_refused(tmp_path, values):
     """Eight bits in a file of sixteen would be black, and be segmented as that."""
     Image.fromarray(values.reshape(4, 4)).save(tmp_path / "a.tif")
-    refused(tmp_path / "a.tif", "white", "8 ")
+    unreadable(tmp_path / "a.tif", "white", "8 ")
 
 
 def test_files_that_are_none(tmp_path):
-    refused(tmp_path / "none.jpg", "no such photograph")
-    refused(tmp_path, "Is a directory")
+    unreadable(tmp_path / "none.jpg", "no such photograph")
+    unreadable(tmp_path, "Is a directory")
     for content in (b"", b"This is not a photograph.\n" * 50):
         (tmp_path / "a.jpg").write_bytes(content)
-        refused(tmp_path / "a.jpg", "not a photograph")
-    refused(tmp_path / "a.jpg" / "a.jpg")
+        unreadable(tmp_path / "a.jpg", "not a photograph")
+    unreadable(tmp_path / "a.jpg" / "a.jpg")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of Exif that makes no sense
@@ -179,28 +146,26 @@ def test_programs_and_broken_exif(tmp_path, monkeypatch):
     Image.new("RGB", (60, 40)).save(file, "EPS")
     (tmp_path / "a.jpg").write_bytes(file.getvalue())
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *args, **options: pytest.fail("it was run"))
-    refused(tmp_path / "a.jpg", "not a photograph")
+    unreadable(tmp_path / "a.jpg", "not a photograph")
     Image.new("RGB", (60, 40)).save(tmp_path / "b.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0" + b"\xff" * 6_000)
     assert load_image(tmp_path / "b.jpg").shape == (40, 60, 3)
 
 
-@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".tif", ".bmp", ".gif"])
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".gif"])
 def test_truncated_files_are_refused(tmp_path, rng, extension):
     path = tmp_path / f"a{extension}"
     Image.fromarray(rng.integers(0, 256, (120, 160, 3)).astype(np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    refused(path)
+    unreadable(path)
 
 
 def test_a_photograph_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
     """A hundred bytes that claim many pixels; and a thread of them, which scaling would widen."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     Image.new("RGB", (60, 40)).save(tmp_path / "bomb.png")
-    refused(tmp_path / "bomb.png", "200 pixels", "scale it down")
+    unreadable(tmp_path / "bomb.png", "200 pixels", "scale it down")
     for shape in ((1, 400_000, 3), (400_000, 1, 3)):
-        with pytest.raises(LsegreproError) as error:
-            prepare(np.zeros(shape, np.uint8))
-        one_line(error, "narrow", "crop")
+        refused(lambda shape=shape: prepare(np.zeros(shape, np.uint8)), "narrow", "crop")
 
 
 # Preparation
@@ -224,9 +189,8 @@ def test_preparation_is_its_definition(height, width, side):
 
 def test_resizing_averages_and_keeps_places():
     """Antialiased: a chequerboard becomes grey, not black or white; a ramp stays where it is."""
-    board = np.indices((600, 900)).sum(0) % 2 * 255
-    image = short_side(board[..., None].repeat(3, 2).astype(np.uint8), 300)
-    assert image.shape == (300, 450, 3) and abs(image[2:-2, 2:-2].astype(int) - 127).max() <= 3
+    board = (np.indices((600, 900)).sum(0) % 2 * 255)[..., None].repeat(3, 2).astype(np.uint8)
+    assert abs(short_side(board, 300)[2:-2, 2:-2].astype(int) - 127).max() <= 3
     ramp = np.linspace(0, 255, 200).round()[None, :, None].repeat(100, 0).repeat(3, 2).astype(np.uint8)
     expected = np.linspace(0, 255, 200).reshape(100, 2).mean(1)
     assert abs(resize(ramp, 50, 100)[:, 2:-2] - expected[2:-2, None]).max() <= 1.5
@@ -246,6 +210,4 @@ def test_what_is_no_photograph_of_a_folder_is_counted(tmp_path):
     assert names == photographs and (".avif" in images.EXTENSIONS) == ("AVIF" in images.FORMATS)
     assert images.describe_others(left_out) == (
         "; left out: .db (1), .heic (2), .txt (1), files without extension (1), subfolders (1)")
-    with pytest.raises(LsegreproError) as error:
-        images.list_photographs(tmp_path / "nowhere")
-    one_line(error, tmp_path / "nowhere", "cannot read the folder")
+    refused(lambda: images.list_photographs(tmp_path / "nowhere"), tmp_path / "nowhere", "cannot read the folder")

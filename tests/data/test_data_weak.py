@@ -51,54 +51,28 @@ def test_fractions_are_nested_and_inside_their_split(root):
     assert not parts[0] & set(WeakFolder(root, "heldout").names)
 
 
-def test_images_are_prepared(tmp_path, rng):
-    write(tmp_path, [])
+def test_images_are_prepared_and_what_is_left_out_is_counted(tmp_path, rng):
     pixels = rng.integers(0, 256, (310, 400, 3)).astype(np.uint8)
     for label in LABELS:
+        (tmp_path / label).mkdir()
         Image.fromarray(pixels).save(tmp_path / label / "a.PNG")
     everything = WeakFolder(tmp_path, "all")
-    assert everything.names == ["cat/a.PNG", "dog/a.PNG", "background/a.PNG"]
-    assert everything.labels == ["cat", "dog", "background"]
+    assert everything.names == ["cat/a.PNG", "dog/a.PNG", "background/a.PNG"] and everything.labels == list(LABELS)
     expected = np.asarray(Image.fromarray(pixels).resize((387, 300), Image.Resampling.BILINEAR))[:, 43:343]
-    assert np.array_equal(everything.image(0), expected)
-
-
-def test_what_is_left_out_is_counted(tmp_path):
-    write(tmp_path, range(5))
-    assert "left out" not in WeakFolder(tmp_path, "all").description
+    assert np.array_equal(everything.image(0), expected) and "left out" not in everything.description
     for name in ("a.heic", "notes.txt", "._cat_0.png"):
         (tmp_path / "cat" / name).write_bytes(b"")
     (tmp_path / "dog" / "more").mkdir()
     everything = WeakFolder(tmp_path, "all")
-    assert len(everything) == 15
+    assert len(everything) == 3
     assert everything.description.endswith("; left out: .heic (1), .txt (1), subfolders (1)")
-
-
-def test_one_photograph_in_two_files_is_not_in_two_splits(tmp_path):
-    write(tmp_path, range(40), extension=".jpg")
-    before = WeakFolder(tmp_path, "all")
-    write(tmp_path, range(40), ["cat"], ".png")
-    after = WeakFolder(tmp_path, "all")
-    assert after.names == before.names and after.digest == before.digest
-    assert after.description.endswith("; left out: second files of one name (40)")
 
 
 INDEX = "file,label,source\ncat/cat_0.png,cat,pets\ndog/dog_1.png,dog,Käfig\n"
 
 
-@pytest.mark.parametrize("content", [
-    INDEX.encode(),
-    INDEX.encode("utf-8-sig"),
-    INDEX.encode("utf-16"),
-    INDEX.encode("cp1252"),
-    INDEX.replace("\n", "\r\n").encode(),
-    INDEX.replace(",", ";").encode(),
-    INDEX.replace(",", "\t").encode("utf-16"),
-    INDEX.replace("/", "\\").encode(),
-    INDEX.replace("cat/", "./weak/cat/").encode(),
-    INDEX.replace("file,", "File, ").replace(",pets", ", pets ").encode(),
-], ids=["plain", "mark", "utf-16", "cp1252", "crlf", "semicolon", "tab", "backslash", "prefix", "spaces"])
-def test_sources_come_from_an_index_of_any_programs_making(tmp_path, content):
+@pytest.mark.parametrize("content", [INDEX.encode(), INDEX.encode("utf-8-sig"), INDEX.replace("\n", "\r\n").encode()])
+def test_sources_come_from_an_index(tmp_path, content):
     write(tmp_path, range(2))
     assert set(WeakFolder(tmp_path, "all").sources) == {"unknown"}
     (tmp_path / "index.csv").write_bytes(content)
@@ -110,13 +84,13 @@ def test_sources_come_from_an_index_of_any_programs_making(tmp_path, content):
 
 
 @pytest.mark.parametrize("content, words", [
-    ("file,source\ncat/other.png,pets\n", "none of the 6 photographs"), ("file,source\n", "none of the 6"),
-    ("name,source\ncat/cat_0.png,pets\n", "has name, source"), ("", "has none"), ("file\0", "no text file"),
-    ("file;Quelle\ncat/cat_0.png;pets\n", "has file, quelle"),
+    (b"file,source\ncat/other.png,pets\n", "none of the 6 photographs"), (b"file,source\n", "none of the 6"),
+    (b"name,source\ncat/cat_0.png,pets\n", "needs columns"), (b"", "needs columns"), (b"file\xff", "no plain text"),
+    (b"file;source\ncat/cat_0.png;pets\n", "separated by commas"),
 ])
 def test_an_index_of_something_else_is_refused(tmp_path, content, words):
     write(tmp_path, range(2))
-    (tmp_path / "index.csv").write_text(content)
+    (tmp_path / "index.csv").write_bytes(content)
     refused(lambda: WeakFolder(tmp_path, "all"), tmp_path / "index.csv", words)
 
 
@@ -137,9 +111,7 @@ def test_a_missing_or_empty_folder_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [
-    {"split": "val"}, {"heldout": 1.0}, {"heldout": -0.1}, {"heldout": float("nan")}, {"fraction": 0.0},
-    {"fraction": 1.5}, {"fraction": float("nan")},
-])
+    {"split": "val"}, {"heldout": 1.0}, {"heldout": -0.1}, {"fraction": 0.0}, {"fraction": float("nan")}])
 def test_arguments_are_checked(root, arguments):
     refused(lambda: WeakFolder(root, **arguments), *(str(value) for value in arguments.values()))
 
