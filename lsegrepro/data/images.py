@@ -39,9 +39,20 @@ def load_image(path: str | Path) -> np.ndarray:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width of a photograph as `load_image` gives it, from the file's header alone."""
+    """Height and width of a photograph that has a mask, from the file's header alone.
+
+    Raises `LsegreproError` as `load_image`; and if it is stored turned, for its mask may be of before or after.
+    """
     with open_image(path) as image:
-        return image.size if _orientation(image) in (5, 6, 7, 8) else image.size[::-1]
+        require_upright(image, path)
+        return image.height, image.width
+
+
+def require_upright(image: Image.Image, path: str | Path) -> None:
+    """Raise `LsegreproError` if a photograph or its mask is stored turned."""
+    if (orientation := _orientation(image)) in _TRANSPOSE:
+        raise LsegreproError(f"{path} is stored turned (Exif orientation {orientation}), so it may not lie on its "
+                             "photograph or mask: save both upright, without an orientation")
 
 
 def list_photographs(folder: Path) -> tuple[list[str], Counter[str]]:

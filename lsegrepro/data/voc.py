@@ -44,7 +44,9 @@ class VocSegmentation:
         path = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
         if not path.is_file():
             raise LsegreproError(f"no list {path}: splits of VOC 2012 segmentation are train, val and trainval")
-        listed = read_text(path).split()
+        listed = _read_names(path)
+        if len(set(listed)) < len(listed):
+            raise LsegreproError(f"{path} names an image twice: expected one image name a line")
         self.listed = len(listed)
         self.ids = [name for name in listed if self._photograph(name).is_file() and self._mask(name).is_file()]
         present = set(self.ids)
@@ -71,7 +73,7 @@ class VocSegmentation:
     def mask(self, index: int) -> np.ndarray:
         """Mask `index`: (H, W) uint8, 0 background, 1-20 classes, 255 void.
 
-        Raises `LsegreproError` as `read_mask`, and if it has another size than its photograph.
+        Raises `LsegreproError` as `read_mask`, if it has another size than its photograph, or that is stored turned.
         """
         path, photograph = self._mask(self.ids[index]), self._photograph(self.ids[index])
         values = read_mask(path)
@@ -86,13 +88,17 @@ def read_mask(path: str | Path) -> np.ndarray:
 
     Where the mask has a palette its colours decide, by VOC's official `colour_map`: programs that make a PNG smaller
     reorder the palette, and then the stored indices are no longer those of VOC. A grey mask holds the indices.
-    Raises `LsegreproError` if it is not such a PNG.
+    Raises `LsegreproError` if it is not such a PNG, such as a foreground mask of 0 and 255 or a trimap of 1, 2 and 3.
     """
     with images.open_image(path, ("PNG",), "mask") as image:
         if image.mode not in ("P", "L"):
             raise LsegreproError(f"{path} has mode {image.mode}: a VOC mask is a palette PNG of class indices; "
                                  "use SegmentationClass as published, not a coloured copy")
+        images.require_upright(image, path)
         values, palette = np.array(image), image.getpalette()
+    if palette is None and np.unique(values).tolist() in ([0, VOID], [1, 2, 3]):
+        raise LsegreproError(f"{path} is a foreground mask (0 and 255) or a trimap (1, 2, 3) and says nothing of "
+                             "classes: use SegmentationClass as published")
     if palette is not None:
         index_of_colour = {tuple(colour): index for index, colour in enumerate(colour_map().tolist())}
         colours = zip(palette[::3], palette[1::3], palette[2::3], strict=True)
@@ -116,7 +122,7 @@ class VocWeak(Photographs):
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
         root, cure = _find_voc(Path(root)), "get VOC 2012 with: lsegrepro prepare voc2012"
         lists = root / "ImageSets" / "Segmentation"
-        segmentation = {Path(word).stem for path in lists.glob("*.txt") for word in read_text(path).split()}
+        segmentation = {name for path in lists.glob("*.txt") for name in _read_names(path)}
         if not segmentation:
             raise LsegreproError(f"no lists in {lists}: without them photographs of the evaluation would be trained "
                                  f"on; {cure}")
@@ -124,6 +130,10 @@ class VocWeak(Photographs):
         if cat.keys() != dog.keys():
             raise LsegreproError(f"the lists for cat and dog in {root / 'ImageSets' / 'Main'} name different "
                                  f"photographs: {cure}")
+        photographs = {Path(name).stem for name in images.list_photographs(root / "JPEGImages")[0]}
+        if segmentation.isdisjoint(cat.keys() | photographs):
+            raise LsegreproError(f"the lists in {lists} name no photograph of {root / 'JPEGImages'}: they are of "
+                                 "another set, and photographs of the evaluation would be trained on")
         labels = {f"JPEGImages/{name}.jpg": _LABEL[mark, dog[name]] for name, mark in cat.items()
                   if name not in segmentation and (mark, dog[name]) in _LABEL}
         super().__init__(root, labels, split, heldout, fraction, "of VOC 2012 without masks", listed=True)
@@ -142,10 +152,15 @@ def _find_voc(root: Path) -> Path:
                          "ImageSets/Segmentation, as the official archive unpacks")
 
 
+def _read_names(path: Path) -> list[str]:
+    """Image names of a list, in which paths, of any system's, and the extensions of files may stand."""
+    return [Path(word.replace("\\", "/")).stem for word in read_text(path).split()]
+
+
 def _read_presence(path: Path) -> dict[str, str]:
     """Mark by photograph, of a list of VOC's classification task."""
     words = read_text(path).split()
     if len(words) % 2 or not set(words[1::2]) <= {"1", "0", "-1"}:
         raise LsegreproError(f"{path} is no list of photographs with 1, 0 or -1 after each: get VOC 2012 with: "
                              "lsegrepro prepare voc2012")
-    return dict(zip(words[::2], words[1::2], strict=True))
+    return {name.removesuffix(".jpg"): mark for name, mark in zip(words[::2], words[1::2], strict=True)}

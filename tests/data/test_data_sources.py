@@ -74,10 +74,22 @@ def test_voc_lists_that_do_not_belong_together(voc):
 def test_voc_is_not_trained_on_what_it_may_be_measured_on(voc):
     lists = voc / "ImageSets" / "Segmentation"
     (lists / "train_aug.txt").write_text("/JPEGImages/c1.jpg /SegmentationClassAug/c1.png\n")
-    assert "JPEGImages/c1.jpg" not in VocWeak(voc, "all").names
+    (lists / "val_aug.txt").write_text("JPEGImages\\b1.jpg SegmentationClassAug\\b1.png\r\n")  # of another system
+    assert not {"JPEGImages/c1.jpg", "JPEGImages/b1.jpg"} & set(VocWeak(voc, "all").names)
+    for path in lists.iterdir():
+        path.write_text("2007_000001\n")  # the lists of another set
+    refused(lambda: VocWeak(voc), lists, "of another set")
     for path in lists.iterdir():
         path.unlink()
     refused(lambda: VocWeak(voc), "Segmentation", "lsegrepro prepare voc2012")
+
+
+def test_voc_lists_of_any_editors_making(voc):
+    names = VocWeak(voc, "all").names
+    for path in (voc / "ImageSets").glob("*/*.txt"):
+        lines = path.read_text().replace("m1", "m1.jpg").replace("c1", "c1.jpg")
+        path.write_bytes(lines.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert VocWeak(voc, "all").names == names
 
 
 # By layout, and joined

@@ -74,6 +74,7 @@ def test_the_colour_map_is_the_published_one():
 
 
 @pytest.mark.parametrize("values, palette, wrong", [
+    ([0, 255], None, "foreground mask"), ([1, 2, 3], None, "trimap"),
     ([0, 21], None, 21), ([0, 8, 128, 254], colour_map(), 128), ([0, 1], np.uint8([[0, 0, 0], [255, 255, 255]]), 21),
     ([1, 2, 3], np.arange(256, dtype=np.uint8).repeat(3), 21),
 ])
@@ -82,7 +83,7 @@ def test_masks_of_other_kinds_are_refused(tmp_path, values, palette, wrong):
     if palette is not None:
         picture.putpalette(palette.tobytes())
     picture.save(tmp_path / "a.png")
-    refused(lambda: read_mask(tmp_path / "a.png"), tmp_path / "a.png", f"such as {wrong}", "as published")
+    refused(lambda: read_mask(tmp_path / "a.png"), tmp_path / "a.png", str(wrong), "as published")
 
 
 def test_a_mask_of_another_size_is_refused(voc_tree):
@@ -93,8 +94,28 @@ def test_a_mask_of_another_size_is_refused(voc_tree):
             path, voc_tree / "JPEGImages" / f"{IDS[0]}.jpg", "29x20", "30x20")
 
 
+@pytest.mark.parametrize("orientation", [2, 3, 6])
+@pytest.mark.parametrize("folder", ["SegmentationClass", "JPEGImages"])
+def test_a_photograph_or_a_mask_that_is_stored_turned_is_refused(voc_tree, orientation, folder):
+    """Mirrored or upside down it has the same size, and what it is of lies elsewhere."""
+    path, exif = next((voc_tree / folder).glob(f"{IDS[0]}.*")), Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(path) as image:
+        image.save(path, exif=exif)
+    refused(lambda: VocSegmentation(voc_tree).mask(0), path, f"Exif orientation {orientation}", "upright")
+
+
+@pytest.mark.parametrize("content", [
+    "2008_000001\n2008_000003\n", "2008_000001\r\n2008_000003\r\n", "2008_000001.jpg\n2008_000003.jpg\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_of_any_editors_making(voc_tree, content, encoding):
+    (voc_tree / "ImageSets" / "Segmentation" / "val.txt").write_bytes(content.encode(encoding))
+    assert VocSegmentation(voc_tree).ids == IDS[:2]
+
+
 @pytest.mark.parametrize("listing, words", [
-    (b"\xff\xfe\0", "no plain text"), (b"", "none of the 0 images"), (b"1999_000001\nb", "none of the 2 images")])
+    (b"\xff\xfe\0", "no text file"), (b"2008_000001\n2008_000001\n", "twice"),
+    (b"", "none of the 0 images"), (b"1999_000001\nb", "none of the 2 images")])
 def test_a_list_of_something_else_is_refused(voc_tree, listing, words):
     path = voc_tree / "ImageSets" / "Segmentation" / "val.txt"
     path.write_bytes(listing)

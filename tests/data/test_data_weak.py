@@ -68,11 +68,31 @@ def test_images_are_prepared_and_what_is_left_out_is_counted(tmp_path, rng):
     assert everything.description.endswith("; left out: .heic (1), .txt (1), subfolders (1)")
 
 
+def test_one_photograph_in_two_files_is_not_in_two_splits(tmp_path):
+    write(tmp_path, range(40), extension=".jpg")
+    before = WeakFolder(tmp_path, "all")
+    write(tmp_path, range(40), ["cat"], ".png")
+    after = WeakFolder(tmp_path, "all")
+    assert after.names == before.names and after.digest == before.digest
+    assert after.description.endswith("; left out: second files of one name (40)")
+
+
 INDEX = "file,label,source\ncat/cat_0.png,cat,pets\ndog/dog_1.png,dog,Käfig\n"
 
 
-@pytest.mark.parametrize("content", [INDEX.encode(), INDEX.encode("utf-8-sig"), INDEX.replace("\n", "\r\n").encode()])
-def test_sources_come_from_an_index(tmp_path, content):
+@pytest.mark.parametrize("content", [
+    INDEX.encode(),
+    INDEX.encode("utf-8-sig"),
+    INDEX.encode("utf-16"),
+    INDEX.encode("cp1252"),
+    INDEX.replace("\n", "\r\n").encode(),
+    INDEX.replace(",", ";").encode(),
+    INDEX.replace(",", "\t").encode("utf-16"),
+    INDEX.replace("/", "\\").encode(),
+    INDEX.replace("cat/", "./weak/cat/").encode(),
+    INDEX.replace("file,", "File, ").replace(",pets", ", pets ").encode(),
+], ids=["plain", "mark", "utf-16", "cp1252", "crlf", "semicolon", "tab", "backslash", "prefix", "spaces"])
+def test_sources_come_from_an_index_of_any_programs_making(tmp_path, content):
     write(tmp_path, range(2))
     assert set(WeakFolder(tmp_path, "all").sources) == {"unknown"}
     (tmp_path / "index.csv").write_bytes(content)
@@ -84,13 +104,13 @@ def test_sources_come_from_an_index(tmp_path, content):
 
 
 @pytest.mark.parametrize("content, words", [
-    (b"file,source\ncat/other.png,pets\n", "none of the 6 photographs"), (b"file,source\n", "none of the 6"),
-    (b"name,source\ncat/cat_0.png,pets\n", "needs columns"), (b"", "needs columns"), (b"file\xff", "no plain text"),
-    (b"file;source\ncat/cat_0.png;pets\n", "separated by commas"),
+    ("file,source\ncat/other.png,pets\n", "none of the 6 photographs"), ("file,source\n", "none of the 6"),
+    ("name,source\ncat/cat_0.png,pets\n", "has name, source"), ("", "has none"), ("file\0", "no text file"),
+    ("file;Quelle\ncat/cat_0.png;pets\n", "has file, quelle"),
 ])
 def test_an_index_of_something_else_is_refused(tmp_path, content, words):
     write(tmp_path, range(2))
-    (tmp_path / "index.csv").write_bytes(content)
+    (tmp_path / "index.csv").write_text(content)
     refused(lambda: WeakFolder(tmp_path, "all"), tmp_path / "index.csv", words)
 
 

@@ -118,8 +118,8 @@ def test_false_positives_are_compared_at_equal_foreground_on_train(one_seed):
         model = item.name.split(",")[0]
         train, val = ([one_seed.smoothed(model, item.cls, r, 0, split) for r in (1, 2)] for split in ("train", "val"))
         first = choose_theta(one_seed, model, item.cls, 1)
-        second = grid[np.argmin([abs(train[1].at(t).tp - train[0].at(first).tp) for t in grid])]
-        before, after = val[0].at(first).fp, val[1].at(second).fp
+        second = grid[np.argmin([abs(train[1].at(t)[0] - train[0].at(first)[0]) for t in grid])]
+        before, after = val[0].at(first)[1], val[1].at(second)[1]
         assert item.interval.value == pytest.approx(1 - after / before, abs=1e-4)
 
 
