@@ -23,7 +23,7 @@ import lsegrepro
 
 from . import site
 
-_OUTPUT = re.compile(r'<(figure|table) class="(?:lsegrepro|table-2)"[^>]*>')
+_OUTPUT = re.compile(r'<(figure|table) class="lsegrepro"[^>]*>')
 ROOMS = ("data", "network", "training", "evidence", "evaluation", "figures", "explorer", "runs", "book")
 """Folders of the library, in the order of the data."""
 

@@ -34,12 +34,8 @@ Network = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True, eq=False)  # a run is itself: what is computed of it is cached by it
-class RunFolder:
-    """A run: its profile, the paths of its results, its data sets, and readers of its results.
-
-    A reader raises `LsegreproError` if the file is not there (with the command that makes it), is damaged, or is of
-    another configuration than the profile's.
-    """
+class RunPaths:
+    """A run: its profile, its networks, and where their files lie."""
 
     profile: Profile
     folder: Path
@@ -49,8 +45,6 @@ class RunFolder:
     # made; evidence, and then no photograph is looked at.
     depth: str = "scratch"
     progress: bool = True  # whether the commands that compute show a progress bar
-
-    # Networks and paths
 
     def name(self, model: str, cls: str, round: int = 1, seed: int = 0) -> str:
         """Name of a network's files. Raises `LsegreproError` if there is no such model, class, round or seed.
@@ -91,8 +85,6 @@ class RunFolder:
         """Path of the scores of a network on a split."""
         return self.folder / "evidence" / f"{self.name(model, cls, round, seed)}-{split}.npz"
 
-    # Data sets
-
     @property
     def data_root(self) -> Path:
         """Folder of the photographs. Raises `LsegreproError` if none is named, or it does not exist."""
@@ -106,6 +98,15 @@ class RunFolder:
         if not root.is_dir():
             raise LsegreproError(f"the data folder {root} does not exist: set {DATA_VARIABLE} (or --data) to it")
         return root
+
+
+@dataclass(frozen=True, eq=False)
+class RunFolder(RunPaths):
+    """A run with readers of its data sets and results.
+
+    A reader raises `LsegreproError` if the file is not there (with the command that makes it), is damaged, or is of
+    another configuration than the profile's.
+    """
 
     def weak(self, split: str) -> WeakSet:
         """Images with labels; `split` is train or heldout."""
@@ -129,8 +130,6 @@ class RunFolder:
             count = data.segmentation_train if split == "train" else data.segmentation_val
             return DrawnSegmentation(split, count, data.seed)
         return VocSegmentation(self.data_root / data.segmentation, split)
-
-    # Results
 
     def card(self, model: str, cls: str, round: int = 1, seed: int = 0) -> dict:
         """The card of a trained network: configuration, digests, device and hours."""

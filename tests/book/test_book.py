@@ -24,7 +24,7 @@ LOOK = """() => ({
     folded: [...document.querySelectorAll("article details.hide summary")].map(e => e.innerText.trim()),
     open: [...document.querySelectorAll("article .cell:not(.tag_hide-input) pre")].some(e => e.checkVisibility()),
     quoted: [...document.querySelectorAll("a.quoted")].map(a => a.href),
-    outputs: [...document.querySelectorAll("article .cell_output :is(.lsegrepro, .table-2)")].map(e => ({
+    outputs: [...document.querySelectorAll("article .cell_output .lsegrepro")].map(e => ({
         id: e.id, title: (e.querySelector("b.number") || {textContent: ""}).textContent})),
     unnamed: [...document.images].filter(i => !i.hasAttribute("alt") || (i.closest("article") && !i.alt.trim()))
         .map(i => i.outerHTML.slice(0, 200)),

@@ -13,7 +13,7 @@ from lsegrepro.book.extension import ROOMS, library_list, number_output
 from lsegrepro.figures.style import show
 
 FIGURE = '<figure class="lsegrepro" style="margin:0"><img alt="x"><figcaption>A &lt; b.</figcaption></figure>'
-TABLE = '<style>x</style><table class="table-2"><caption>Peaks.</caption><tbody></tbody></table>'
+TABLE = '<style>x</style><table class="lsegrepro"><caption>Peaks.</caption><tbody></tbody></table>'
 
 
 def test_figures_and_tables_are_counted_apart_over_the_outputs_of_a_page():
