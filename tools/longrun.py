@@ -56,8 +56,8 @@ STOPS = {"LSE1": (100_000, 200_000, 300_000), "max1": (100_000, 200_000, 300_000
          "LSE2": (150_000,), "max2": (150_000,)}
 """Images after which a network is finished."""
 
-SEEDS = {("LSE1", "cat"): (0, 1, 2), ("max1", "cat"): (0, 1, 2)}
-"""Seeds of the networks that are trained more than once; of the others, 0. The further ones go to the first stop."""
+MORE_SEEDS = (1, 2)
+"""Seeds beside 0 with which the `SCORED` networks are trained up to the first stop."""
 
 TURNS = [(("LSE1", "max1"), 200_000), (("LSE2", "max2"), 150_000), (("LSE1", "max1"), 300_000)]
 """The order of the trainings: models, and the stop they go on to before the next models do."""
@@ -66,8 +66,8 @@ CLASSES = ("cat", "dog")
 
 NETWORKS = [(model, cls) for model in STOPS for cls in CLASSES]
 
-SCORED = {("LSE1", "cat"): ("train", "val"), ("max1", "cat"): ("train", "val"),}
-"""What of VOC a finished network is scored on, for the curve of AP against images seen."""
+SCORED = [("LSE1", "cat"), ("max1", "cat")]
+"""The networks that are finished at each stop and scored on VOC, for the curve of AP against images seen."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,13 @@ class Job:
 
 
 def jobs() -> Iterator[Job]:
-    """Every job, in its order: first the trunks, then what branches off them."""
+    """Every job once, in its order: first the trunks, then what branches off them."""
     turns = [(model, cls, images) for models, images in TURNS for model in models for cls in CLASSES]
-    branches = [job for model, cls, images in turns for job in branch(model, cls, images)]
+    branches = {(job.folder, job.network): job for turn in turns for job in branch(*turn)}.values()
     yield from (job for job in branches if job.folder.startswith("trunk"))
     yield from (job for job in branches if job.folder.startswith("finished"))
-    for (model, cls), seeds in SEEDS.items():
-        for seed in seeds[1:]:
+    for model, cls in SCORED:
+        for seed in MORE_SEEDS:
             yield from branch(model, cls, STOPS[model][0], seed)
     yield from variants()
 
@@ -126,15 +126,15 @@ def variants() -> Iterator[Job]:
 
 def branch(model: str, cls: str, images: int, seed: int = 0) -> Iterator[Job]:
     """One network up to so many images: its trunk, and finished networks: at the last stop, and where VOC is scored."""
-    trunk = ""
+    trunk, splits = "", SPLITS if (model, cls) in SCORED else ()
     for stop in STOPS[model]:
         if stop <= images:
             constant = round((1 - COOLDOWN) * stop)
             yield Job(f"trunk-{constant}", model, cls, {"samples": constant, "cooldown": 0}, trunk, seed=seed)
             trunk = f"trunk-{constant}"
-            if (model, cls) in SCORED or stop == STOPS[model][-1]:
+            if splits or stop == STOPS[model][-1]:
                 yield Job(f"finished-{stop}", model, cls, {"samples": stop, "cooldown": stop - constant},
-                          trunk, splits=SCORED.get((model, cls), ()), seed=seed)
+                          trunk, splits=splits, seed=seed)
 
 
 def run_of(folder: Path, job: Job) -> RunFolder:
@@ -237,7 +237,7 @@ def status(folder: Path) -> None:
 def results(folder: Path) -> list[dict]:
     """Every finished job: arguments, last held-out row, AP on train at its best theta, and AP on val at that."""
     rows, heldout = [], None
-    for job in {(job.folder, job.network): job for job in jobs()}.values():
+    for job in jobs():
         run = run_of(folder, job)
         if job.folder.startswith("trunk") or not run.weights_path(*job.network).is_file():
             continue

@@ -96,15 +96,15 @@ def read_mask(path: str | Path) -> np.ndarray:
                                  "use SegmentationClass as published, not a coloured copy")
         images.require_upright(image, path)
         values, palette = np.array(image), image.getpalette()
-    if palette is None and np.unique(values).tolist() in ([0, VOID], [1, 2, 3]):
-        raise LsegreproError(f"{path} is a foreground mask (0 and 255) or a trimap (1, 2, 3) and says nothing of "
-                             "classes: use SegmentationClass as published")
     if palette is not None:
         index_of_colour = {tuple(colour): index for index, colour in enumerate(colour_map().tolist())}
         colours = zip(palette[::3], palette[1::3], palette[2::3], strict=True)
         lookup = np.full(256, N_CLASSES, np.uint8)  # of a colour that is none of VOC's
         lookup[: len(palette) // 3] = [index_of_colour.get(colour, N_CLASSES) for colour in colours]
         values = lookup[values]
+    elif np.unique(values).tolist() in ([0, VOID], [1, 2, 3]):
+        raise LsegreproError(f"{path} is a foreground mask (0 and 255) or a trimap (1, 2, 3) and says nothing of "
+                             "classes: use SegmentationClass as published")
     if wrong := set(np.unique(values).tolist()) - {*range(N_CLASSES), VOID}:
         raise LsegreproError(f"{path} holds colours or indices (such as {min(wrong)}) that are none of VOC's, 0 to 20 "
                              "and 255: use SegmentationClass as published")
@@ -130,8 +130,8 @@ class VocWeak(Photographs):
         if cat.keys() != dog.keys():
             raise LsegreproError(f"the lists for cat and dog in {root / 'ImageSets' / 'Main'} name different "
                                  f"photographs: {cure}")
-        photographs = {Path(name).stem for name in images.list_photographs(root / "JPEGImages")[0]}
-        if segmentation.isdisjoint(cat.keys() | photographs):
+        if segmentation.isdisjoint(cat) and segmentation.isdisjoint(
+                Path(name).stem for name in images.list_photographs(root / "JPEGImages")[0]):
             raise LsegreproError(f"the lists in {lists} name no photograph of {root / 'JPEGImages'}: they are of "
                                  "another set, and photographs of the evaluation would be trained on")
         labels = {f"JPEGImages/{name}.jpg": _LABEL[mark, dog[name]] for name, mark in cat.items()
