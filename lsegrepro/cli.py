@@ -257,7 +257,7 @@ def segment(photos: tuple[str, ...], **choices) -> None:
 @click.option("--run", type=FOLDER, default=PUBLISHED, help="The published run (default: the repository's).")
 @data_option
 @device_option
-@click.option("--images", type=click.IntRange(min=0), default=48, show_default=True,
+@click.option("--images", type=click.IntRange(min=0), default=50, show_default=True,
               help="At depth weights, score so many images, evenly spaced; 0 is all.")
 def verify(depth: str, profile: str, run: Path, data: Path | None, device: str, images: int) -> None:
     """Check that the published results come out again.

@@ -24,7 +24,7 @@ from .files import LsegreproError, one_line, read_json
 DEPTHS = ("evidence", "weights", "scratch")
 """Where a reproduction begins: at the published evidence, at the published weights, or at the photographs."""
 
-BUILT_IN = ("quick", "local", "long", "full", "paper")
+BUILT_IN = ("quick", "local", "full", "paper")
 """Names of the profiles that come with the package, ``profiles/*.toml``."""
 
 OUTPUTS = ("tanh", "linear")
@@ -121,6 +121,8 @@ class Training:
     # Which images have the label y = 2. paper: the other class as often as in the paper's pool, else backgrounds.
     # others: uniform over every image without the class. background: images with neither class (Section 3.1).
     negatives: Literal["paper", "others", "background"] = "paper"
+    # In an image without the class, what has a loss: its aggregated score, as in one with it, or each patch by itself.
+    negative_patches: Literal["aggregated", "each"] = "aggregated"
     sources: Literal["uniform", "balanced"] = "uniform"  # inside a label: each photograph, or each source, as often
     precision: Precision = "float32"  # of both passes; float32 too on a device without bfloat16. Weights are float32
     round: Literal[1, 2] = 1  # 2 starts from the weights of round 1 and draws hard negatives
@@ -169,7 +171,8 @@ class Training:
         return rate * (left / falling) if left <= falling else rate
 
 
-LATER = {"output": "tanh", "sources": "uniform", "decay_after": 0, "cooldown": 0, "average": 0.0}
+LATER = {"output": "tanh", "sources": "uniform", "decay_after": 0, "cooldown": 0, "average": 0.0,
+         "negative_patches": "aggregated"}
 """Fields that the first cards do not have, and what those trainings used."""
 
 
@@ -244,7 +247,7 @@ class Profile:
     training: dict[str, Any] = Field(default_factory=dict)  # fields of `Training` common to all networks
     network: dict[str, dict[str, Any]] = Field(default_factory=dict)  # those of some: dog, LSE1 or LSE1-dog to a table
     round2: dict[str, Any] = Field(default_factory=dict)  # those that differ in round 2
-    experiments: dict[Literal["samples"], Count] = Field(default_factory=dict)  # images that experiments see, if fewer
+    experiments: dict[Literal["samples", "cooldown"], Count] = Field(default_factory=dict)  # if they see fewer images
     mining: _table(Mining) = Mining()
     scoring: _table(Scoring) = Scoring()
     superpixels: _table(Superpixels) = Superpixels()

@@ -135,7 +135,7 @@ def test_a_gpu_that_is_not_there(refused, tmp_path, tiny_run, monkeypatch):
     (["train", "--model", "LSE3", "--class", "cat"], "'LSE3' is not one of 'max1', 'LSE1'"),
     (["score", "--model", "LSE1", "--class", "bird"], "'bird' is not one of 'cat', 'dog'"),
     (["train", *NETWORK, "--round", "3"], "training.round: Input should be 1 or 2, got 3"),
-    (["train", *NETWORK, "--profile", "slow"], "no profile slow: choose quick, local, long, full, paper or the path"),
+    (["train", *NETWORK, "--profile", "slow"], "no profile slow: choose quick, local, full, paper or the path"),
     (["score", "--model", "LSE1"], "give --model and --class both, or neither"),
     (["mine", *NETWORK], "weights/LSE1-cat-round1-seed0.safetensors is not there; this makes it: lsegrepro train"),
     (["reproduce", "--dry-run", "--cores", "-1"], "'--cores': -1 is not in the range x>=1"),

@@ -139,4 +139,4 @@ def test_a_wrong_profile_is_refused_by_name(written, text, said):
 
 @pytest.mark.parametrize("name", ["slow", "", "a\0b", 5000 * "a"])
 def test_a_profile_that_is_not_there_is_refused_with_the_choice(name):
-    refused(lambda: load_profile(name), "no profile", "quick, local, long, full, paper or the path of a .toml file")
+    refused(lambda: load_profile(name), "no profile", "quick, local, full, paper or the path of a .toml file")

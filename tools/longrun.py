@@ -1,17 +1,17 @@
 """Train every network for as long as there is time: start or resume what is unfinished, and say how far each is.
 
     LSEGREPRO_DATA=... python tools/longrun.py FOLDER                 # start or resume; any number of times
-    LSEGREPRO_DATA=... python tools/longrun.py FOLDER --results       # published/longrun.json with the new networks
-    LSEGREPRO_DATA=... python tools/longrun.py FOLDER --collect RUN   # the best of them as round 1 of a run
+    LSEGREPRO_DATA=... python tools/longrun.py FOLDER --results       # print longrun.json with the new networks
+    LSEGREPRO_DATA=... python tools/longrun.py FOLDER --collect RUN   # the finished networks as round 1 of a run
     python tools/longrun.py FOLDER --save FILE                        # the trunks in half precision, in one file
     python tools/longrun.py FOLDER --load FILE                        # go on from them on another machine
 
 Two workers, one thread each and at the lowest priority, train a *trunk* of each network, whose rate never falls to 0.
-A finished network branches off it at each stop: its rate falls to 0 over the last fifth of its images. Everything
+A finished network branches off it at each stop, and its rate falls to 0 there. Everything
 lies in FOLDER, a run folder a job; run this from a clone of its own, whose code nobody edits.
 
-After --collect, `lsegrepro reproduce --profile RUN/long.toml --run RUN` mines, trains round 2 and scores. To publish
-that run, put RUN/long.toml in the place of lsegrepro/profiles/long.toml and its name into `runs.published.PROFILE`.
+After --collect, `lsegrepro reproduce --profile local --run RUN` mines, trains round 2 and scores, and `make publish
+RUN=RUN` publishes that run. The last stop of each network is that of profile local.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -49,17 +48,15 @@ from lsegrepro.training.loop import train
 
 WORKERS = 2
 
-COOLDOWN = 0.2
-"""Share of a finished network's images over which its rate falls to 0."""
-
-STOPS = {"LSE1": (100_000, 200_000, 300_000), "max1": (100_000, 200_000, 300_000),
-         "LSE2": (150_000,), "max2": (150_000,)}
-"""Images after which a network is finished."""
+STOPS = {"LSE1": {100_000: 20_000, 180_000: 20_000}, "max1": {100_000: 20_000, 180_000: 20_000},
+         "LSE2": {150_000: 30_000}, "max2": {150_000: 30_000}}
+"""Images after which a network is finished, and over how many of them its rate falls to 0; the last are those of
+profile `local`."""
 
 MORE_SEEDS = (1, 2)
 """Seeds beside 0 with which the `SCORED` networks are trained up to the first stop."""
 
-TURNS = [(("LSE1", "max1"), 200_000), (("LSE2", "max2"), 150_000), (("LSE1", "max1"), 300_000)]
+TURNS = [(("LSE1", "max1"), 180_000), (("LSE2", "max2"), 150_000)]
 """The order of the trainings: models, and the stop they go on to before the next models do."""
 
 CLASSES = ("cat", "dog")
@@ -79,7 +76,7 @@ class Job:
     folder : str
         Its run folder.
     changes : dict
-        Arguments of `Training` that differ from those of profile `long`.
+        Arguments of `Training` that differ from those of profile `local`.
     trunk : str
         Folder of the training whose checkpoint it goes on from.
     start : str
@@ -110,7 +107,7 @@ def jobs() -> Iterator[Job]:
     yield from (job for job in branches if job.folder.startswith("finished"))
     for model, cls in SCORED:
         for seed in MORE_SEEDS:
-            yield from branch(model, cls, STOPS[model][0], seed)
+            yield from branch(model, cls, min(STOPS[model]), seed)
     yield from variants()
 
 
@@ -125,23 +122,24 @@ def variants() -> Iterator[Job]:
 
 
 def branch(model: str, cls: str, images: int, seed: int = 0) -> Iterator[Job]:
-    """One network up to so many images: its trunk, and finished networks: at the last stop, and where VOC is scored."""
+    """One network up to so many images: its trunk, and finished networks: at the last stop, whose scores are those of
+    the published run, and where VOC is scored."""
     trunk, splits = "", SPLITS if (model, cls) in SCORED else ()
-    for stop in STOPS[model]:
+    for stop, cooldown in STOPS[model].items():
         if stop <= images:
-            constant = round((1 - COOLDOWN) * stop)
+            constant = stop - cooldown
             yield Job(f"trunk-{constant}", model, cls, {"samples": constant, "cooldown": 0}, trunk, seed=seed)
             trunk = f"trunk-{constant}"
-            if splits or stop == STOPS[model][-1]:
-                yield Job(f"finished-{stop}", model, cls, {"samples": stop, "cooldown": stop - constant},
-                          trunk, splits=splits, seed=seed)
+            if splits or stop == max(STOPS[model]):
+                yield Job(f"finished-{stop}", model, cls, {"samples": stop, "cooldown": cooldown},
+                          trunk, splits=splits if stop < max(STOPS[model]) else (), seed=seed)
 
 
 def run_of(folder: Path, job: Job) -> RunFolder:
-    """The job as a run: profile `long` with its arguments."""
-    profile = load_profile("long")
+    """The job as a run: profile `local` with its arguments."""
+    profile = load_profile("local")
     profile = dataclasses.replace(profile, models=(job.model,), classes=(job.cls,), rounds=(1,), seeds=(job.seed,),
-                                  training=profile.training | job.changes)
+                                  network={}, training=profile.training | job.changes)
     return RunFolder(profile, folder / job.folder, device="cpu", progress=False)
 
 
@@ -279,24 +277,14 @@ def auc_inside(run: RunFolder, job: Job, heldout: WeakDataset, source: str) -> d
 
 
 def collect(folder: Path, run: Path) -> None:
-    """Copy the finished network of lowest held-out loss of each kind into a run, and write the profile of the run."""
-    tables = []
+    """Copy the networks that are finished at their last stop into a run, as its round 1."""
+    (run / "weights").mkdir(parents=True, exist_ok=True)
     for model, cls in NETWORKS:
-        branches = [run_of(folder, job) for job in branch(model, cls, STOPS[model][-1])
-                    if job.folder.startswith("finished")]
-        branches = [finished for finished in branches if finished.weights_path(model, cls).is_file()]
-        if not branches:
-            raise SystemExit(f"no finished network {model} {cls} in {folder}: let the run go on")
-        best = min(branches, key=lambda finished: finished.card(model, cls)["final"]["heldout_loss"])
-        weights = best.weights_path(model, cls)
-        (run / "weights").mkdir(parents=True, exist_ok=True)
+        weights = folder / f"finished-{max(STOPS[model])}" / "weights" / f"{model}-{cls}-round1-seed0.safetensors"
+        if not weights.is_file():
+            raise SystemExit(f"no finished network {weights}: let the run go on")
         for suffix in (".json", ".jsonl", ".safetensors"):
             shutil.copy(weights.with_suffix(suffix), run / "weights")
-        values = best.profile.training
-        tables.append(f"[network.{model}-{cls}]\nsamples = {values['samples']}\ncooldown = {values['cooldown']}\n")
-    text = (files("lsegrepro") / "profiles/long.toml").read_text(encoding="utf-8")
-    (run / "long.toml").write_text("\n".join([text, *tables]), encoding="utf-8")
-    print(run / "long.toml")
 
 
 def save_trunks(folder: Path, path: Path) -> None:
@@ -325,7 +313,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--results", action="store_true", help="print the finished networks as JSON")
-    parser.add_argument("--collect", type=Path, metavar="RUN", help="make the best finished networks round 1 of a run")
+    parser.add_argument("--collect", type=Path, metavar="RUN", help="make the finished networks round 1 of a run")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the trunks to a file, in half precision")
     parser.add_argument("--load", type=Path, metavar="FILE", help="go on from the trunks of a file")
     parser.add_argument("--work", type=int, help=argparse.SUPPRESS)

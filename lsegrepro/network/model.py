@@ -166,6 +166,21 @@ def loss(image_scores: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(image_scores, labels)
 
 
+def loss_of_each_negative(image_scores: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
+    """`loss` in which each patch of an image without the class is a sample by itself, so that all get a gradient.
+
+    A reading of "for each positive training sample" in Section 3.2: only there the maximum alone is trained. Takes the
+    patch scores (B, N, 2) too; the loss of an image is the mean over its patches.
+
+    >>> scores = torch.tensor([[[1.0, -1.0], [-1.0, 1.0]]])
+    >>> round(loss_of_each_negative(maximum(scores), scores, torch.tensor([1])).item(), 4)  # (0.1269 + 2.1269) / 2
+    1.1269
+    """
+    aggregated = functional.cross_entropy(image_scores, labels, reduction="none")
+    each = -functional.log_softmax(scores, dim=2)[..., 1].mean(1)
+    return torch.where(labels == 1, each, aggregated).mean()
+
+
 def foreground_probability(scores: Tensor) -> Tensor:
     """Softmax probability of foreground, p(c = 1 | x), from scores (..., 2).
 

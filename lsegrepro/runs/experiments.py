@@ -30,10 +30,6 @@ from .statistics import read_statistics
 
 PATH = Path(__file__).parents[1] / "profiles" / "experiments.toml"
 
-LENGTH = "length"
-"""The question that the run itself answers beside its experiments, where they see fewer images."""
-
-
 @dataclass(frozen=True)
 class Experiment:
     """A named variation of a profile; experiments of one question are shown together."""
@@ -225,9 +221,9 @@ class ExperimentRow:
 def experiment_rows(run: RunFolder, question: str) -> list[ExperimentRow]:
     """The table of one question: baselines first, then each experiment that was done; temperatures in their order."""
     listed, seeds = load_experiments(run.profile).values(), run.profile.seeds
-    asked = [e for e in listed if e.question == question and (not e.unchanged or question == LENGTH)]
+    asked = [e for e in listed if e.question == question and not e.unchanged]
     # The baseline is a network trained on as many images as the experiments see, or else the run's own.
-    of_as_many = {(model, e.round): e.name for e in listed if e.unchanged and question != LENGTH for model in e.models}
+    of_as_many = {(model, e.round): e.name for e in listed if e.unchanged for model in e.models}
     twins = {(model, e.round) for e in asked for model in e.models}
     if question == "temperature":
         twins.add(("max1", 1))  # r without end

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from ..evaluation import raw_curve
+from ..evidence.superpixels import oversegment
 from ..explorer import Picture, ScoredNetwork, ThetaExplorer
 from .folder import Network, RunFolder
 from .results import GRID_STEP, choose_theta, coverage
@@ -36,7 +37,8 @@ def explore_theta(
         return None
     scored_pictures = []
     for name, (image, mask) in pictures.items():
-        scored = {shown.name: segment_with(run, network, image, shown.marks["from train"])
+        labels = oversegment(image, run.profile.superpixels)
+        scored = {shown.name: segment_with(run, network, image, shown.marks["from train"], labels=labels)
                   for network, shown in networks.items()}
         maps = {network: (result.codes, result.smoothed) for network, result in scored.items()}
         scored_pictures.append(Picture(name, image, maps, mask))

@@ -68,11 +68,13 @@ def segment(weights: Weights, image: np.ndarray, theta: float) -> Segmentation:
 
 
 def segment_with(
-    run: RunFolder, network: Network, image: np.ndarray, theta: float, val_id: str | None = None
+    run: RunFolder, network: Network, image: np.ndarray, theta: float, val_id: str | None = None,
+    labels: np.ndarray | None = None,
 ) -> Segmentation:
     """Segment an image (H, W, 3) uint8 with a network of a run, in float32.
 
     An image of val, of the id `val_id`, is scored as the run's evidence was, and its score map kept in the run's cache.
+    `labels` are its superpixels, (H, W) int32, where they are known.
     Raises `LsegreproError` if the weights are not there.
     """
     from ..evidence.scoring import score_image
@@ -83,7 +85,7 @@ def segment_with(
         codes, _ = score_image(weights, image, dataclasses.replace(scoring, precision="float32"))
     else:
         codes, _ = score_image(weights, image, scoring, map_cache(run, weights) / f"{val_id}.npz")
-    return Segmentation(image, codes, oversegment(image, run.profile.superpixels), theta)
+    return Segmentation(image, codes, oversegment(image, run.profile.superpixels) if labels is None else labels, theta)
 
 
 def superpixel_labels(image: np.ndarray, params: Superpixels, pixels: int = 1_000_000) -> np.ndarray:

@@ -17,7 +17,7 @@ from .. import evaluation, paper
 from ..data import LABELS, label_codes
 from ..files import LsegreproError, read_json, read_npz, write_json
 from .folder import RunFolder, require_file, require_same
-from .measures import class_shares, prepare_mask, saturation, source_shortcut, within_sources
+from .measures import class_shares, prepare_mask, source_shortcut, within_sources
 from .published import copy_file, published_file
 
 if TYPE_CHECKING:
@@ -170,25 +170,9 @@ def accuracy_within_sources(run: RunFolder) -> dict[str, Any]:
     return {"images": len(index), "networks": networks}
 
 
-def first_steps(run: RunFolder) -> dict[str, Any]:
-    """Before any training: initialisation to ``saturated``, the share of each layer's outputs beyond 0.99."""
-    import torch
-
-    from ..network import model, patches
-
-    arguments, weak = run.profile.arguments(*run.networks()[0]), run.weak("heldout")
-    images = patches.to_float(torch.from_numpy(np.stack([weak.image(i) for i in range(min(8, len(weak)))])))
-    corners = patches.random_corners(np.random.default_rng(0), len(images), paper.IMAGE_SIDE, arguments.net.patches,
-                                     arguments.net.patch)
-    x = patches.cut(images, corners, arguments.net.patch)
-    nets = {name: model.PatchNet(arguments.net, initialisation=name, generator=torch.Generator().manual_seed(0))
-            for name in ("torch7", "literal")}
-    return {"initial": {name: {"saturated": saturation(net, x)} for name, net in nets.items()}}
-
-
 STATISTICS: dict[str, Callable[[RunFolder], dict[str, Any]]] = {
-    "weak-labels": weak_labels, "bags": patch_coverage, "sources": accuracy_within_sources, "first-steps": first_steps}
-OF_TRAINING = ("weak-labels", "sources", "first-steps")  # of its photographs and weights; the others are of val
+    "weak-labels": weak_labels, "bags": patch_coverage, "sources": accuracy_within_sources}
+OF_TRAINING = ("weak-labels", "sources")  # of its photographs and weights; the others are of val
 
 
 def _labels_and_sources(weak: WeakSet) -> tuple[np.ndarray, np.ndarray]:

@@ -150,8 +150,12 @@ def sgd_step(
         group["lr"] = config.rate_at(step) * config.batch
     with devices.autocast(x.device, config.precision):
         scores = net(x)  # (B*N, 2)
-    image_scores = model.aggregation(config.aggregation_name)(scores.float().view(len(target), -1, 2))  # (B, 2)
-    loss = model.loss(image_scores, target)
+    scores = scores.float().view(len(target), -1, 2)  # (B, N, 2)
+    image_scores = model.aggregation(config.aggregation_name)(scores)  # (B, 2)
+    if config.negative_patches == "each":
+        loss = model.loss_of_each_negative(image_scores, scores, target)
+    else:
+        loss = model.loss(image_scores, target)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()

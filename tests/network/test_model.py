@@ -192,6 +192,17 @@ def test_loss_is_the_negative_log_likelihood(rng):
     assert model.loss(torch.tensor(f), torch.tensor(y)).item() == pytest.approx(expected, abs=1e-12)
 
 
+def test_each_patch_of_a_negative_is_a_sample_and_of_a_positive_the_maximum_alone(rng):
+    scores = torch.tensor(rng.uniform(-1, 1, (2, 4, 2)), requires_grad=True)
+    labels = torch.tensor([0, 1])
+    loss = model.loss_of_each_negative(model.maximum(scores), scores, labels)
+    positive, negative = model.maximum(scores)[:1], scores[1]
+    alone = model.loss(positive, labels[:1]), model.loss(negative, torch.ones(4, dtype=torch.int64))
+    assert loss.item() == pytest.approx(sum(alone).item() / 2, abs=1e-12)
+    loss.backward()
+    assert (scores.grad[0] != 0).sum() == 2 and (scores.grad[1] != 0).all()
+
+
 @pytest.mark.parametrize("name", ["lse", "max", "mean", "tempered:5"])
 def test_floor_of_the_loss(name):
     """The best that bounded scores can do: every patch at +1 and -1."""

@@ -4,13 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from conftest import changed, refused
 
 from lsegrepro import cli, paper
 from lsegrepro.data.drawn import DrawnWeak
 from lsegrepro.data.images import prepare
 from lsegrepro.files import read_json, write_json
-from lsegrepro.network import patches
+from lsegrepro.network import model, patches
 from lsegrepro.runs import measures, statistics
 from lsegrepro.runs.folder import RunFolder
 from lsegrepro.runs.statistics import STATISTICS, read_statistics, statistics_path
@@ -118,8 +119,10 @@ def test_sources_are_measured_apart_and_without_mined_images(own_run, two_source
     assert measures.within_sources(np.ones(60, bool), present, ["a"] * 40 + ["b"] * 20) == {"a": (40, 1.0)}
 
 
-def test_the_literal_initialisation_saturates(own_run):
-    torch7, literal = (statistics.first_steps(own_run)["initial"][name]["saturated"] for name in ("torch7", "literal"))
+def test_the_literal_initialisation_saturates():
+    x = 2 * torch.rand(8, 3, 95, 95, generator=torch.Generator().manual_seed(0)) - 1
+    torch7, literal = (measures.saturation(model.PatchNet(paper.ARCHITECTURES["LSE1"], initialisation=name), x)
+                       for name in ("torch7", "literal"))
     assert list(torch7) == [f"layer {i}" for i in range(1, 6)]
     assert max(torch7.values()) < 0.05 < 0.5 < min(literal.values())
 

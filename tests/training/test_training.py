@@ -16,7 +16,7 @@ from conftest import SyntheticWeak, file_size_limit, one_line
 from safetensors.torch import load_file
 
 from lsegrepro import LsegreproError, paper
-from lsegrepro.config import NO_JITTER, Jitter, Training
+from lsegrepro.config import NO_JITTER, Jitter, Training, read_card
 from lsegrepro.network import devices, model
 from lsegrepro.network.classify import weak_scores
 from lsegrepro.network.weights import load_weights
@@ -260,6 +260,13 @@ def test_the_rate_of_each_step(decoded, out, monkeypatch, changes, expected):
     monkeypatch.setattr(torch.optim.SGD, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self))[1])
     train(short(**changes), decoded, out)
     assert rates == pytest.approx([rate * 2 for rate in expected])  # times the batch
+
+
+def test_the_patches_of_negatives_are_trained_as_the_argument_says(decoded, tmp_path):
+    one, each = (train(short(negative_patches=kind), decoded, tmp_path / f"{kind}.safetensors")
+                 for kind in ("aggregated", "each"))
+    assert not close(load_weights(one).net, load_weights(each).net)
+    assert "negative_patches" not in read_card(one.with_suffix(".json"))["arguments"]  # as in older cards
 
 
 def test_averaged_weights_are_a_mean_with_polynomial_decay(decoded, tmp_path, out):
