@@ -7,11 +7,11 @@
     python tools/longrun.py FOLDER --load FILE                        # go on from them on another machine
 
 Two workers, one thread each and at the lowest priority, train a *trunk* of each network, whose rate never falls to 0.
-A finished network branches off it at each stop, and its rate falls to 0 there. Everything
-lies in FOLDER, a run folder a job; run this from a clone of its own, whose code nobody edits.
+A finished network branches off it at each stop, and its rate falls to 0 there. Everything lies in FOLDER, a run
+folder a job; run this from a clone of its own, whose code nobody edits.
 
 After --collect, `lsegrepro reproduce --profile local --run RUN` mines, trains round 2 and scores, and `make publish
-RUN=RUN` publishes that run. The last stop of each network is that of profile local.
+RUN=RUN` publishes that run.
 """
 
 from __future__ import annotations
@@ -48,20 +48,16 @@ from lsegrepro.training.loop import train
 
 WORKERS = 2
 
-STOPS = {"LSE1": {100_000: 20_000, 180_000: 20_000}, "max1": {100_000: 20_000, 180_000: 20_000},
-         "LSE2": {150_000: 30_000}, "max2": {150_000: 30_000}}
-"""Images after which a network is finished, and over how many of them its rate falls to 0; the last are those of
-profile `local`."""
+PROFILE = load_profile("local")
+"""The profile whose round 1 is trained; its images are the last stop of a network."""
+
+ON_THE_WAY = {"LSE1": {100_000: 20_000}, "max1": {100_000: 20_000}}
+"""Images after which a copy of a network is finished before, and over how many of them its rate falls to 0."""
 
 MORE_SEEDS = (1, 2)
 """Seeds beside 0 with which the `SCORED` networks are trained up to the first stop."""
 
-TURNS = [(("LSE1", "max1"), 180_000), (("LSE2", "max2"), 150_000)]
-"""The order of the trainings: models, and the stop they go on to before the next models do."""
-
-CLASSES = ("cat", "dog")
-
-NETWORKS = [(model, cls) for model in STOPS for cls in CLASSES]
+NETWORKS = [(model, cls) for model in PROFILE.models for cls in PROFILE.classes]
 
 SCORED = [("LSE1", "cat"), ("max1", "cat")]
 """The networks that are finished at each stop and scored on VOC, for the curve of AP against images seen."""
@@ -101,13 +97,12 @@ class Job:
 
 def jobs() -> Iterator[Job]:
     """Every job once, in its order: first the trunks, then what branches off them."""
-    turns = [(model, cls, images) for models, images in TURNS for model in models for cls in CLASSES]
-    branches = {(job.folder, job.network): job for turn in turns for job in branch(*turn)}.values()
+    branches = [job for network in NETWORKS for job in branch(*network)]
     yield from (job for job in branches if job.folder.startswith("trunk"))
     yield from (job for job in branches if job.folder.startswith("finished"))
     for model, cls in SCORED:
         for seed in MORE_SEEDS:
-            yield from branch(model, cls, min(STOPS[model]), seed)
+            yield from branch(model, cls, seed)
     yield from variants()
 
 
@@ -121,25 +116,26 @@ def variants() -> Iterator[Job]:
                       start="trunk-80000", splits=("train",) if cls == "cat" else ())
 
 
-def branch(model: str, cls: str, images: int, seed: int = 0) -> Iterator[Job]:
-    """One network up to so many images: its trunk, and finished networks: at the last stop, whose scores are those of
-    the published run, and where VOC is scored."""
-    trunk, splits = "", SPLITS if (model, cls) in SCORED else ()
-    for stop, cooldown in STOPS[model].items():
-        if stop <= images:
-            constant = stop - cooldown
-            yield Job(f"trunk-{constant}", model, cls, {"samples": constant, "cooldown": 0}, trunk, seed=seed)
-            trunk = f"trunk-{constant}"
-            if splits or stop == max(STOPS[model]):
-                yield Job(f"finished-{stop}", model, cls, {"samples": stop, "cooldown": cooldown},
-                          trunk, splits=splits if stop < max(STOPS[model]) else (), seed=seed)
+def branch(model: str, cls: str, seed: int = 0) -> Iterator[Job]:
+    """One network: its trunk, and finished networks: on the way where VOC is scored, and at last with seed 0, whose
+    scores are those of the published run."""
+    trunk, last = "", PROFILE.arguments(model, cls)
+    stops = [(images, cooldown, SPLITS) for images, cooldown in ON_THE_WAY.get(model, {}).items()]
+    if seed == 0:
+        stops.append((last.samples, last.cooldown, ()))
+    for images, cooldown, splits in stops:
+        constant = images - cooldown
+        yield Job(f"trunk-{constant}", model, cls, {"samples": constant, "cooldown": 0}, trunk, seed=seed)
+        trunk = f"trunk-{constant}"
+        if not splits or (model, cls) in SCORED:
+            yield Job(f"finished-{images}", model, cls, {"samples": images, "cooldown": cooldown}, trunk,
+                      splits=splits, seed=seed)
 
 
 def run_of(folder: Path, job: Job) -> RunFolder:
     """The job as a run: profile `local` with its arguments."""
-    profile = load_profile("local")
-    profile = dataclasses.replace(profile, models=(job.model,), classes=(job.cls,), rounds=(1,), seeds=(job.seed,),
-                                  network={}, training=profile.training | job.changes)
+    profile = dataclasses.replace(PROFILE, models=(job.model,), classes=(job.cls,), rounds=(1,), seeds=(job.seed,),
+                                  network={}, training=PROFILE.training | job.changes)
     return RunFolder(profile, folder / job.folder, device="cpu", progress=False)
 
 
@@ -280,7 +276,8 @@ def collect(folder: Path, run: Path) -> None:
     """Copy the networks that are finished at their last stop into a run, as its round 1."""
     (run / "weights").mkdir(parents=True, exist_ok=True)
     for model, cls in NETWORKS:
-        weights = folder / f"finished-{max(STOPS[model])}" / "weights" / f"{model}-{cls}-round1-seed0.safetensors"
+        *_, last = branch(model, cls)
+        weights = run_of(folder, last).weights_path(*last.network)
         if not weights.is_file():
             raise SystemExit(f"no finished network {weights}: let the run go on")
         for suffix in (".json", ".jsonl", ".safetensors"):

@@ -30,12 +30,13 @@ from .statistics import read_statistics
 
 PATH = Path(__file__).parents[1] / "profiles" / "experiments.toml"
 
+
 @dataclass(frozen=True)
 class Experiment:
     """A named variation of a profile; experiments of one question are shown together."""
 
     name: str
-    question: str
+    question: str  # none of what is unchanged
     models: tuple[str, ...]
     round: int  # that is trained, or whose networks are scored otherwise
     changes: dict[str, Any]  # tables data, training, round2, scoring of the values that differ from the run's profile
@@ -73,7 +74,7 @@ def load_experiments(profile: Profile) -> dict[str, Experiment]:
 @cache
 def _read_toml() -> dict[str, Experiment]:
     tables = tomllib.loads(PATH.read_text(encoding="utf-8"))
-    return {name: Experiment(name, table.pop("question"), tuple(table.pop("models")), table.pop("round", 1),
+    return {name: Experiment(name, table.pop("question", ""), tuple(table.pop("models")), table.pop("round", 1),
                              seeds=tuple(table.pop("seeds", ())), changes=table) for name, table in tables.items()}
 
 

@@ -60,7 +60,7 @@ def small(own_run, monkeypatch):
         "larger": Experiment("larger", "scale", ("LSE1",), 2, {"scoring": {"scale_to": 64}}),
         "again": Experiment("again", "seed", ("LSE1",), 1, {}, (7,)),
         "easy": Experiment("easy", "hard", ("LSE1",), 2, {"round2": {"hard": 0.0}}),
-        "unchanged": Experiment("unchanged", "none", ("LSE1",), 1, {}),
+        "unchanged": Experiment("unchanged", "", ("LSE1",), 1, {}),
     }
     monkeypatch.setattr(experiments, "_read_toml", lambda: listed)
     return own_run

