@@ -38,7 +38,6 @@ from lsegrepro.config import load_profile
 from lsegrepro.data import LABELS
 from lsegrepro.files import read_json
 from lsegrepro.network.classify import weak_scores
-from lsegrepro.network.weights import load_weights
 from lsegrepro.runs.folder import SPLITS, Network, RunFolder
 from lsegrepro.runs.make import load_network, score_network
 from lsegrepro.runs.published import PUBLISHED
@@ -51,7 +50,7 @@ WORKERS = 2
 PROFILE = load_profile("local")
 """The profile whose round 1 is trained; its images are the last stop of a network."""
 
-ON_THE_WAY = {"LSE1": {100_000: 20_000}, "max1": {100_000: 20_000}}
+ON_THE_WAY = {model: {100_000: 20_000, 180_000: 20_000} for model in ("LSE1", "max1")}
 """Images after which a copy of a network is finished before, and over how many of them its rate falls to 0."""
 
 MORE_SEEDS = (1, 2)
@@ -75,8 +74,6 @@ class Job:
         Arguments of `Training` that differ from those of profile `local`.
     trunk : str
         Folder of the training whose checkpoint it goes on from.
-    start : str
-        Folder of the training whose weights it starts from.
     splits : tuple of str
     """
 
@@ -85,7 +82,6 @@ class Job:
     cls: str
     changes: dict
     trunk: str = ""
-    start: str = ""
     splits: tuple[str, ...] = ()
     seed: int = 0
 
@@ -103,17 +99,6 @@ def jobs() -> Iterator[Job]:
     for model, cls in SCORED:
         for seed in MORE_SEEDS:
             yield from branch(model, cls, seed)
-    yield from variants()
-
-
-def variants() -> Iterator[Job]:
-    """Other draws of the negatives: from a common start, a cooldown of each."""
-    changes = {"paper": {}, "others": {"negatives": "others"}, "background": {"negatives": "background"},
-               "balanced": {"sources": "balanced"}}
-    for name, change in changes.items():
-        for cls in ("cat", "dog"):
-            yield Job(f"variant-{name}", "LSE1", cls, {**change, "samples": 10_000, "cooldown": 10_000},
-                      start="trunk-80000", splits=("train",) if cls == "cat" else ())
 
 
 def branch(model: str, cls: str, seed: int = 0) -> Iterator[Job]:
@@ -121,8 +106,7 @@ def branch(model: str, cls: str, seed: int = 0) -> Iterator[Job]:
     scores are those of the published run."""
     trunk, last = "", PROFILE.arguments(model, cls)
     stops = [(images, cooldown, SPLITS) for images, cooldown in ON_THE_WAY.get(model, {}).items()]
-    if seed == 0:
-        stops.append((last.samples, last.cooldown, ()))
+    stops = stops[:1] if seed else [*stops, (last.samples, last.cooldown, ())]
     for images, cooldown, splits in stops:
         constant = images - cooldown
         yield Job(f"trunk-{constant}", model, cls, {"samples": constant, "cooldown": 0}, trunk, seed=seed)
@@ -152,7 +136,7 @@ def is_passed(folder: Path, job: Job) -> bool:
     checkpoints = folder.glob(f"trunk-*/weights/{job.model}-{job.cls}-round1-seed{job.seed}.checkpoint")
     trunks = [path.parts[-3] for path in checkpoints]
     furthest = max((int(name.removeprefix("trunk-")) for name in trunks), default=0)
-    return not job.start and job.trunk not in trunks and job.changes["samples"] < furthest
+    return job.trunk not in trunks and job.changes["samples"] < furthest
 
 
 @contextmanager
@@ -177,22 +161,21 @@ def work(folder: Path) -> None:
         for job in jobs():
             run = run_of(folder, job)
             out = run.weights_path(*job.network)
-            before = {name: folder / name / "weights" / out.name for name in (job.trunk, job.start) if name}
+            before = folder / job.trunk / "weights" / out.name
             if not out.is_file() and not is_passed(folder, job):
                 left = True
                 with claimed(folder / "locks" / f"{job.folder}-{out.stem}") as mine:
                     loaded = out.with_suffix(".checkpoint").is_file()
-                    if not mine or not (loaded or all(path.is_file() for path in before.values())):
+                    if not mine or not (loaded or not job.trunk or before.is_file()):
                         continue  # another worker is at it, or at what it waits for
                     print(time.strftime("%F %T"), job.folder, out.stem, flush=True)
                     data = data or {split: WeakDataset(run.weak(split), progress=False)
                                     for split in ("train", "heldout")}
                     if job.trunk and not loaded:
                         out.parent.mkdir(parents=True, exist_ok=True)
-                        shutil.copy(before[job.trunk].with_suffix(".checkpoint"), out.with_suffix(".checkpoint"))
+                        shutil.copy(before.with_suffix(".checkpoint"), out.with_suffix(".checkpoint"))
                     train(run.profile.arguments(*job.network), data["train"], out, heldout=data["heldout"],
-                          start=load_weights(before[job.start]) if job.start else None, progress=False,
-                          keep_checkpoint=True)
+                          progress=False, keep_checkpoint=True)
             if out.is_file() and any(not run.has_scores(*job.network, split=split) for split in job.splits):
                 left = True
                 with claimed(folder / "locks" / f"{job.folder}-{out.stem}-scores") as mine:
@@ -238,11 +221,9 @@ def results(folder: Path) -> list[dict]:
         copy_regions(run)
         card = run.card(*job.network)
         heldout = heldout or WeakDataset(run.weak("heldout"), progress=False)
-        before = folder / job.start / "weights" / run.card_path(*job.network).name
         row = {"folder": job.folder, "model": job.model, "class": job.cls, "seed": job.seed,
                "arguments": run.profile.training,
-               "images": card["samples"] + (read_json(before)["samples"] if job.start else 0),
-               "final": card["final"], "hours": card["hours"], "device": card["device"],
+               "images": card["samples"], "final": card["final"], "hours": card["hours"], "device": card["device"],
                "auc_inside_voc": auc_inside(run, job, heldout, "voc")}
         if run.has_scores(*job.network, split="train"):
             regions, scores = run.regions("train"), run.scores(*job.network, split="train")
