@@ -106,7 +106,6 @@ class Training:
     samples: Count = 100_000  # images seen, with repetition
     batch: int = Field(16, ge=1, le=65_536)  # images a step
     rate: float = Field(paper.LEARNING_RATE, gt=0, lt=100)  # lambda, for one image; a step uses rate * batch
-    decay_after: CountOrZero = 0  # from so many images on the rate falls as 1/sqrt(images seen); 0: never (the paper)
     cooldown: CountOrZero = 0  # over so many images at the end the rate falls linearly to 0; none in the paper
     # The network is the mean of the weights over about this share of the images seen (polynomial-decay averaging,
     # Shamir and Zhang, 2013). 0: the last weights (the paper).
@@ -123,7 +122,6 @@ class Training:
     negatives: Literal["paper", "others", "background"] = "paper"
     # In an image without the class, what has a loss: its aggregated score, as in one with it, or each patch by itself.
     negative_patches: Literal["aggregated", "each"] = "aggregated"
-    sources: Literal["uniform", "balanced"] = "uniform"  # inside a label: each photograph, or each source, as often
     precision: Precision = "float32"  # of both passes; float32 too on a device without bfloat16. Weights are float32
     round: Literal[1, 2] = 1  # 2 starts from the weights of round 1 and draws hard negatives
     hard: Fraction = 0.5  # in round 2, chance that a negative sample is N hard-negative patches (Section 3.2: 0.5)
@@ -164,15 +162,11 @@ class Training:
         >>> [round(config.rate_at(step), 3) for step in range(8)]
         [0.1, 0.1, 0.1, 0.1, 0.1, 0.075, 0.05, 0.025]
         """
-        rate, seen = self.rate, step * self.batch
-        if self.decay_after and seen > self.decay_after:
-            rate *= math.sqrt(self.decay_after / seen)
         left, falling = self.steps - step, -(-self.cooldown // self.batch)
-        return rate * (left / falling) if left <= falling else rate
+        return self.rate * min(1.0, left / falling) if falling else self.rate
 
 
-LATER = {"output": "tanh", "sources": "uniform", "decay_after": 0, "cooldown": 0, "average": 0.0,
-         "negative_patches": "aggregated"}
+LATER = {"output": "tanh", "cooldown": 0, "average": 0.0, "negative_patches": "aggregated"}
 """Fields that the first cards do not have, and what those trainings used."""
 
 

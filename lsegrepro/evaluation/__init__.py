@@ -36,13 +36,12 @@ from .intervals import (
     holm,
     resampled_counts,
 )  # fmt: skip
-from .trends import LAWS, Growth, growth
 
 __all__ = [
-    "Curve", "Difference", "Growth", "Interval", "LAWS", "Statistic", "TableRow", "accuracy", "ap", "auc",
+    "Curve", "Difference", "Interval", "Statistic", "TableRow", "accuracy", "ap", "auc",
     "background_accuracy", "balanced_accuracy", "best_answers", "bootstrap", "bootstrap_difference",
     "bootstrap_draws", "bootstrap_p_value", "centred_box_counts", "chosen_counts", "classification_counts", "curve",
-    "everything_foreground", "foreground_accuracy", "gated_box", "growth", "holm", "image_auc", "image_margin",
+    "everything_foreground", "foreground_accuracy", "gated_box", "holm", "image_auc", "image_margin",
     "nothing_foreground", "per_image_counts", "present", "raw_curve", "raw_grid_counts",
     "resampled_counts", "smoothed_curve", "smoothed_grid_counts", "three_way", "threshold",
 ]  # fmt: skip

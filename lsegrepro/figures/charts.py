@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from ..evaluation import LAWS, Interval, bootstrap, growth
+from ..evaluation import Interval
 from ..evaluation.mistakes import PARTS, Exemplar
 from ..files import LsegreproError
 from ..paper import LOSS_FLOOR, LOSS_START
@@ -137,21 +137,12 @@ def _points(axes: Axes, points: Mapping[float | str, Interval], colour: str, **l
     return ", ".join(f"{between(ap)} at {x if isinstance(x, str) else f'{x:,}'}" for x, ap in points.items())
 
 
-def _against_amounts(figure: Figure, axes: Axes, xlabel: str, columns: int) -> None:
-    """AP in percent against whole numbers such as 50,000 and 100,000, on a logarithmic axis."""
-    axes.set(xlabel=xlabel, title="AP (%)", ylim=(0, None), xscale="log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.minorticks_off()
-    figure.legend(loc="outside upper left", ncols=columns)
-
-
 @style()
-def images_seen_curve(series: Mapping[str, Mapping[int, Interval]], dashed: Sequence[str] = ()) -> Figure:
-    """AP of finished networks against the images they saw in training, a line for each series.
+def ap_against_images(series: Mapping[str, Mapping[int, Interval]], xlabel: str, dashed: Sequence[str] = ()) -> Figure:
+    """AP against a number of images, on a logarithmic axis, a line for each series.
 
-    `series` has the AP, a fraction, for each number of images, by a name that begins with the model; those whose names
-    are in `dashed` are dashed.
+    `series` has the AP, a fraction, for each number, by a name that begins with the model; those whose names are in
+    `dashed` are dashed. `xlabel` says which images are counted: those seen in training, the photographs with a class.
     """
     figure = Figure(figsize=(WIDTH, 3.3))
     axes, texts = figure.subplots(), []
@@ -160,29 +151,12 @@ def images_seen_curve(series: Mapping[str, Mapping[int, Interval]], dashed: Sequ
         line = "--" if name in dashed else "-"
         points = dict(sorted(points.items()))
         texts.append(f"{name}: " + _points(axes, points, colour, fmt=marker + line, capsize=3, label=name))
-    _against_amounts(figure, axes, "images seen in training", 2)
-    figure.alt = f"AP (%) against images seen. {'; '.join(texts)}."
-    return figure
-
-
-@style()
-def growth_curve(counts: Mapping[int, np.ndarray], cls: str) -> Figure:
-    """AP against the number of training photographs with a class, and the scaling laws fitted to it (`LAWS`).
-
-    `counts` has (n, 4), or (s, n, 4) of several seeds, for each number of photographs: pixel counts on the same images.
-    """
-    figure, amounts = Figure(figsize=(WIDTH, 3.3)), sorted(counts)
-    axes, texts = figure.subplots(), []
-    for law, colour in zip(LAWS, (BLUE, GREEN), strict=True):
-        predicted = growth(amounts, [counts[n] for n in amounts], law, amounts).at
-        values, low, high = in_percent([predicted[n] for n in amounts])
-        axes.plot(amounts, values, color=colour, label=law)
-        axes.fill_between(amounts, low, high, color=colour, alpha=0.15, linewidth=0)
-        texts.append(f"{law}: {between(predicted[amounts[-1]])} at {amounts[-1]:,}")
-    measured = _points(axes, {n: bootstrap(counts[n]) for n in amounts}, VERMILLION, fmt="o", ecolor=INK, zorder=3,
-                       label="measured, with interval")
-    _against_amounts(figure, axes, f"training photographs with a {cls}", 3)
-    figure.alt = f"AP (%) for {cls} against the number of training photographs: {measured}. {'; '.join(texts)}."
+    axes.set(xlabel=xlabel, title="AP (%)", ylim=(0, None), xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.minorticks_off()
+    figure.legend(loc="outside upper left", ncols=2)
+    figure.alt = f"AP (%) against {xlabel}. {'; '.join(texts)}."
     return figure
 
 

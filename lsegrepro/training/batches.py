@@ -24,7 +24,6 @@ from ..network import patches
 
 RESIDENT_BYTES = 16 * 2**30  # of the largest dataset that is decoded once and then stays in memory
 PREFETCH = 4  # batches of a larger dataset that are made while the device trains on one
-MAX_SOURCE_WEIGHT = 2.0  # with balanced sources, how often a photograph is drawn at most, against uniform ones
 
 
 class WeakDataset:
@@ -72,10 +71,9 @@ class WeakDataset:
                 pixels[i] = image
         return torch.from_numpy(pixels).to(self.device)
 
-    def _candidates(self, cls: str, negatives: str, sources: str = "uniform") -> tuple[Candidates, Candidates]:
+    def _candidates(self, cls: str, negatives: str) -> tuple[Candidates, Candidates]:
         """`positives_and_negatives` of this dataset; arguments as in `Training`."""
-        balanced = np.asarray(getattr(self.weak, "sources", np.zeros(len(self)))) if sources == "balanced" else None
-        return positives_and_negatives(self.labels, cls, negatives, balanced)
+        return positives_and_negatives(self.labels, cls, negatives)
 
 
 def batches(
@@ -128,7 +126,7 @@ def draw_images(
     The generator of the step comes first, for its further draws.
     """
     rng = step_rng(config.seed, config.round, step)
-    positives, negatives = dataset.candidates(config.cls, config.negatives, config.sources)
+    positives, negatives = dataset.candidates(config.cls, config.negatives)
     target = rng.integers(0, 2, config.batch)
     uniform = rng.random(config.batch)
     return rng, np.where(target == 0, positives.pick(uniform), negatives.pick(uniform)), target
@@ -158,13 +156,11 @@ class Candidates:
         return self.index[np.searchsorted(self.cumulative[:-1], uniform * self.cumulative[-1], side="right")]
 
 
-def positives_and_negatives(
-    labels: np.ndarray, cls: str, negatives: str, sources: np.ndarray | None = None
-) -> tuple[Candidates, Candidates]:
+def positives_and_negatives(labels: np.ndarray, cls: str, negatives: str) -> tuple[Candidates, Candidates]:
     """The images with a class and those without it, and how often each is drawn.
 
-    Takes labels (n,) as positions in `LABELS`, `negatives` as in `Training`, and the source of each image (n,) if they
-    are to be balanced within each label. Raises `LsegreproError` if there are no positives or no negatives.
+    Takes labels (n,) as positions in `LABELS`, and `negatives` as in `Training`. Raises `LsegreproError` if there are
+    no positives or no negatives.
 
     >>> positives_and_negatives(np.array([0, 1, 2, 0], np.uint8), "cat", "background")[0].index
     array([0, 3], dtype=int32)
@@ -178,28 +174,11 @@ def positives_and_negatives(
         raise LsegreproError(f"training {cls} needs images with and without it: {len(positive)} with, "
                              f"{len(negative)} without")
     is_other = ~is_background[negative]
-    by_paper = negatives == "paper" and is_other.any() and not is_other.all()
-    if not by_paper and sources is None:
+    if negatives != "paper" or not 0 < is_other.mean() < 1:
         return Candidates(positive), Candidates(negative)
-    share = paper.other_class_share(cls) if by_paper else is_other.mean()
-    chance = np.zeros(len(labels))
-    for index, total in [(positive, 1.0), (negative[is_other], share), (negative[~is_other], 1 - share)]:
-        chance[index] = total * _chances(len(index), None if sources is None else sources[index])
-    return (Candidates(positive, np.cumsum(chance[positive])), Candidates(negative, np.cumsum(chance[negative])))
-
-
-def _chances(count: int, sources: np.ndarray | None) -> np.ndarray:
-    """Chance of each image of one label, (count,): uniform, or balanced over sources up to `MAX_SOURCE_WEIGHT`."""
-    if sources is None or not count:
-        return np.full(count, 1 / max(count, 1))
-    _, source, images = np.unique(sources, return_inverse=True, return_counts=True)
-    share, largest = np.zeros(len(images)), MAX_SOURCE_WEIGHT * images / count
-    for _ in images:  # what a source at its limit cannot take goes to the others
-        below = share < largest
-        share[below] = np.minimum(largest[below], share[below] + (1 - share.sum()) / below.sum())
-        if share.sum() > 1 - 1e-12:
-            break
-    return (share / images)[source]
+    share = paper.other_class_share(cls)
+    chance = np.where(is_other, share / is_other.sum(), (1 - share) / (~is_other).sum())
+    return Candidates(positive), Candidates(negative, np.cumsum(chance))
 
 
 @dataclass(frozen=True)

@@ -259,23 +259,12 @@ def test_a_curve_over_r_goes_from_the_mean_to_the_maximum():
 def test_images_seen_are_drawn_in_the_colours_of_the_models():
     points = {100_000: Interval(0.12, 0.1, 0.14), 50_000: Interval(0.1, 0.08, 0.12)}
     series = {"LSE1 cat, this run": points, "LSE1 cat, longer": points, "max1 cat, longer": points}
-    figure = charts.images_seen_curve(series, dashed=["LSE1 cat, longer", "max1 cat, longer"])
+    figure = charts.ap_against_images(series, "images seen", dashed=["LSE1 cat, longer", "max1 cat, longer"])
     drawn(figure)
     lines = [container.lines[0] for container in figure.axes[0].containers]
     assert [line.get_linestyle() for line in lines] == ["-", "--", "--"]
     assert [line.get_color() for line in lines] == [style.model_style(name)[0] for name in ("LSE1", "LSE1", "max1")]
     assert list(lines[0].get_ydata()) == [10, 12] and "10.0 [8.0, 12.0] at 50,000" in figure.alt
-
-
-def test_growth_is_drawn_with_the_laws_that_fit_it(rng):
-    counts = {n: rng.integers(1, 9, (30, 4)) + [ap, 9, 9, 9] for n, ap in ((400, 3), (100, 1), (200, 2))}
-    figure = charts.growth_curve(counts, "dog")
-    drawn(figure)
-    aps = [(n, 100 * evaluation.ap(counts[n].sum(axis=0))) for n in sorted(counts)]
-    assert figure.axes[0].containers[0].lines[0].get_xydata() == pytest.approx(np.array(aps))
-    for law, line in zip(evaluation.LAWS, figure.axes[0].lines, strict=False):
-        predicted = evaluation.growth(sorted(counts), [counts[n] for n in sorted(counts)], law, [400]).at[400]
-        assert line.get_label() == law and line.get_ydata()[-1] == pytest.approx(100 * predicted.value)
 
 
 # Forest plots

@@ -252,7 +252,6 @@ def test_a_full_disk_leaves_the_last_checkpoint(decoded, tmp_path, out):
 @pytest.mark.parametrize("changes, expected", [
     ({}, [0.02] * 12),
     ({"cooldown": 8}, [0.02] * 8 + [0.02, 0.015, 0.01, 0.005]),
-    ({"decay_after": 4}, [0.02] * 3 + [0.02 * (4 / (2 * step)) ** 0.5 for step in range(3, 12)]),
 ])
 def test_the_rate_of_each_step(decoded, out, monkeypatch, changes, expected):
     rates = []
