@@ -239,7 +239,8 @@ class Profile:
     seeds: Seeds = (0,)
     data: _table(Data) = Data()
     training: dict[str, Any] = Field(default_factory=dict)  # fields of `Training` common to all networks
-    network: dict[str, dict[str, Any]] = Field(default_factory=dict)  # those of some: dog, LSE1 or LSE1-dog to a table
+    # Those of some networks: dog, LSE1 or LSE1-dog to a table, or dog-round2 and so on for their second round.
+    network: dict[str, dict[str, Any]] = Field(default_factory=dict)
     round2: dict[str, Any] = Field(default_factory=dict)  # those that differ in round 2
     experiments: dict[Literal["samples", "cooldown"], Count] = Field(default_factory=dict)  # if they see fewer images
     mining: _table(Mining) = Mining()
@@ -251,6 +252,7 @@ class Profile:
 
     def __post_init__(self) -> None:
         named = {*self.models, *self.classes, *(f"{model}-{cls}" for model in self.models for cls in self.classes)}
+        named |= {f"{name}-round2" for name in named}
         if unknown := self.network.keys() - named:
             raise LsegreproError(f"network: unknown key {min(unknown)!r}, known are {', '.join(sorted(named))}")
         if fixed := set().union(self.training, self.round2, *self.network.values()) & {"model", "cls", "round", "seed"}:
@@ -265,10 +267,11 @@ class Profile:
 
     def arguments(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Training:
         """The configuration of one training of this profile."""
-        values = dict(self.training)
-        for key in (cls, model, f"{model}-{cls}"):
-            values |= self.network.get(key, {})
-        values |= self.round2 if round == 2 else {}
+        keys = (cls, model, f"{model}-{cls}")
+        tables = [self.training, *(self.network.get(key, {}) for key in keys)]
+        if round == 2:
+            tables += [self.round2, *(self.network.get(f"{key}-round2", {}) for key in keys)]
+        values = dict(item for table in tables for item in table.items())
         return Training(**{**values, "model": model, "cls": cls, "round": round, "seed": seed})
 
 

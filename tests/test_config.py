@@ -51,8 +51,11 @@ precision = "bfloat16"
 rate = 0.5
 [network.LSE1-dog]
 samples = 30
+[network.LSE1-round2]
+rate = 0.25
 [round2]
 samples = 5
+rate = 0.125
 hard = 0.25
 """))
     found = {(m, c): profile.arguments(m, c) for m in profile.models for c in profile.classes}
@@ -60,7 +63,8 @@ hard = 0.25
     assert [a.rate for a in found.values()] == [0.001, 0.001, 0.5, 0.5]
     first, second = found["LSE1", "dog"], profile.arguments("LSE1", "dog", 2)
     assert first.jitter == Jitter(rotation=5) and first.precision == "bfloat16"
-    assert second == dataclasses.replace(first, round=2, samples=5, hard=0.25)
+    assert second == dataclasses.replace(first, round=2, samples=5, rate=0.25, hard=0.25)
+    assert profile.arguments("max1", "dog", 2).rate == 0.125
 
 
 def test_the_published_profile_sees_images_as_segment_does():
