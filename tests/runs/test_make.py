@@ -93,12 +93,6 @@ def test_weights_of_another_architecture_are_refused(own_run, with_card):
     refused(lambda: make.load_network(own_run, "LSE1", "cat"), path.stem, *message)
 
 
-def test_a_device_that_is_not_there_is_refused(tmp_path):
-    run = open_run("quick", tmp_path / "run", device="tpu")
-    refused(lambda: make.train_network(run, "LSE1", "cat"), "unknown device 'tpu'")
-    assert not (tmp_path / "run").exists()
-
-
 def test_masks_without_a_class_are_refused(tmp_path, capsys):
     """Foreground masks of 0 and 1 or trimaps with VOC's palette are masks of aeroplanes, as far as one can see."""
     masks = {name: np.indices((20, 30)).sum(0).astype(np.uint8) % 3 for name in ("a", "b")} | {"absent": None}
