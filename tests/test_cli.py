@@ -133,21 +133,17 @@ def test_a_gpu_that_is_not_there(refused, tmp_path, tiny_run, monkeypatch):
 
 @pytest.mark.parametrize("words, said", [
     (["train", "--model", "LSE3", "--class", "cat"], "'LSE3' is not one of 'max1', 'LSE1'"),
-    (["score", "--model", "LSE1", "--class", "bird"], "'bird' is not one of 'cat', 'dog'"),
     (["train", *NETWORK, "--round", "3"], "training.round: Input should be 1 or 2, got 3"),
     (["train", *NETWORK, "--profile", "slow"], "no profile slow: choose quick, local, full, paper or the path"),
     (["score", "--model", "LSE1"], "give --model and --class both, or neither"),
     (["mine", *NETWORK], "weights/LSE1-cat-round1-seed0.safetensors is not there; this makes it: lsegrepro train"),
-    (["reproduce", "--dry-run", "--cores", "-1"], "'--cores': -1 is not in the range x>=1"),
     (["book", "08-more"], "no notebook '08-more' at depth scratch: choose one of 01-data,"),
     (["evaluate"], "no evidence in"),
     (["train"], "Missing option '--model'. Choose from: max1, LSE1, max2, LSE2 See lsegrepro train --help"),
-    (["score", "--bogus\nline"], "No such option"),
     (["evaluat"], "No such command 'evaluat'"),
-    (["segment", "a\0b", "--class", "cat"], "a\\x00b"),
 ])
 def test_wrong_words(refused, tmp_path, words, said):
-    run = ["--run", tmp_path / "run"] if words[0] not in ("segment", "evaluat") else []
+    run = ["--run", tmp_path / "run"] if words[0] != "evaluat" else []
     assert said in refused(*words, *run)
     assert not (tmp_path / "run").exists()
 

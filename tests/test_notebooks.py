@@ -202,10 +202,3 @@ def test_a_published_page_comes_out_again_without_a_photograph(live, name):
         assert NUMBER.sub("#", one) == NUMBER.sub("#", other)
         if one != other:  # another processor may round the last digit of what a network computes
             assert numbers(one) == pytest.approx(numbers(other), rel=0.02, abs=0.02)
-
-
-def test_recomputing_leaves_the_published_results_alone(live):
-    for kind in ("weights", "negatives", "evidence"):
-        theirs = ROOT / "published" / kind
-        assert {path.name: path.read_bytes() for path in (live / kind).iterdir()} == {
-            path.name: path.read_bytes() for path in theirs.iterdir()}
