@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from literal import patch_scores
 
 from lsegrepro import paper
 from lsegrepro.book.site import ROOT
@@ -36,20 +37,6 @@ def picture(height, width, seed=0):
         coarse = rng.normal(size=(height // grain + 1, width // grain + 1, 3))
         total += coarse.repeat(grain, 0).repeat(grain, 1)[:height, :width]
     return np.clip(128 + 45 * total, 0, 255).astype(np.uint8)
-
-
-def patch_scores(net, image, rows, columns):
-    """Scores (2, n) of the patches centred on some pixels, each cut out of the image padded by numpy."""
-    size = net.architecture.patch
-    margin = (size - 1) // 2
-    for axis, length in enumerate(image.shape[:2]):
-        width = [(0, 0)] * 3
-        width[axis] = (margin, margin)
-        image = np.pad(image, width, mode="reflect" if length > margin else "edge")
-    cuts = np.stack([image[r : r + size, c : c + size] for r, c in zip(rows, columns, strict=True)])
-    x = torch.from_numpy(cuts / 127.5 - 1).float().permute(0, 3, 1, 2)
-    with torch.no_grad():
-        return torch.cat([net(part) for part in x.split(64)]).T
 
 
 def somewhere(rng, height, width, number):

@@ -6,12 +6,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import SyntheticWeak, one_line
+from conftest import SyntheticWeak, refused
 from torch.nn import functional
 
 from lsegrepro import paper
 from lsegrepro.config import Mining
-from lsegrepro.files import LsegreproError
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import Weights
 from lsegrepro.runs.folder import open_run
@@ -66,12 +65,6 @@ def mined(weights, heldout, path, **arguments) -> dict:
     mining.mine(weights, heldout, path, Mining(**arguments), progress=False)
     with np.load(path, allow_pickle=False) as file:
         return dict(file)
-
-
-def refused(call, *parts):
-    with pytest.raises(LsegreproError) as error:
-        call()
-    one_line(error, *parts)
 
 
 # With the scores of a network
@@ -211,14 +204,12 @@ def test_a_file_that_is_there_is_not_made_again(weights, many, tmp_path, monkeyp
 
 def test_a_damaged_or_foreign_file_is_refused(weights, many, tmp_path):
     path, absent = tmp_path / "n.npz", tmp_path / "none.npz"
-    arrays = mined(weights, many, path, **FEW)
+    mined(weights, many, path, **FEW)
     content = path.read_bytes()
-    for damaged in (b"", b"no zip", content[:100], content[: len(content) // 2]):
+    for damaged in (b"no zip", content[: len(content) // 2]):
         path.write_bytes(damaged)
         for read in (mining.read_meta, lambda path: mining.read_negatives(path, many)):
             refused(lambda read=read: read(path), path, "damaged; delete it and mine again")
-    np.savez(path, **arrays | {"meta": "{"})
-    refused(lambda: mining.read_negatives(path, many), path, "damaged")
     refused(lambda: mining.read_meta(absent), absent, "mine them first")
 
 
