@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from conftest import refused
 
-from lsegrepro import LsegreproError
 from lsegrepro.evaluation import (
     Interval,
     ap,
@@ -90,13 +90,9 @@ def test_bootstrap_without_the_class():
     assert bootstrap(rare, resamples=200) == Interval(0.75, 0.75, 0.75)
 
 
-@pytest.mark.parametrize("call, says", [
-    (lambda: bootstrap(np.zeros((3, 3))), r"must be \(n, 4\)"), (lambda: bootstrap(np.zeros((0, 4))), r"\(n, 4\)"),
-    (lambda: bootstrap_difference(np.ones((3, 4)), np.ones((4, 4))), "the same images"),
-])
-def test_bootstrap_refuses(call, says):
-    with pytest.raises(LsegreproError, match=says):
-        call()
+def test_bootstrap_refuses():
+    refused(lambda: bootstrap(np.zeros((0, 4))), "(n, 4)")
+    refused(lambda: bootstrap_difference(np.ones((3, 4)), np.ones((4, 4))), "the same images")
 
 
 def test_p_values_of_draws_by_hand():
@@ -118,8 +114,7 @@ def test_holm_is_the_step_down_procedure(rng):
                 rejected.add(int(i))
             assert set(np.flatnonzero(adjusted <= alpha)) == rejected
     assert holm([]).tolist() == []
-    with pytest.raises(LsegreproError, match=r"numbers in \[0, 1\]"):
-        holm([0.1, float("nan")])
+    refused(lambda: holm([0.1, float("nan")]), "numbers in [0, 1]")
 
 
 # The choice made again in each resample
