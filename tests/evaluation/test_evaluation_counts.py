@@ -9,31 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from literal import counted, evidence_of, pictures, voted
 
-from lsegrepro import paper
-from lsegrepro.evaluation import (
-    accuracy,
-    ap,
-    background_accuracy,
-    balanced_accuracy,
-    foreground_accuracy,
-    per_image_counts,
-    present,
-    raw_grid_counts,
-    smoothed_curve,
-    smoothed_grid_counts,
-    threshold,
-)
+from lsegrepro import evaluation, paper
 
 
 def test_every_16_bit_probability_is_its_own_breakpoint():
     prob_u16 = np.arange(65535)
-    assert (threshold(prob_u16 / 65535) == prob_u16).all()
-    assert (threshold(np.nextafter(prob_u16[1:] / 65535, 0)) == prob_u16[1:] - 1).all()
+    assert (evaluation.threshold(prob_u16 / 65535) == prob_u16).all()
+    assert (evaluation.threshold(np.nextafter(prob_u16[1:] / 65535, 0)) == prob_u16[1:] - 1).all()
 
 
 @pytest.mark.parametrize("theta", [-1e-9, 1.0, float("nan"), np.array([0.5, 1.0])])
 def test_theta_outside(theta):
-    refused(lambda: threshold(theta), "theta must lie in [0, 1)")
+    refused(lambda: evaluation.threshold(theta), "theta must lie in [0, 1)")
 
 
 @settings(max_examples=25)
@@ -43,13 +30,13 @@ def test_each_image_has_the_counts_of_its_pixels(seed, anywhere):
     for cls, index in paper.VOC_INDEX.items():
         regions, scores = evidence_of(items, cls)
         for theta in (0.0, 0.6, 9 / 65535, 60000 / 65535, anywhere):
-            rows = per_image_counts(regions, scores, theta=theta)
+            rows = evaluation.per_image_counts(regions, scores, theta=theta)
             assert rows.tolist() == [counted([voted(p.prob_u16[cls], p.labels, theta)], [p.mask], index) for p in items]
         (other,) = set(paper.CLASSES) - {cls}
-        rows = per_image_counts(regions, scores, other, 0.6)
+        rows = evaluation.per_image_counts(regions, scores, other, 0.6)
         assert rows.tolist() == [
             counted([voted(p.prob_u16[cls], p.labels, 0.6)], [p.mask], paper.VOC_INDEX[other]) for p in items]
-        assert present(regions, cls).tolist() == [(p.mask == index).any() for p in items]
+        assert evaluation.present(regions, cls).tolist() == [(p.mask == index).any() for p in items]
 
 
 @settings(max_examples=10)
@@ -58,37 +45,37 @@ def test_raw_counts_of_each_image_on_the_whole_grid(seed):
     items = pictures(seed)
     for cls, index in paper.VOC_INDEX.items():
         regions, scores = evidence_of(items, cls)
-        grid = raw_grid_counts(regions, scores)
+        grid = evaluation.raw_grid_counts(regions, scores)
         assert grid.shape == (200, len(items), 4)
         for b, rows in enumerate(grid):
             expected = [counted([p.prob_u16[cls] > b / 200 * 65535], [p.mask], index) for p in items]
             assert rows.tolist() == expected
-        assert (per_image_counts(regions, scores, theta=0.605, smoothed=False) == grid[121]).all()
-        rounded = per_image_counts(regions, scores, theta=0.1 + 0.2, smoothed=False)
+        assert (evaluation.per_image_counts(regions, scores, theta=0.605, smoothed=False) == grid[121]).all()
+        rounded = evaluation.per_image_counts(regions, scores, theta=0.1 + 0.2, smoothed=False)
         assert (rounded == grid[60]).all()
 
 
 @pytest.mark.parametrize("cls, theta, says", [
     (None, 0.6013, "multiples of 0.005 in theta"), (None, 1.0, "theta must lie"), ("dog", 0.6, "counted for cat")])
 def test_raw_counts_of_an_image_are_known_on_their_grid_only(cls, theta, says):
-    refused(lambda: per_image_counts(*evidence_of(pictures()), cls, theta, smoothed=False), says)
+    refused(lambda: evaluation.per_image_counts(*evidence_of(pictures()), cls, theta, smoothed=False), says)
 
 
 def test_the_grid_after_the_vote_is_each_theta_alone():
     regions, scores = evidence_of(pictures(1, 5))
-    for place, rows in enumerate(smoothed_grid_counts(regions, scores)):
-        assert (rows == per_image_counts(regions, scores, theta=place / 200)).all()
+    for place, rows in enumerate(evaluation.smoothed_grid_counts(regions, scores)):
+        assert (rows == evaluation.per_image_counts(regions, scores, theta=place / 200)).all()
 
 
 def test_scores_of_other_regions_are_refused():
     regions, scores = evidence_of(pictures())
     other = replace(regions, split="train")
-    for call in (per_image_counts, raw_grid_counts, smoothed_grid_counts, smoothed_curve):
-        refused(lambda call=call: call(other, scores), "other regions", "'val' against 'train'")
+    for name in ("per_image_counts", "raw_grid_counts", "smoothed_grid_counts", "smoothed_curve"):
+        refused(lambda name=name: getattr(evaluation, name)(other, scores), "other regions", "'val' against 'train'")
 
 
 def test_counts_and_their_ratios():
-    assert [float(f([30, 20, 10, 140])) for f in (ap, foreground_accuracy, background_accuracy, accuracy)] == [
-        0.5, 0.75, 0.875, 0.85]
-    assert balanced_accuracy([30, 20, 10, 140]) == 0.8125 and background_accuracy([0, 0, 0, 5]) == 1
-    assert np.isnan(ap([0, 0, 0, 5])) and np.isnan(foreground_accuracy([0, 0, 0, 5]))
+    names = ("ap", "foreground_accuracy", "background_accuracy", "accuracy", "balanced_accuracy")
+    assert [getattr(evaluation, name)([30, 20, 10, 140]) for name in names] == [0.5, 0.75, 0.875, 0.85, 0.8125]
+    assert evaluation.background_accuracy([0, 0, 0, 5]) == 1
+    assert np.isnan(evaluation.ap([0, 0, 0, 5])) and np.isnan(evaluation.foreground_accuracy([0, 0, 0, 5]))
