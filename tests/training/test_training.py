@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 
 from lsegrepro import paper
 from lsegrepro.config import NO_JITTER, Jitter, Training, read_card
-from lsegrepro.files import read_jsonl
+from lsegrepro.files import locked, read_jsonl
 from lsegrepro.network import devices, model
 from lsegrepro.network.classify import weak_scores
 from lsegrepro.network.weights import load_weights
-from lsegrepro.training import batches, loop
+from lsegrepro.training import loop
 from lsegrepro.training.batches import HardNegatives, WeakDataset, make_batch
 
 
@@ -337,18 +337,9 @@ def test_a_damaged_checkpoint_is_refused(decoded, out):
         refused(lambda: train(short(), decoded, out), checkpoint, "delete it")
 
 
-def test_two_trainings_in_one_place(decoded, out, monkeypatch):
-    """The second is refused while the first goes on."""
-    refusals = []
-
-    def batches_and_a_second_training(*given):
-        for batch in batches.batches(*given):
-            refused(lambda: train(short(), decoded, out), "another process is making", out)
-            refusals.append(True)
-            yield batch
-
-    monkeypatch.setattr(loop, "batches", batches_and_a_second_training)
-    assert train(short(samples=4), decoded, out) == out and len(refusals) == 2
+def test_two_trainings_in_one_place(decoded, out):
+    with locked(out):
+        refused(lambda: train(short(), decoded, out), "another process is making", out)
 
 
 def test_a_loss_that_is_not_finite_stops(decoded, out, monkeypatch):
