@@ -37,12 +37,6 @@ def test_labels_are_those_of_the_list(root):
                                 "1 of the 50 listed are absent")
 
 
-def test_splits(root):
-    train, heldout, everything = OxfordPets(root, "train"), OxfordPets(root, "heldout"), OxfordPets(root, "all")
-    assert not set(train.names) & set(heldout.names)
-    assert {*train.names, *heldout.names} == set(everything.names)
-
-
 def test_masks_are_never_opened(root):
     trimaps = root / "annotations" / "trimaps"
     trimaps.mkdir()
