@@ -3,13 +3,10 @@
 import numpy as np
 import pytest
 from conftest import refused
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from literal import META, evidence_of, pictures, regions_of
 
 from lsegrepro import paper
-from lsegrepro.evidence import BOX_FRACTIONS, GRID, ScoresBuilder
-from lsegrepro.evidence.builders import smallest_box
+from lsegrepro.evidence import GRID, ScoresBuilder
 from lsegrepro.evidence.superpixels import order_statistic
 
 
@@ -26,20 +23,6 @@ def test_counts_are_those_of_the_pixels():
         assert regions.totals[i].tolist() == [(mask == 8).sum(), (mask == 12).sum(),
                                               (~np.isin(mask, [8, 12, 255])).sum()]
         assert regions.sizes[i].tolist() == list(mask.shape)
-
-
-@settings(max_examples=30)
-@given(st.integers(1, 80), st.integers(1, 80))
-def test_each_box_is_centred_and_holds_the_smaller_ones(height, width):
-    places = smallest_box(height, width)
-    for place, fraction in enumerate(BOX_FRACTIONS):
-        rows, columns = ((places <= place).any(axis=axis) for axis in (1, 0))
-        assert ((places <= place) == np.outer(rows, columns)).all()  # a box, or nothing
-        for side, inside in ((height, rows), (width, columns)):
-            where = np.flatnonzero(inside)
-            if len(where):
-                assert len(where) == round(side * fraction) == where[-1] - where[0] + 1
-                assert 0 <= side - 1 - where[-1] - where[0] <= 1
 
 
 @pytest.mark.parametrize("cls, index", paper.VOC_INDEX.items())
