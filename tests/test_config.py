@@ -60,9 +60,6 @@ def test_the_published_profile_sees_images_as_segment_does():
     assert load_profile("local").scoring.scale_to == Scoring().scale_to
 
 
-# A user's own
-
-
 @pytest.fixture
 def written(tmp_path):
     """Write a profile's text; returns its path."""

@@ -16,8 +16,6 @@ def pixels(rng):
     return rng.integers(0, 256, (6, 9, 3)).astype(np.uint8)
 
 
-# Orientation
-
 # Where the stored row 0 and column 0 lie in the upright picture, as the Exif standard puts it.
 ORIENTATIONS = {1: ("top", "left"), 2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left"),
                 5: ("left", "top"), 6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom")}
@@ -168,9 +166,6 @@ def test_resizing_averages_and_keeps_places():
     ramp = np.linspace(0, 255, 200).round()[None, :, None].repeat(100, 0).repeat(3, 2).astype(np.uint8)
     expected = np.linspace(0, 255, 200).reshape(100, 2).mean(1)
     assert abs(resize(ramp, 50, 100)[:, 2:-2] - expected[2:-2, None]).max() <= 1.5
-
-
-# Folders
 
 
 def test_what_is_no_photograph_of_a_folder_is_counted(tmp_path):

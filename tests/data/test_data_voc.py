@@ -110,9 +110,6 @@ def test_wrong_layouts_are_explained(tmp_path, voc_tree):
     refused(lambda: VocSegmentation(voc_tree), "none of the 5 images", "JPEGImages/NAME.jpg")
 
 
-# Real photographs
-
-
 def test_real_splits(real_data):
     val, train = VocSegmentation(real_data, "val"), VocSegmentation(real_data, "train")
     assert (len(val), val.listed, len(val.absent)) == (886, paper.VAL_IMAGES, 563)

@@ -28,9 +28,6 @@ class Scripted:
         return np.full(size, float(next(self.values)))
 
 
-# Range
-
-
 def test_to_float_is_linear_from_minus_one_to_one():
     x = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).repeat(1, 1, 1, 3)
     y = patches.to_float(x)

@@ -75,9 +75,6 @@ def draw(seed, round, step, batch, positives, negatives):
     return batches.draw_images(Dataset(), Training(seed=seed, round=round, batch=batch), step)[1:]
 
 
-# The images
-
-
 def test_a_dataset_holds_the_prepared_images(weak_set, decoded, large):
     index = np.array([7, 0, 7, 11])
     assert decoded.in_memory and not large.in_memory
@@ -158,14 +155,6 @@ def test_steps_have_generators_of_their_own():
     keys = [(seed, round, step) for seed in seeds for round in (1, 2) for step in (0, 1, 100_000, 2**32 - 1)]
     states = [tuple(step_rng(*key).integers(0, 2**63, 4).tolist()) for key in keys]
     assert len(set(states)) == len(keys)
-
-
-def test_the_same_step_sees_the_same_patches(config, decoded):
-    a, b = (make_batch(decoded, config, 3) for _ in range(2))
-    assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
-    others = [make_batch(decoded, config, 4)]
-    others += [make_batch(decoded, replace(config, **change), 3) for change in ({"seed": 1}, {"round": 2})]
-    assert not any(torch.equal(a[0], x) for x, _ in others)
 
 
 def test_a_step_sees_one_patch_of_each_cell(config, decoded, weak_set):

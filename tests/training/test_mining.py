@@ -191,9 +191,6 @@ def test_a_damaged_or_foreign_file_is_refused(weights, many, tmp_path):
     refused(lambda: mining.read_meta(absent), absent, "mine them first")
 
 
-# From the file to patches
-
-
 def test_images_are_identified_by_name(weights, many, tmp_path):
     path = tmp_path / "n.npz"
     mined(weights, many, path, **FEW)
