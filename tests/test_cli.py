@@ -59,13 +59,16 @@ def tiny(tiny_folder) -> list[str]:
 # What it says
 
 
-def test_evaluate_prints_table_2(command, tiny, tiny_run):
+def test_evaluate_prints_table_2_without_torch_too(command, tiny, tiny_run):
     code, printed, said = command("evaluate", *tiny)
     table = results_table(tiny_run)
     assert (code, said) == (0, "") and printed.startswith("AP in percent on all 6 val images")
     assert [line.split()[:3] for line in printed.splitlines()[2:]] == [
         [name, f"{table[f'{name}, train']['theta'][0]:.3f}", f"{100 * table[f'{name}, train']['AP'][0]:.2f}"]
         for name in (tiny_run.name(*network) for network in tiny_run.networks())]
+    hidden = "import sys; sys.modules['torch'] = None; from lsegrepro.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", hidden, "evaluate", *tiny], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr
 
 
 def test_steps_that_are_done_are_found_done(command, tiny, tiny_folder, monkeypatch):

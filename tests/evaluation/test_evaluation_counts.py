@@ -1,6 +1,5 @@
 """Counts of each image at any theta, and AP and accuracies, against the pixels."""
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,13 +64,6 @@ def test_the_grid_after_the_vote_is_each_theta_alone():
     regions, scores = evidence_of(pictures(1, 5))
     for place, rows in enumerate(evaluation.smoothed_grid_counts(regions, scores)):
         assert (rows == evaluation.per_image_counts(regions, scores, theta=place / 200)).all()
-
-
-def test_scores_of_other_regions_are_refused():
-    regions, scores = evidence_of(pictures())
-    other = replace(regions, split="train")
-    for name in ("per_image_counts", "raw_grid_counts", "smoothed_grid_counts", "smoothed_curve"):
-        refused(lambda name=name: getattr(evaluation, name)(other, scores), "other regions", "'val' against 'train'")
 
 
 def test_counts_and_their_ratios():

@@ -13,7 +13,8 @@ from literal import evidence_of, pictures, regions_of, scores_of
 
 from lsegrepro.config import Superpixels
 from lsegrepro.evaluation import bootstrap, per_image_counts, raw_curve, smoothed_curve
-from lsegrepro.evidence import read_regions, read_scores, write_regions, write_scores
+from lsegrepro.evidence import GRID, read_regions, read_scores, write_regions, write_scores
+from lsegrepro.evidence.records import GRID_BINS, GRID_LIMITS
 from lsegrepro.runs.published import PUBLISHED
 
 
@@ -27,6 +28,13 @@ def stored(tmp_path, records):
     write_regions(tmp_path / "regions.npz", records[0])
     write_scores(tmp_path / "scores.npz", records[1])
     return tmp_path
+
+
+def test_every_probability_falls_into_its_bin():
+    prob_u16 = np.arange(65536)
+    expected = sum((prob_u16 > b / GRID * 65535).astype(int) for b in range(GRID))
+    assert (GRID_BINS == expected).all()
+    assert all(((prob_u16 > GRID_LIMITS[b]) == (prob_u16 > b / GRID * 65535)).all() for b in range(GRID))
 
 
 @settings(max_examples=10)

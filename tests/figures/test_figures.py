@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import re
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import warnings
 import matplotlib
 import numpy as np
 import pytest
-from conftest import ROOT, refused
+from conftest import refused
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
@@ -110,7 +109,7 @@ def test_no_matplotlib_behind_a_segmentation():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-# Figures 2, 4, 6
+# Figures of the paper
 
 
 @pytest.mark.parametrize("n", [2, 3])
@@ -155,9 +154,6 @@ def test_figure_6_has_a_column_an_image(picture, prob_u16):
     refused(lambda: pictures.figure_6({}, "dog"), "at least one")
 
 
-# Figure 5
-
-
 def test_figure_5_draws_exactly_the_curve(rng):
     prob_u16, keys = rng.integers(7812, 57724, 3000), [("LSE1", "cat", 2, 0), ("max2", "dog", 2, 0)]
     curve = evaluation.curve(prob_u16, rng.integers(0, 50, 3000) * (prob_u16 > 30000), rng.integers(0, 90, 3000))
@@ -185,16 +181,6 @@ def test_figure_5_draws_exactly_the_curve(rng):
 
 
 # Charts
-
-
-def test_speed_chart_has_a_bar_for_each_method_of_a_record():
-    path = sorted((ROOT / "published" / "bench").glob("*.json"))[0]
-    record = json.loads(path.read_text())
-    figure = charts.speed_chart(record)
-    for axes, (model, measured) in zip(figure.axes, record["models"].items(), strict=True):
-        ratios = [way["times_floor"] for way in measured["ways"].values()]
-        assert [bar.get_width() for bar in axes.patches] == pytest.approx(ratios)
-        assert f"{model}, dilated convolutions: {measured['ways']['dilation']['times_floor']:.3g}" in figure.alt
 
 
 def test_gradient_weights_show_the_numbers_given(rng):

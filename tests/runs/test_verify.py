@@ -73,14 +73,6 @@ def test_another_file_is_refused(published):
     refused(lambda: verify.verify(published), verify.results_path(published), "is no table of results of profile tiny")
 
 
-def test_damaged_and_missing_evidence_is_refused(published):
-    path = published.scores_path(*NETWORK)
-    path.write_bytes(path.read_bytes()[:-100])
-    refused(lambda: verify.verify(published), path)
-    path.unlink()
-    refused(lambda: verify.verify(published), path, "is not there")
-
-
 def test_published_weights_score_the_images_again(published, tmp_path, monkeypatch):
     from lsegrepro.runs import make
 
