@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from lsegrepro import evaluation
 from lsegrepro.evaluation import mistakes
+from lsegrepro.figures import charts
 
 pixels = arrays(np.int64, st.tuples(st.integers(1, 12), st.just(4)), elements=st.integers(0, 1000))
 
@@ -47,3 +48,10 @@ def test_exemplars_are_distinct_and_ordered(counts):
     outside = [e for e in found if not holds[e.index]]
     alarms = counts[~holds, 1]
     assert [e.false_pixels for e in outside] == ([alarms.max()] if alarms.any() else [])
+
+
+def test_charts_say_what_they_show():
+    counts, holds = np.array([[3, 1, 0, 9], [1, 3, 0, 9], [0, 4, 0, 9]]), np.array([True, True, False])
+    marks = [e for e in mistakes.exemplars(counts, holds) if holds[e.index]]
+    assert "best 75 %" in charts.iou_ranks(evaluation.ap(counts[holds]), marks, "LSE1", "cat").alt
+    assert "hit 33 %" in charts.union_share_bars({"LSE1, cat": mistakes.union_shares(counts, holds)}).alt

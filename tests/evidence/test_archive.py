@@ -33,6 +33,13 @@ def test_every_array_comes_back(tmp_path, array):
     assert np.array_equal(x, array) and len(list(tmp_path.iterdir())) == 2  # nothing temporary stays
 
 
+def test_another_content_is_refused(path):
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez(path, **arrays | {"x": arrays["x"][::-1]})  # a whole file, of numbers whose bytes changed places
+    unreadable(path, "digest")
+
+
 def test_a_damaged_file_is_refused(path):
     """Some bytes of a zip file, its dates for example, are no content; all others are noticed."""
     whole, refusals, places = path.read_bytes(), 0, range(0, path.stat().st_size, 5)

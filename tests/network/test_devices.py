@@ -19,12 +19,3 @@ def test_a_device_that_is_unknown_or_absent_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     refused(lambda: devices.parse_device("gpu"), "unknown device 'gpu'", "auto, cpu, cuda or cuda:N")
     refused(lambda: devices.parse_device("cuda:2"), "'cuda:2'", "2 found", "--device cpu")
-
-
-def test_a_device_that_lacks_the_precision_says_so(monkeypatch):
-    cpu = torch.device("cpu")
-    name = devices.device_name(cpu)
-    assert "CPU thread" in name
-    for has, expected in ((True, name), (False, f"{name}, in float32")):
-        monkeypatch.setattr(devices, "has_bfloat16", lambda device, has=has: has)
-        assert devices.device_name(cpu, "bfloat16") == expected

@@ -58,9 +58,6 @@ def run(paths, out, weights_file, cls="cat", **options) -> int:
     return segment.segment_files(paths, cls, out=out, weights=weights_file, device="cpu", **options)
 
 
-# One photograph
-
-
 def test_what_is_written_is_what_the_library_says(photo, tmp_path, weights_file, capsys):
     theta = 0.55
     assert run([photo], tmp_path / "out", weights_file, theta=theta) == 0
@@ -112,9 +109,6 @@ def test_a_large_photograph_is_cut_on_a_reduced_copy(height, width, monkeypatch)
                 for few, place, side in zip(small.shape, (y, x), image.shape, strict=False)]
         near = np.ix_(*(np.flatnonzero(d <= d.min() + 1e-12) for d in away))  # a pixel between two may take either
         assert labels[y, x] in small[near]
-
-
-# Several
 
 
 def test_a_folder_with_names_of_any_kind_and_bad_files_is_gone_through(tmp_path, weights_file, capsys):

@@ -94,6 +94,12 @@ def test_bags_of_an_image_that_is_all_cat_are_full(own_run, monkeypatch):
     }
 
 
+def test_masks_of_other_images_are_refused(own_run, monkeypatch):
+    other = dataclasses.replace(own_run.regions("val"), ids=("a", "b", "c", "d", "e", "f"))
+    monkeypatch.setattr(type(own_run), "regions", lambda self, split: other)
+    refused(lambda: statistics.patch_coverage(own_run), "the masks of val are not those the evidence was made of")
+
+
 def test_sources_are_measured_apart_and_without_mined_images(own_run, two_sources):
     values, weak = statistics.accuracy_within_sources(own_run), own_run.weak("heldout")
     mined = {str(name) for m in ("max1", "LSE1") for name in np.load(own_run.negatives_path(m, "cat"))["names"]}

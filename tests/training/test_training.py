@@ -151,6 +151,8 @@ def test_card_and_curve(decoded, tmp_path):
     assert (content["samples"], content["final"]) == (24, rows[-1])
     assert 0 <= content["hours"] < 1 and content["device"]
     assert {"python", "numpy", "torch", "lsegrepro"} == set(content["versions"])
+    before = out.stat().st_mtime_ns
+    assert train(short(), decoded, out).stat().st_mtime_ns == before  # what is finished is not trained again
     # Held-out images never change the weights.
     assert train(short(), decoded, tmp_path / "w.safetensors").read_bytes() == out.read_bytes()
 
