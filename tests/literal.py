@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from lsegrepro import paper
 from lsegrepro.evidence import Regions, RegionsBuilder, Scores, ScoresBuilder
@@ -76,6 +77,20 @@ def counted(answers: list[np.ndarray], truths: list[np.ndarray], index: int) -> 
         total += [(answer & yes & known).sum(), (answer & ~yes & known).sum(),
                   (~answer & yes & known).sum(), (~answer & ~yes & known).sum()]
     return total.tolist()
+
+
+def patch_scores(net, image, rows, columns):
+    """Scores (2, n) of the patches centred on some pixels, each cut by numpy out of the image padded by numpy."""
+    size = net.architecture.patch
+    margin = (size - 1) // 2
+    for axis, length in enumerate(image.shape[:2]):
+        width = [(0, 0)] * 3
+        width[axis] = (margin, margin)
+        image = np.pad(image, width, mode="reflect" if length > margin else "edge")
+    cuts = np.stack([image[r : r + size, c : c + size] for r, c in zip(rows, columns, strict=True)])
+    x = torch.from_numpy(cuts / 127.5 - 1).float().permute(0, 3, 1, 2)
+    with torch.no_grad():
+        return torch.cat([net(part) for part in x.split(64)]).T
 
 
 def box_rows(masks: list[np.ndarray], index: int) -> list[list[list[int]]]:

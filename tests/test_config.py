@@ -2,25 +2,17 @@
 
 import dataclasses
 import itertools
-import pickle
-import subprocess
-import sys
 
 import pytest
 from conftest import refused
 
 from lsegrepro import paper
-from lsegrepro.config import BUILT_IN, Data, Jitter, Mining, Scoring, Superpixels, Training, load_profile
+from lsegrepro.config import BUILT_IN, Data, Jitter, Mining, Scoring, Training, load_profile
 
 # The built-in profiles
 
 
-def test_built_in_profiles_are_whole_and_need_no_torch():
-    code = ("import sys; sys.modules['torch'] = None\n"
-            "from lsegrepro.config import BUILT_IN, load_profile\n"
-            "print([load_profile(name).name for name in BUILT_IN])")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout.strip()) == (0, str(list(BUILT_IN))), done.stderr
+def test_built_in_profiles_are_whole():
     for name in BUILT_IN:
         profile = load_profile(name)
         assert (profile.name, profile.spec, profile.path) == (name, name, None) and profile.description.endswith(".")
@@ -72,9 +64,6 @@ def test_the_published_profile_sees_images_as_segment_does():
     assert load_profile("local").scoring.scale_to == Scoring().scale_to
 
 
-# A user's own
-
-
 @pytest.fixture
 def written(tmp_path):
     """Write a profile's text; returns its path."""
@@ -98,14 +87,6 @@ def test_a_users_file_says_where_it_is_and_lacks_nothing(written):
     assert (profile.models, profile.classes, profile.seeds) == (("LSE2",), ("dog",), (3, 1))
 
 
-def test_a_configuration_is_equal_by_value_and_cannot_be_changed():
-    assert Superpixels(200, 0.8, 400) == Superpixels(200.0, 0.8, 400) and hash(Mining()) == hash(Mining())
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Training().rate = 1.0
-    assert pickle.loads(pickle.dumps(load_profile("local"))) == load_profile("local")
-    refused(lambda: Training(rate=-1), "training.rate: Input should be greater than 0, got -1")
-
-
 # What is wrong with it
 
 
@@ -114,33 +95,24 @@ def test_a_configuration_is_equal_by_value_and_cannot_be_changed():
     ("name = 'x'", "profile.name cannot be set in a file"),
     ("[training]\nsample = 3", "training.sample: Unexpected keyword argument"),
     ("[training]\nseed = 3", "'seed' is not set here"),
-    ("[training.jitter]\nshear = 3", "jitter.shear: Unexpected keyword argument"),
-    ("training = 3", "profile.training: Input should be a valid dictionary, got 3"),
-    ("[training]\njitter = 3", "training.jitter: Input should be an instance of Jitter"),
-    ("models = 'LSE1'", "profile.models: Input should be a valid tuple"),
     ("models = ['LSE3']", "profile.models.0: Input should be 'max1', 'LSE1', 'max2' or 'LSE2', got 'LSE3'"),
     ("seeds = [-1]", "profile.seeds.0: Input should be greater than or equal to 0, got -1"),
     ("[training]\nsamples = '3'", "training.samples: Input should be a valid integer, got '3'"),
-    ("[training]\nrate = nan", "training.rate: "),
-    ("[training]\nprecision = 'float64'", "training.precision: Input should be 'float32' or 'bfloat16'"),
+    ("[training]\nrate = -1", "training.rate: Input should be greater than 0, got -1"),
     ("[training]\naggregation = 'softmax'", "unknown aggregation 'softmax'"),
     ("[training]\narchitecture = 'VGG'", "training.architecture: choose one of LSE1"),
     ("[training]\nsamples = 9\ncooldown = 10", "training.cooldown must be in [0, samples], got 10"),
     ("[round2]\nhard = 2", "training.hard: Input should be less than or equal to 1"),
     ("[network.cow]\nrate = 1.0", "network: unknown key 'cow'"),
-    ("[network.LSE2-dog]\nrate = -1.0", "training.rate: Input should be greater than 0"),
-    ("[experiments]\nrate = 1.0", "profile.experiments.rate"),
     ("[data]\nkind = 'ImageNet'", "data.kind: Input should be 'drawn' or 'photographs'"),
     ("[data]\nheldout = 1", "data.heldout: Input should be less than 1"),
     ("[scoring]\nscale_to = 5", "scoring.scale_to must be 0 or lie in [16, 4096]"),
     ("seeds = [0", "is not valid TOML"),
-    ("x = " + 5000 * "[", "is not valid TOML"),
 ])
 def test_a_wrong_profile_is_refused_by_name(written, text, said):
     path = written(text)
     refused(lambda: load_profile(path), path.name, said)
 
 
-@pytest.mark.parametrize("name", ["slow", "", "a\0b", 5000 * "a"])
-def test_a_profile_that_is_not_there_is_refused_with_the_choice(name):
-    refused(lambda: load_profile(name), "no profile", "quick, local, full, paper or the path of a .toml file")
+def test_a_profile_that_is_not_there_is_refused_with_the_choice():
+    refused(lambda: load_profile("slow"), "no profile", "quick, local, full, paper or the path of a .toml file")

@@ -48,7 +48,7 @@ def tree() -> list[Path]:
     return [path for name in names.split("\0") if name and (path := ROOT / name).is_file()]
 
 
-def test_every_locked_package_is_pinned_and_hashed_from_no_place_and_torch_has_its_own_file():
+def test_the_lock_satisfies_pyproject_and_pins_and_hashes_every_package_but_torch():
     entries = lock_entries()
     assert len(entries) > 100 and "://" not in LOCK and "#" not in LOCK
     for name, (requirement, hashes) in entries.items():
@@ -58,12 +58,9 @@ def test_every_locked_package_is_pinned_and_hashed_from_no_place_and_torch_has_i
     assert re.fullmatch(r"torch==\d+\.\d+\.\d+", TORCH)
     (torch,) = (r for r in direct() if r.name == "torch")
     assert torch.specifier.contains(TORCH.split("==")[1])
-
-
-def test_the_lock_satisfies_pyproject():
     for requirement in direct():
         if requirement.name != "torch":
-            pin, _ = lock_entries()[canonicalize_name(requirement.name)]
+            pin, _ = entries[canonicalize_name(requirement.name)]
             assert requirement.specifier.contains(str(pin.specifier).removeprefix("==")), requirement.name
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from conftest import ROOT
+from literal import patch_scores
 
 from lsegrepro import paper
 from lsegrepro.network.dense import score_map
@@ -19,20 +20,6 @@ CPU = torch.device("cpu")
 SIZES = [(3, 19), (18, 2), (1, 51)]  # beyond a stride of 16 either way; reflected and repeated borders
 
 
-def every_patch(net, image) -> torch.Tensor:
-    """Scores (2, H, W), each patch cut by numpy out of the image padded by numpy."""
-    size, (height, width) = net.architecture.patch, image.shape[:2]
-    margin = (size - 1) // 2
-    for axis, length in enumerate((height, width)):
-        edges = [(0, 0)] * 3
-        edges[axis] = (margin, margin)
-        image = np.pad(image, edges, mode="reflect" if length > margin else "edge")
-    windows = np.lib.stride_tricks.sliding_window_view(image, (size, size), axis=(0, 1))  # (H, W, 3, sz, sz)
-    patches = windows.reshape(-1, 3, size, size) / 127.5 - 1
-    with torch.no_grad():
-        return net(torch.from_numpy(patches).float()).T.reshape(2, height, width)
-
-
 @pytest.fixture(scope="module", params=["LSE1", "LSE2"])
 def net(request):
     return measure.seeded_network(request.param, CPU)
@@ -41,9 +28,9 @@ def net(request):
 @pytest.mark.parametrize("size", SIZES)
 def test_every_way_gives_the_scores_of_the_patches(net, size):
     image = measure.photograph(size)
-    expected = every_patch(net, image)
+    places = np.argwhere(np.ones(size))
+    expected = patch_scores(net, image, *places.T).reshape(2, *size)
     assert expected.std() > 0.05  # not a comparison of constants
-    places = np.stack(np.divmod(np.arange(size[0] * size[1]), size[1]), axis=1)
     for scores in (
         references.patch_by_patch(net, image, places).reshape(expected.shape),
         references.dilation(net, image),
@@ -86,12 +73,6 @@ def test_the_command_writes_a_record(tmp_path):
         assert way["largest_difference"] < (0.1 if "bfloat16" in name else 2e-5)
     rate = result["training"]["float32"]
     assert rate["ratio"] == pytest.approx(rate["images_per_second"] / rate["in_memory_images_per_second"])
-
-
-@pytest.mark.parametrize("words", [["--size", "0", "5"], ["--model", "LSE3"], ["--threads", "0"], []])
-def test_wrong_words_are_refused(tmp_path, words):
-    given = words and ["--out", str(tmp_path / "x.json"), *words]
-    assert CliRunner().invoke(measure.main, given).exit_code == 2
 
 
 def test_published_records_have_the_format_that_the_chapter_reads():

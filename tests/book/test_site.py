@@ -104,16 +104,10 @@ def test_a_kernel_that_dies_is_told(book):
 
 
 def test_a_notebook_runs_in_this_interpreter_whatever_kernelspecs_there_are(book, tmp_path, monkeypatch):
-    """Another python3 on JUPYTER_PATH and in the user's folders, and a startup file of IPython."""
+    """Another python3 in the user's folders."""
     other = {"argv": ["/bin/false"], "display_name": "Other", "language": "python"}
-    home = tmp_path / "home"
-    for folder in (tmp_path / "path", home / ".local/share/jupyter"):
-        write_json(folder / "kernels/python3/kernel.json", other)
-    startup = home / ".ipython/profile_default/startup/00.py"
-    startup.parent.mkdir(parents=True)
-    startup.write_text("print = None")
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "path"))
-    monkeypatch.setenv("HOME", str(home))
+    write_json(tmp_path / "home/.local/share/jupyter/kernels/python3/kernel.json", other)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     run = book("import sys, os, lsegrepro; print(sys.executable, lsegrepro.__file__, os.environ['HOME'])")
     (output,) = read_json(site.execute(run, "01-data"))["cells"][-1]["outputs"]
     package, cache = ROOT / "lsegrepro/__init__.py", (run.folder / "cache/home").resolve()
@@ -176,8 +170,8 @@ def staged(tmp_path):
     return stage
 
 
-@pytest.mark.parametrize("name", ["mine", "it's \"mine\"", "a: b #c"])
-def test_the_pages_of_a_run_become_a_part_of_the_book(staged, name):
+def test_the_pages_of_a_run_become_a_part_of_the_book(staged):
+    name = "it's \"mine\": a #1"
     committed = yaml.safe_load((site.ROOT / "_toc.yml").read_text())
     table, folder = staged(name, "01-data.failed")
     assert table == committed and not (folder / "book" / "run").exists()
@@ -242,21 +236,10 @@ def test_reproduce_leaves_the_cores_to_a_profile(tmp_path, commands, monkeypatch
     monkeypatch.setattr(site, "cores", lambda: 5)  # of the affinity and a container's quota, not of the machine
     for options in ({}, {"snakemake_profile": "there"}, {"snakemake_profile": "there", "jobs": 3}):
         site.reproduce(open_run("quick", tmp_path / "run"), dry_run=True, **options)
+    assert not (tmp_path / "run").exists()  # a dry run leaves no trace
     with_cores = [command[command.index("--cores") + 1] if "--cores" in command else None for command in commands]
     assert with_cores == ["5", None, "3"]
     assert [command[command.index("--profile") + 1] for command in commands] == ["none", "there", "there"]
-
-
-def test_snakemake_gets_names_as_they_are(tmp_path, commands, monkeypatch):
-    monkeypatch.setattr(site, "ROOT", tmp_path)
-    (tmp_path / "_toc.yml").write_text("")
-    (tmp_path / "tiny.toml").write_text(TINY)
-    name = "1e3 it's \"x\": Kätzchen 😺"
-    site.reproduce(open_run(tmp_path / "tiny.toml", tmp_path / name, device="cpu"), dry_run=True)
-    assert commands[0][-1] == {"profile": "tiny.toml", "run": name, "device": "cpu", "depth": "scratch"}
-    assert not (tmp_path / name).exists()  # a dry run leaves no trace
-    braces = open_run(tmp_path / "tiny.toml", tmp_path / "{a}", device="cpu")
-    refused(lambda: site.reproduce(braces, dry_run=True), "braces", "{a}")
 
 
 def test_a_second_process_on_one_run_is_told(tmp_path, commands, monkeypatch):

@@ -1,7 +1,5 @@
 """Photographs of every kind: the right pixels, or one line that says what is wrong."""
 
-import io
-
 import numpy as np
 import pytest
 from conftest import refused
@@ -17,8 +15,6 @@ from lsegrepro.data.images import load_image, prepare, resize, short_side
 def pixels(rng):
     return rng.integers(0, 256, (6, 9, 3)).astype(np.uint8)
 
-
-# Orientation
 
 # Where the stored row 0 and column 0 lie in the upright picture, as the Exif standard puts it.
 ORIENTATIONS = {1: ("top", "left"), 2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left"),
@@ -69,31 +65,25 @@ def test_colours_and_grey(tmp_path, pixels, extension):
     assert np.array_equal(load_image(tmp_path / "a.jpg"), pixels)
 
 
-def on_white(colour, alpha):
-    """Laid on white: alpha c + (1 - alpha) 255."""
-    a = alpha[..., None] / 255
-    return a * colour + (1 - a) * 255
+def laid_on_white(path, picture, colour, alpha, **options):
+    """Whether a picture with transparency is read as alpha c + (1 - alpha) 255."""
+    picture.save(path, **options)
+    return abs(load_image(path) - (alpha / 255 * colour + (1 - alpha / 255) * 255)).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_transparency_is_laid_on_white(tmp_path, rng, mode):
     values = rng.integers(0, 256, (6, 9, len(mode))).astype(np.uint8)
     values[0, :, -1], values[1, :, -1] = 0, 255
-    Image.fromarray(values, mode).save(tmp_path / "a.png")
-    image = load_image(tmp_path / "a.png")
-    colour = values[..., :3] if mode == "RGBA" else values[..., :1].repeat(3, 2)
-    assert abs(image - on_white(colour, values[..., -1])).max() <= 1
-    assert (image[0] == 255).all() and np.array_equal(image[1], colour[1])
+    assert laid_on_white(tmp_path / "a.png", Image.fromarray(values, mode), values[..., :-1], values[..., -1:])
 
 
-@pytest.mark.parametrize("transparency", [None, 2, b"\xff\x80\x00\xff"])
-def test_palette(tmp_path, rng, transparency):
+def test_a_palette_may_be_transparent(tmp_path, rng):
     index, colours = rng.integers(0, 4, (6, 9)), rng.integers(0, 256, (4, 3)).astype(np.uint8)
-    picture = Image.fromarray(index.astype(np.uint8), "P")
+    picture, alpha = Image.fromarray(index.astype(np.uint8), "P"), np.array([255, 128, 0, 255])
     picture.putpalette(colours.tobytes())
-    picture.save(tmp_path / "a.png", **({} if transparency is None else {"transparency": transparency}))
-    alpha = np.array({None: [255] * 4, 2: [255, 255, 0, 255]}.get(transparency, [255, 128, 0, 255]))
-    assert abs(load_image(tmp_path / "a.png") - on_white(colours[index], alpha[index])).max() <= 1
+    assert laid_on_white(tmp_path / "a.png", picture, colours[index], alpha[index][..., None],
+                         transparency=bytes(alpha.tolist()))
 
 
 def test_sixteen_bits_of_grey_are_scaled_not_clipped(tmp_path, rng):
@@ -107,11 +97,10 @@ def test_sixteen_bits_of_grey_are_scaled_not_clipped(tmp_path, rng):
         assert abs(image - values[..., None] / 257).max() <= 1 and image[0, :2, 0].tolist() == [0, 255]
 
 
-@pytest.mark.parametrize("extension", [".gif", ".png", ".mpo"])
+@pytest.mark.parametrize("extension", [".gif", ".mpo"])
 def test_an_animation_gives_its_first_frame(tmp_path, extension):
     frames = [Image.new("RGB", (9, 6), colour) for colour in ("red", "lime", "blue")]
-    options = {"lossless": True} if extension == ".webp" else {}
-    frames[0].save(tmp_path / f"a{extension}", save_all=True, append_images=frames[1:], **options)
+    frames[0].save(tmp_path / f"a{extension}", save_all=True, append_images=frames[1:])
     assert abs(load_image(tmp_path / f"a{extension}").astype(int) - np.full((6, 9, 3), (255, 0, 0))).max() <= 1
 
 
@@ -122,8 +111,7 @@ def unreadable(path, *parts):
     refused(lambda: load_image(path), path, *parts)
 
 
-@pytest.mark.parametrize("values", [
-    np.full((4, 4), 0.5, np.float32), np.arange(16, dtype=np.int32) * 100_000 - 9, np.arange(16, dtype=np.uint16)])
+@pytest.mark.parametrize("values", [np.full((4, 4), 0.5, np.float32), np.arange(16, dtype=np.uint16)])
 def test_values_whose_white_is_not_known_are_refused(tmp_path, values):
     """Eight bits in a file of sixteen would be black, and be segmented as that."""
     Image.fromarray(values.reshape(4, 4)).save(tmp_path / "a.tif")
@@ -132,23 +120,8 @@ def test_values_whose_white_is_not_known_are_refused(tmp_path, values):
 
 def test_files_that_are_none(tmp_path):
     unreadable(tmp_path / "none.jpg", "no such photograph")
-    unreadable(tmp_path, "Is a directory")
-    for content in (b"", b"This is not a photograph.\n" * 50):
-        (tmp_path / "a.jpg").write_bytes(content)
-        unreadable(tmp_path / "a.jpg", "not a photograph")
-    unreadable(tmp_path / "a.jpg" / "a.jpg")
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of Exif that makes no sense
-def test_programs_and_broken_exif(tmp_path, monkeypatch):
-    """PostScript is a program, which Pillow would give to Ghostscript; broken Exif leaves the picture as it is."""
-    file = io.BytesIO()
-    Image.new("RGB", (60, 40)).save(file, "EPS")
-    (tmp_path / "a.jpg").write_bytes(file.getvalue())
-    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *args, **options: pytest.fail("it was run"))
+    (tmp_path / "a.jpg").write_text("<html>404</html>")
     unreadable(tmp_path / "a.jpg", "not a photograph")
-    Image.new("RGB", (60, 40)).save(tmp_path / "b.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0" + b"\xff" * 6_000)
-    assert load_image(tmp_path / "b.jpg").shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".gif"])
@@ -160,12 +133,11 @@ def test_truncated_files_are_refused(tmp_path, rng, extension):
 
 
 def test_a_photograph_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
-    """A hundred bytes that claim many pixels; and a thread of them, which scaling would widen."""
+    """One of very many pixels, and a thread of them, which scaling would widen."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    Image.new("RGB", (60, 40)).save(tmp_path / "bomb.png")
-    unreadable(tmp_path / "bomb.png", "200 pixels", "scale it down")
-    for shape in ((1, 400_000, 3), (400_000, 1, 3)):
-        refused(lambda shape=shape: prepare(np.zeros(shape, np.uint8)), "narrow", "crop")
+    Image.new("RGB", (60, 40)).save(tmp_path / "large.png")
+    unreadable(tmp_path / "large.png", "200 pixels", "scale it down")
+    refused(lambda: prepare(np.zeros((1, 400_000, 3), np.uint8)), "narrow", "crop")
 
 
 # Preparation
@@ -194,9 +166,6 @@ def test_resizing_averages_and_keeps_places():
     ramp = np.linspace(0, 255, 200).round()[None, :, None].repeat(100, 0).repeat(3, 2).astype(np.uint8)
     expected = np.linspace(0, 255, 200).reshape(100, 2).mean(1)
     assert abs(resize(ramp, 50, 100)[:, 2:-2] - expected[2:-2, None]).max() <= 1.5
-
-
-# Folders
 
 
 def test_what_is_no_photograph_of_a_folder_is_counted(tmp_path):

@@ -84,14 +84,6 @@ def test_voc_is_not_trained_on_what_it_may_be_measured_on(voc):
     refused(lambda: VocWeak(voc), "Segmentation", "lsegrepro prepare voc2012")
 
 
-def test_voc_lists_of_any_editors_making(voc):
-    names = VocWeak(voc, "all").names
-    for path in (voc / "ImageSets").glob("*/*.txt"):
-        lines = path.read_text().replace("m1", "m1.jpg").replace("c1", "c1.jpg")
-        path.write_bytes(lines.replace("\n", "\r\n").encode("utf-8-sig"))
-    assert VocWeak(voc, "all").names == names
-
-
 # By layout, and joined
 
 
@@ -152,12 +144,9 @@ def test_the_next_of_its_label_replaces_an_unreadable_photograph(capsys):
 
 def test_nothing_replaces_a_photograph_where_the_disk_is_lost():
     weak = WeakSets({"set": Damaged(4, 5, 6, 7)})
-    for _ in range(2):
-        refused(lambda: weak.image(5), "dog/5.png", "truncated")
-
+    refused(lambda: weak.image(5), "dog/5.png", "truncated")
     many = Damaged(*range(100))
     many.labels, many.names = ["cat"] * 100, [f"cat/{k}.png" for k in range(100)]
     weak = WeakSets({"set": many})
-    with pytest.raises(LsegreproError):
-        weak.image(0)
+    refused(lambda: weak.image(0), "truncated")
     assert len(weak.unreadable) == MAX_REPLACEMENTS + 1

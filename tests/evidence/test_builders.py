@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from conftest import refused
 from literal import META, evidence_of, pictures, regions_of
 
-from lsegrepro import LsegreproError, paper
-from lsegrepro.evidence import BOX_FRACTIONS, GRID, ScoresBuilder
-from lsegrepro.evidence.builders import smallest_box
+from lsegrepro import paper
+from lsegrepro.evidence import GRID, ScoresBuilder
 from lsegrepro.evidence.superpixels import order_statistic
 
 
@@ -25,20 +23,6 @@ def test_counts_are_those_of_the_pixels():
         assert regions.totals[i].tolist() == [(mask == 8).sum(), (mask == 12).sum(),
                                               (~np.isin(mask, [8, 12, 255])).sum()]
         assert regions.sizes[i].tolist() == list(mask.shape)
-
-
-@settings(max_examples=30)
-@given(st.integers(1, 80), st.integers(1, 80))
-def test_each_box_is_centred_and_holds_the_smaller_ones(height, width):
-    places = smallest_box(height, width)
-    for place, fraction in enumerate(BOX_FRACTIONS):
-        rows, columns = ((places <= place).any(axis=axis) for axis in (1, 0))
-        assert ((places <= place) == np.outer(rows, columns)).all()  # a box, or nothing
-        for side, inside in ((height, rows), (width, columns)):
-            where = np.flatnonzero(inside)
-            if len(where):
-                assert len(where) == round(side * fraction) == where[-1] - where[0] + 1
-                assert 0 <= side - 1 - where[-1] - where[0] <= 1
 
 
 @pytest.mark.parametrize("cls, index", paper.VOC_INDEX.items())
@@ -70,16 +54,10 @@ def test_builder_refuses_other_superpixels_and_images():
         labels, mask, prob_u16, image_scores = picture._replace(**changes)
         builder.add(prob_u16["cat"], labels, mask, image_scores)
 
-    with pytest.raises(LsegreproError, match="superpixels of i0"):
-        add(first, labels=first.labels[::-1].copy())
-    with pytest.raises(LsegreproError, match="mask of i0"):
-        add(first, mask=first.mask.astype(int))
+    refused(lambda: add(first, labels=first.labels[::-1].copy()), "superpixels of i0")
+    refused(lambda: add(first, mask=first.mask[1:]), "mask of i0")
     add(first)
     for picture in items[1:]:
         add(picture, mask=np.where(picture.mask == 8, 0, picture.mask).astype(np.uint8))
-    with pytest.raises(LsegreproError, match="histograms"):
-        builder.build()
-    with pytest.raises(LsegreproError, match="colour"):
-        ScoresBuilder(regions, {**META, "colour": 1})
-    with pytest.raises(LsegreproError, match="no image"):
-        regions_of([])
+    refused(builder.build, "histograms")
+    refused(lambda: regions_of([]), "no image")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from chromium import Opened
+from conftest import refused
 
-from lsegrepro import LsegreproError
 from lsegrepro.explorer import bag_explorer
 from lsegrepro.network import model
 
@@ -72,10 +72,6 @@ def test_by_keyboard_and_by_finger(opened):
     assert float(page.locator(".lse-bag").get_attribute("data-r")) == pytest.approx(100, rel=0.05)
 
 
-@pytest.mark.parametrize("bags, message", [
-    ({}, "bags must be one or more, of the same number"), ({"a": [0.1], "b": [0.1, 0.2]}, "of the same number"),
-    ({"a": []}, "of the same number"), ({"a": [0.5, 1.5]}, r"scores must lie in \[-1, 1\]"),
-])  # fmt: skip
-def test_wrong_bags_are_named(bags, message):
-    with pytest.raises(LsegreproError, match=message):
-        bag_explorer(bags)
+def test_wrong_bags_are_named():
+    refused(lambda: bag_explorer({"a": [0.1], "b": [0.1, 0.2]}), "of the same number")
+    refused(lambda: bag_explorer({"a": [0.5, 1.5]}), "scores must lie in [-1, 1]")

@@ -1,25 +1,10 @@
 """Image scores from the central patch of each cell."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 
-from lsegrepro import paper
 from lsegrepro.network import classify, model, patches
-
-
-@pytest.mark.parametrize("name", paper.ARCHITECTURES)
-def test_corners_are_central_and_inside(name):
-    architecture = paper.ARCHITECTURES[name]
-    corners = classify.central_corners(300, architecture.patches, architecture.patch)
-    n = math.isqrt(architecture.patches)
-    assert corners.shape == (1, n * n, 2)
-    cell = 300 // n
-    for k, (top, left) in enumerate(corners[0]):
-        assert top == cell * (k // n) + (cell - architecture.patch) // 2
-        assert left == cell * (k % n) + (cell - architecture.patch) // 2
 
 
 @pytest.mark.parametrize("aggregation", ["lse", "tempered:3"])

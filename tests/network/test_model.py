@@ -5,19 +5,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import one_line
+from conftest import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lsegrepro import LsegreproError, paper
+from lsegrepro import paper
 from lsegrepro.network import model
 
 SMALL = paper.Architecture("small", (2, 3, 4, 5), (3, 2, 2), (2, 2), 12, 4, 0)
-SCORES = arrays(
-    np.float64, st.tuples(st.integers(1, 3), st.integers(1, 16), st.just(2)),
-    elements=st.floats(-1, 1, width=32),
-)
+SCORES = arrays(np.float64, st.tuples(st.integers(1, 3), st.integers(1, 16), st.just(2)),
+                elements=st.floats(-1, 1, width=32))
 
 
 # The network
@@ -77,11 +75,8 @@ def test_sizes_between_layers_are_table_1(name):
     assert seen == ([95, 22, 5, 1, 1] if name == "LSE1" else [133, 16, 7, 1, 1])  # the row "Input Size, sz"
 
 
-@pytest.mark.parametrize("shape", [(3, 12, 12), (1, 3, 11, 12), (1, 1, 12, 12)])
-def test_patches_of_another_size_are_refused(shape):
-    with pytest.raises(LsegreproError) as error:
-        model.PatchNet(SMALL)(torch.zeros(shape))
-    one_line(error, "small", "(M, 3, 12, 12)", shape)
+def test_patches_of_another_size_are_refused():
+    refused(lambda: model.PatchNet(SMALL)(torch.zeros(1, 3, 11, 12)), "small", "(M, 3, 12, 12)", (1, 3, 11, 12))
 
 
 def test_initial_weights_fill_their_bounds():
@@ -155,29 +150,9 @@ def test_tempered_limits(scores):
     np.testing.assert_allclose(model.tempered(x, 1.0) + math.log(x.shape[1]), model.lse(x), atol=1e-6)
 
 
-@settings(max_examples=30)
-@given(SCORES)
-def test_tempered_at_one_trains_the_model_of_the_paper(scores):
-    """The constant log(N) drops out of the softmax: same loss, same gradient."""
-    labels = torch.arange(len(scores)) % 2
-    results = []
-    for aggregate in (model.tempered, model.lse):
-        x = torch.tensor(scores, requires_grad=True)
-        loss = model.loss(aggregate(x), labels)
-        results.append((loss.item(), torch.autograd.grad(loss, x)[0]))
-    assert results[0][0] == pytest.approx(results[1][0], abs=1e-12)
-    assert torch.allclose(results[0][1], results[1][1], atol=1e-12)
-
-
-@pytest.mark.parametrize("call, says", [
-    *((lambda name=name: model.aggregation(name), "lse, max, mean or tempered:R")
-      for name in ("", "LSE", "tempered:", "tempered:0", "tempered:x", "tempered:inf", "max:2", "lse\n")),
-    (lambda: model.tempered(torch.zeros(1, 2, 2), math.nan), "positive"),
-])
-def test_unknown_names_and_values_are_refused(call, says):
-    with pytest.raises(LsegreproError) as error:
-        call()
-    one_line(error, says)
+@pytest.mark.parametrize("name", ["LSE", "tempered:", "tempered:0", "max:2"])
+def test_unknown_aggregations_are_refused(name):
+    refused(lambda: model.aggregation(name), "lse, max, mean or tempered:R")
 
 
 # Loss and probability
@@ -185,10 +160,7 @@ def test_unknown_names_and_values_are_refused(call, says):
 
 def test_loss_is_the_negative_log_likelihood(rng):
     f, y = rng.uniform(-3, 3, (7, 2)), rng.integers(0, 2, 7)
-    expected = np.mean([
-        -math.log(math.exp(f[i, k]) / (math.exp(f[i, 0]) + math.exp(f[i, 1])))
-        for i, k in enumerate(y)
-    ])
+    expected = np.mean([-math.log(math.exp(f[i, k]) / np.exp(f[i]).sum()) for i, k in enumerate(y)])
     assert model.loss(torch.tensor(f), torch.tensor(y)).item() == pytest.approx(expected, abs=1e-12)
 
 

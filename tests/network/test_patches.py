@@ -5,11 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import one_line
+from conftest import refused
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lsegrepro import LsegreproError
 from lsegrepro.config import Jitter
 from lsegrepro.network import patches
 
@@ -27,9 +26,6 @@ class Scripted:
 
     def uniform(self, low, high, size):
         return np.full(size, float(next(self.values)))
-
-
-# Range
 
 
 def test_to_float_is_linear_from_minus_one_to_one():
@@ -57,13 +53,6 @@ def test_grid_covers_every_pixel_once(side, number):
     assert cells == sorted(cells) or min(sides) == 0  # row by row
 
 
-@pytest.mark.parametrize("number", [0, -4, 8])
-def test_a_number_that_is_no_square_is_refused(number):
-    with pytest.raises(LsegreproError) as error:
-        patches.grid(300, number)
-    one_line(error, "square", number)
-
-
 @settings(max_examples=30)
 @given(st.integers(20, 400), SQUARES, st.integers(1, 140), st.integers(1, 5), st.integers(0, 2**32))
 def test_patches_stay_in_their_cells(side, number, size, batch, seed):
@@ -87,16 +76,13 @@ def test_positions_are_uniform(rng):
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.04  # cells are drawn independently
 
 
-def test_a_patch_that_does_not_fit_is_refused(rng):
-    with pytest.raises(LsegreproError) as error:
-        patches.random_corners(rng, 1, 300, 9, 133)
-    one_line(error, "133", "100", "300", "9 cells")
+def test_cells_that_are_no_square_number_or_too_small_are_refused(rng):
+    refused(lambda: patches.grid(300, 8), "square", 8)
+    refused(lambda: patches.random_corners(rng, 1, 300, 9, 133), "133", "100", "300", "9 cells")
 
 
 @settings(max_examples=30)
-@given(
-    st.integers(1, 3), st.integers(1, 4), st.integers(4, 12), st.integers(4, 14), st.integers(1, 4), st.data()
-)
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(4, 12), st.integers(4, 14), st.integers(1, 4), st.data())
 def test_cut_is_slicing(batch, number, height, width, size, data):
     x = torch.arange(batch * 2 * height * width, dtype=torch.float32).reshape(batch, 2, height, width)
     place = st.tuples(st.integers(0, height - size), st.integers(0, width - size))
@@ -129,9 +115,8 @@ def reference(image, angle, zoom, flip):
             r, c = fold(v + (height - 1) / 2, height), fold(u + (width - 1) / 2, width)
             a, b = min(int(r), height - 2), min(int(c), width - 2)
             s, t = r - a, c - b
-            out[i, j] = (1 - s) * ((1 - t) * image[a, b] + t * image[a, b + 1]) + s * (
-                (1 - t) * image[a + 1, b] + t * image[a + 1, b + 1]
-            )
+            above, below = ((1 - t) * image[k, b] + t * image[k, b + 1] for k in (a, a + 1))
+            out[i, j] = (1 - s) * above + s * below
     return out
 
 

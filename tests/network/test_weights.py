@@ -4,10 +4,9 @@ import json
 
 import pytest
 import torch
-from conftest import file_size_limit, one_line
+from conftest import refused
 from safetensors.torch import load_file, save_file
 
-from lsegrepro import LsegreproError, paper
 from lsegrepro.files import sha256, write_json
 from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import card_path, load_weights, save_weights
@@ -25,17 +24,11 @@ def stored(tmp_path, tiny_net):
 def rewrite(path, tensors=None, **metadata):
     """Other content under the same name, with a card that vouches for it."""
     save_file(load_file(path) if tensors is None else tensors, path, metadata={"architecture": "tiny"} | metadata)
-    vouch(path)
-
-
-def vouch(path):
     write_json(card_path(path), json.loads(card_path(path).read_text()) | {"sha256": sha256(path)})
 
 
-def refused(path, *parts, **arguments):
-    with pytest.raises(LsegreproError) as error:
-        load_weights(path, **arguments)
-    one_line(error, path, *parts)
+def unusable(path, *parts, **arguments):
+    refused(lambda: load_weights(path, **arguments), path, *parts)
 
 
 def test_round_trip(stored, tiny_net, tmp_path):
@@ -52,79 +45,42 @@ def test_round_trip(stored, tiny_net, tmp_path):
     assert stored.read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("name", paper.ARCHITECTURES)
-def test_every_architecture_is_stored(tmp_path, name):
-    path = tmp_path / "w.safetensors"
-    save_weights(path, PatchNet(paper.ARCHITECTURES[name]), {"arguments": {"model": name[:4], "cls": "dog"}})
-    assert load_weights(path, model=name[:4], cls="dog").net.architecture is paper.ARCHITECTURES[name]
-    assert path.stat().st_size < 4 * paper.ARCHITECTURES[name].printed_parameters + 2000
-
-
 def test_absent_files_are_named(stored, tmp_path):
-    refused(tmp_path / "none.safetensors", "no weights file")
-    refused(tmp_path, "no weights file")
+    unusable(tmp_path / "none.safetensors", "no weights file")
     card_path(stored).unlink()
-    refused(stored, "LSE1-cat.json", "keep the two files together")
+    unusable(stored, "LSE1-cat.json", "keep the two files together")
 
 
 def test_other_networks_are_refused(stored, tiny):
-    refused(stored, "LSE1", "not LSE2", model="LSE2")
-    refused(stored, "LSE1", "not max1", model="max1")  # same architecture, other training
-    refused(stored, "trained for cat, not dog", cls="dog")
-    tensors = load_file(stored)
-    bias = tensors.pop("full5.bias")
-    rewrite(stored, tensors)
-    refused(stored, "does not hold the weights of tiny", "full5.bias")
-    rewrite(stored, tensors | {"full5.bias": bias, "zzz": bias.clone()})
-    refused(stored, "zzz")
-    rewrite(stored, tensors | {"full5.bias": bias}, architecture="LSE1")
-    refused(stored, "weights of LSE1", "conv1.bias", "[40]")
+    unusable(stored, "LSE1", "not max1", model="max1")  # same architecture, other training
+    unusable(stored, "trained for cat, not dog", cls="dog")
+    rewrite(stored, architecture="LSE1")
+    unusable(stored, "weights of LSE1", "conv1.bias", "[40]")
     rewrite(stored, architecture="VGG16")
-    refused(stored, "VGG16", "does not know")
+    unusable(stored, "VGG16", "does not know")
     card = card_path(stored).read_bytes()
     save_weights(stored, PatchNet(tiny, generator=torch.Generator().manual_seed(9)), CARD)
     card_path(stored).write_bytes(card)
-    refused(stored, "card disagree")
+    unusable(stored, "card disagree")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
-def test_values_that_are_not_finite_float32_are_refused(stored, value):
+def test_values_that_are_not_finite_are_refused(stored):
     tensors = load_file(stored)
-    if value is None:
-        tensors = {key: tensor.double() for key, tensor in tensors.items()}
-    else:
-        tensors["conv2.weight"][1, 2, 0, 0] = value
+    tensors["conv2.weight"][1, 2, 0, 0] = float("nan")
     rewrite(stored, tensors)
-    refused(stored, "not finite float32")
+    unusable(stored, "not finite float32")
 
 
 def test_a_damaged_file_is_refused(stored, rng):
     whole = stored.read_bytes()
     for length in (0, 7, 100, len(whole) // 2, len(whole) - 1):
         stored.write_bytes(whole[:length])
-        refused(stored, "safetensors file, or is damaged")
+        unusable(stored, "safetensors file, or is damaged")
     for place in [*range(0, 900, 90), *rng.integers(0, len(whole), 10).tolist()]:
         stored.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])  # one wrong bit
-        refused(stored)
+        unusable(stored)
     torch.save({"a": torch.zeros(2)}, stored)  # a pickle
-    vouch(stored)
-    refused(stored, "safetensors file, or is damaged")
-
-
-@pytest.mark.parametrize("content", ["{", "[]", ""])
-def test_a_damaged_card_is_refused(stored, content):
-    card_path(stored).write_text(content)
-    with pytest.raises(LsegreproError) as error:
-        load_weights(stored)
-    one_line(error, card_path(stored))
-
-
-def test_a_full_disk_leaves_the_old_weights(tmp_path):
-    path, net = tmp_path / "w.safetensors", PatchNet(paper.ARCHITECTURES["LSE1"])
-    save_weights(path, net, CARD)
-    before = path.read_bytes()
-    with file_size_limit(200_000), pytest.raises(LsegreproError) as error:
-        save_weights(path, PatchNet(paper.ARCHITECTURES["LSE1"]), CARD)
-    one_line(error, f"cannot write {path}")
-    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 2
-    load_weights(path)
+    unusable(stored, "safetensors file, or is damaged")
+    card_path(stored).write_text("{")
+    stored.write_bytes(whole)
+    refused(lambda: load_weights(stored), card_path(stored))

@@ -43,9 +43,7 @@ def test_a_change_goes_before_what_one_network_has_of_its_own(tiny_run):
 
 def test_the_list_holds_what_it_should():
     changes = {name: experiment.changes for name, experiment in LISTED.items()}
-    assert [changes[f"photographs-1-{n}"]["data"]["fraction"] for n in (8, 4, 2)] == [1 / 8, 1 / 4, 1 / 2]
     assert changes["no-jitter"]["training"]["jitter"] == dataclasses.asdict(NO_JITTER)
-    assert not LISTED["native-scale"].trains and "unchanged" not in experiments.load_experiments(load_profile("full"))
     other, built_in = LISTED["another-seed"], [load_profile(name).seeds for name in BUILT_IN]
     assert other.trains and not other.changes and not set(other.seeds) & set(sum(built_in, ()))
     rows = [experiments.ExperimentRow(name, "LSE1", "cat", ()) for name in ("mean", "tempered-4", "")]

@@ -2,11 +2,8 @@
 
 import dataclasses
 import itertools
-import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,7 @@ from conftest import ROOT, TINY, changed, refused, write_voc
 from PIL import Image
 
 from lsegrepro.config import load_profile
-from lsegrepro.files import read_json, sha256, write_json
+from lsegrepro.files import read_json, write_json
 from lsegrepro.runs.folder import DATA_VARIABLE, SPLITS, has_images, in_repository, open_run
 
 NETWORK = ("LSE1", "cat", 2, 0)
@@ -37,46 +34,10 @@ def test_a_run_holds_what_it_says(tiny_run):
     }
 
 
-def test_cards_say_what_was_asked_for(tiny_run):
-    for model, cls, round, seed in tiny_run.networks():
-        card = tiny_run.card(model, cls, round, seed)
-        assert card["arguments"] == tiny_run.profile.arguments(model, cls, round, seed).record()
-        assert card["samples"] == {1: 16, 2: 8}[round] and card["data"] == tiny_run.weak("train").description
-        assert card["sha256"] == sha256(tiny_run.weights_path(model, cls, round, seed))
-        assert tiny_run.curve(model, cls, round, seed)[-1]["samples"] == card["samples"]
-        first = tiny_run.card(model, cls, 1, seed)["sha256"]
-        assert card["start_sha256"] == (first if round == 2 else None)
-        assert tiny_run.images_seen(model, cls, round, seed) == {1: 16, 2: 24}[round]
-
-
-def test_evidence_is_of_the_splits(tiny_run):
-    for split, count in (("train", 4), ("val", 6)):
-        regions, scores = tiny_run.regions(split), tiny_run.scores(*NETWORK, split)
-        assert regions.ids == tuple(tiny_run.segmentation(split).ids) and len(regions) == count
-        assert scores.meta["weights_sha256"] == tiny_run.card(*NETWORK)["sha256"]
-        assert tiny_run.has_network("LSE1", "cat", 2)
-
-
 def test_the_published_run_is_of_its_profile():
     run = open_run("local", ROOT / "published", depth="evidence")
     assert all(run.card(*network) and run.curve(*network) for network in run.networks())
     refused(lambda: run.weak("train"), "at depth evidence no photograph is looked at")
-
-
-def test_a_result_is_read_without_torch_and_without_photographs(tiny_folder, tiny_run):
-    code = (
-        "import sys; sys.modules['torch'] = None\n"
-        "from lsegrepro.runs.folder import open_run\n"
-        "from lsegrepro.runs.results import choose_theta\n"
-        "run = open_run('tiny.toml', 'run', depth='evidence')\n"
-        "print(*(f'{choose_theta(run, *network):.3f}' for network in run.networks()))\n"
-        "from lsegrepro.cli import main\n"
-        "sys.exit(main(['evaluate', '--profile', 'tiny.toml', '--run', 'run']))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tiny_folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    values, _, _, *rows = done.stdout.splitlines()
-    assert [row.split()[1] for row in rows] == values.split()
 
 
 # What is missing, or of something else
@@ -135,27 +96,22 @@ def test_scores_made_otherwise_or_under_another_name_are_refused(own_run):
 
 
 def test_damaged_results_are_refused_by_name(own_run):
-    regions, scores = own_run.regions_path("val"), own_run.scores_path(*NETWORK)
-    for path, call in ((scores, own_run.scores), (regions, lambda *network: own_run.regions("val"))):
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 1
-        path.write_bytes(bytes(data))
-        refused(lambda call=call: call(*NETWORK), path)
+    for path, call in ((own_run.scores_path(*NETWORK), lambda: own_run.scores(*NETWORK)),
+                       (own_run.regions_path("val"), lambda: own_run.regions("val"))):
+        path.write_bytes(path.read_bytes()[:-100])
+        refused(call, path)
     path = own_run.card_path("LSE1", "cat")
-    card = read_json(path)
-    write_json(path, card | {"arguments": {}})
+    write_json(path, {"arguments": {}})
     refused(lambda: own_run.card("LSE1", "cat"), path, "of which model and class")
-    path.write_text(json.dumps(card)[:-5])
+    path.write_text("{")
     refused(lambda: own_run.card("LSE1", "cat"), path, "not valid JSON")
     path.unlink()
     refused(lambda: own_run.card("LSE1", "cat"), "has no card LSE1-cat-round1-seed0.json beside it")
 
 
 def test_networks_that_do_not_exist_are_refused(tiny_run):
-    for network, message in ((("LSE3", "cat"), "model: Input should be 'max1', 'LSE1', 'max2' or 'LSE2', got 'LSE3'"),
-                             (("LSE1", "cat", 3), "training.round: Input should be 1 or 2, got 3")):
-        for call in (tiny_run.scores, tiny_run.card, tiny_run.has_scores, tiny_run.weights_path):
-            refused(lambda call=call, network=network: call(*network), message)
+    refused(lambda: tiny_run.scores("LSE3", "cat"), "model: Input should be 'max1', 'LSE1', 'max2' or 'LSE2', got")
+    refused(lambda: tiny_run.card("LSE1", "cat", 3), "training.round: Input should be 1 or 2, got 3")
     refused(lambda: tiny_run.regions("test"), "unknown split 'test': choose one of train, val")
 
 

@@ -1,7 +1,6 @@
 """Making the results of a run: each function makes one file, of what is there, and leaves a finished one alone."""
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,7 @@ import pytest
 import torch
 from conftest import changed, make_run, refused, write_voc
 
-from lsegrepro import paper
 from lsegrepro.files import sha256
-from lsegrepro.network.model import PatchNet
 from lsegrepro.network.weights import load_weights, save_weights
 from lsegrepro.runs import make
 from lsegrepro.runs.folder import RunFolder, open_run
@@ -78,25 +75,6 @@ def test_scores_of_other_weights_and_weights_of_other_images_are_refused(own_run
     refused(lambda: make.train_network(run, "LSE1", "cat"), "LSE1-cat-round1-seed0", "data_digest")
     other_weights(own_run, *NETWORK)
     refused(lambda: make.score_network(own_run, *NETWORK), "LSE1-cat-round2-seed0-val.npz", "weights_sha256")
-
-
-@pytest.mark.parametrize("with_card", [False, True])
-def test_weights_of_another_architecture_are_refused(own_run, with_card):
-    path = own_run.weights_path("LSE1", "cat")
-    other = path.with_name("other.safetensors")
-    arguments = dataclasses.asdict(own_run.profile.arguments("LSE2", "cat"))
-    save_weights(other, PatchNet(paper.ARCHITECTURES["LSE2"]), {"arguments": arguments})
-    shutil.copy(other, path)
-    if with_card:
-        shutil.copy(other.with_suffix(".json"), path.with_suffix(".json"))
-    message = ("model = 'LSE2'", "says 'LSE1'") if with_card else ("disagree on the digest",)
-    refused(lambda: make.load_network(own_run, "LSE1", "cat"), path.stem, *message)
-
-
-def test_a_device_that_is_not_there_is_refused(tmp_path):
-    run = open_run("quick", tmp_path / "run", device="tpu")
-    refused(lambda: make.train_network(run, "LSE1", "cat"), "unknown device 'tpu'")
-    assert not (tmp_path / "run").exists()
 
 
 def test_masks_without_a_class_are_refused(tmp_path, capsys):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import refused
+from conftest import file_size_limit, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -56,9 +56,6 @@ def save(path: Path, pixels: np.ndarray, **options) -> Path:
 
 def run(paths, out, weights_file, cls="cat", **options) -> int:
     return segment.segment_files(paths, cls, out=out, weights=weights_file, device="cpu", **options)
-
-
-# One photograph
 
 
 def test_what_is_written_is_what_the_library_says(photo, tmp_path, weights_file, capsys):
@@ -114,13 +111,9 @@ def test_a_large_photograph_is_cut_on_a_reduced_copy(height, width, monkeypatch)
         assert labels[y, x] in small[near]
 
 
-# Several
-
-
 def test_a_folder_with_names_of_any_kind_and_bad_files_is_gone_through(tmp_path, weights_file, capsys):
     folder, out = tmp_path / "photos", tmp_path / "out"
-    names = ["it's \"quoted\".jpg", "猫.jpg", "a.b.c.JPEG", "100%{x}$HOME*.jpg", "new\nline.jpg", "gr\udcfcn.jpg",
-             "d.webp"]
+    names = ["it's \"quoted\".jpg", "猫.jpg", "a.b.c.JPEG", "100%{x}$HOME*.jpg", "gr\udcfcn.jpg", "d.webp"]
     for name in names:
         save(folder / f"plain{Path(name).suffix}", blobs(12, 18)).rename(folder / name)
     (folder / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photograph")
@@ -134,7 +127,7 @@ def test_a_folder_with_names_of_any_kind_and_bad_files_is_gone_through(tmp_path,
     assert {p.name for p in out.iterdir()} == {f"{Path(name).stem}-cat-{kind}.png" for name in names for kind in KINDS}
     assert printed.count("\n") == len(names)
     counted, first, second, last = said.splitlines()
-    assert counted == f"lsegrepro: {folder}: 9 photographs; left out: .heic (1), .txt (1), subfolders (1)"
+    assert counted == f"lsegrepro: {folder}: 8 photographs; left out: .heic (1), .txt (1), subfolders (1)"
     assert str(folder / "b.jpg") in first and str(folder / "e.png") in second
     assert last.startswith("lsegrepro: 2 of the photographs could not be segmented")
 
@@ -158,7 +151,6 @@ def test_two_photographs_of_one_name_do_not_overwrite_each_other(tmp_path, weigh
     ({"cls": "dog"}, ["cat.safetensors was trained for cat, not dog"]),
     ({"model": "LSE2"}, ["cat.safetensors holds LSE1", "not LSE2"]),
     ({"weights_file": "nowhere.safetensors"}, ["no weights file nowhere.safetensors"]),
-    ({"weights_file": __file__}, ["test_segment.py is not a safetensors file"]),
 ])
 def test_wrong_arguments_are_refused_before_anything_is_written(photo, tmp_path, weights_file, options, parts):
     options = {"weights_file": weights_file, **options}
@@ -177,19 +169,12 @@ def test_a_photograph_that_cannot_be_read_or_a_folder_not_written_to_is_named(ph
     refused(lambda: run([photo.parent], photo.parent, weights_file), "is a folder of photographs", "another --out")
 
 
-def test_nothing_is_left_when_writing_stops_half_way(photo, tmp_path, weights_file, monkeypatch):
+def test_a_full_disk_leaves_the_old_files(photo, tmp_path, weights_file):
     run([photo], tmp_path / "out", weights_file, theta=0.1)
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
-    whole = Image.Image.save
-
-    def half(self, path, *args, **options):
-        whole(self, path, *args, **options)
-        Path(path).write_bytes(Path(path).read_bytes()[:50])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", half)
-    for out in ("out", "new"):
-        refused(lambda out=out: run([photo], tmp_path / out, weights_file, theta=0.6), "No space left on device")
+    with file_size_limit(1000):
+        for out in ("out", "new"):
+            refused(lambda out=out: run([photo], tmp_path / out, weights_file, theta=0.6), "cannot write", "too large")
     assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
     assert not list((tmp_path / "new").iterdir())
 

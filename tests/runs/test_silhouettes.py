@@ -59,11 +59,9 @@ def test_the_published_ones_are_few_small_and_of_the_published_run():
 
 
 def test_the_figure_says_what_it_shows():
-    square = np.zeros((30, 40), bool)
-    square[10:20, 10:30] = True
-    grey = np.full((30, 40), 128, np.uint8)
+    square, grey = np.indices((30, 40)).max(axis=0) < 15, np.full((30, 40), 128, np.uint8)
     shapes = [Silhouette("2011_000001", "best", 0.5, square, square, square, grey),
               Silhouette("2011_000002", "most false alarms", 0.0, ~square & square, square, square, grey)]
     alt = figure_6_silhouettes(shapes, "dog").alt
-    assert "best, 2011_000001: IoU 50 %, 17 % called dog" in alt and "2011_000002: no dog, 17 % called dog" in alt
+    assert "best, 2011_000001: IoU 50 %, 19 % called dog" in alt and "2011_000002: no dog, 19 % called dog" in alt
     refused(lambda: figure_6_silhouettes([], "cat"), "at least one image")
