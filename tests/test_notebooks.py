@@ -35,8 +35,10 @@ def tagged(notebook, tag: str) -> list:
 # The sources
 
 
-def test_there_is_a_source_for_each_chapter_and_no_other():
+def test_there_is_a_source_for_each_chapter_and_no_other_and_little_code_in_all():
     assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == sorted(NOTEBOOKS)
+    code = [cell.source for name in NOTEBOOKS for cell in source(name).cells if cell.cell_type == "code"]
+    assert sum(bool(line.strip()) for text in code for line in text.splitlines()) <= 900
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
