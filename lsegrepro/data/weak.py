@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ..files import LsegreproError, digest, one_line, read_bytes
+from ..files import LsegreproError, digest, read_bytes
 from . import LABELS, images
 
 
@@ -69,9 +67,8 @@ class Photographs:
 class WeakFolder(Photographs):
     """Photographs in ``root/cat``, ``root/dog`` and ``root/background``; other arguments as in `Photographs`.
 
-    An ``index.csv`` (columns file, source) says where each photograph is from, for `sources`. Of two files of one name
-    in a folder (a.jpg and a.png), which may be one photograph in both splits, the first is taken. Raises
-    `LsegreproError` as `Photographs`, if a folder has no photograph of the split, or ``index.csv`` names none of them.
+    An ``index.csv`` with columns file (``cat/a.jpg``) and source says where each photograph is from, for `sources`.
+    Raises `LsegreproError` as `Photographs`, and if a folder has no photograph of the split.
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
@@ -81,12 +78,9 @@ class WeakFolder(Photographs):
                 raise LsegreproError(f"no folder {root / label}: weak labels are one folder a label, "
                                      f"{', '.join(LABELS)}, below {root}")
             files, left_out = images.list_photographs(root / label)
-            by_stem = {Path(file).stem: file for file in reversed(files)}
-            if len(by_stem) < len(files):
-                left_out["second files of one name"] = len(files) - len(by_stem)
-            labels |= {f"{label}/{file}": label for file in sorted(by_stem.values())}
+            labels |= {f"{label}/{file}": label for file in files}
             others += left_out
-        sources, note = _read_sources(root / "index.csv", labels), images.describe_others(others)
+        sources, note = _read_sources(root / "index.csv"), images.describe_others(others)
         super().__init__(root, labels, split, heldout, fraction, "with weak labels", note)
         if missing := [label for label in LABELS if label not in self.labels]:
             raise LsegreproError(f"no photograph in {root / missing[0]} for split {split!r} "
@@ -109,42 +103,15 @@ def uniform_hash(name: str, salt: str) -> float:
 
 
 def read_text(path: Path) -> str:
-    """A text file of any system's making: UTF-8 or UTF-16 with a byte-order mark, else UTF-8, else Windows-1252.
-
-    Raises `LsegreproError` if it cannot be read, or is no text.
-    """
-    data = read_bytes(path)
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp1252"):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise LsegreproError(f"{path} is no text file: save it as plain text (UTF-8)")
+    """A text file in UTF-8. Raises `LsegreproError` if it cannot be read."""
+    return read_bytes(path).decode("utf-8-sig", errors="replace")
 
 
-def _read_sources(path: Path, photographs: Mapping[str, str]) -> dict[str, str]:
-    """Source by photograph, from an index as this project, a spreadsheet or an editor writes it; empty without one."""
+def _read_sources(path: Path) -> dict[str, str]:
+    """Source by photograph, from the columns file and source of an index; empty without one."""
     if not path.is_file():
         return {}
-    text, cure = read_text(path), "correct it, or move it away to do without sources"
-    header = text.partition("\n")[0]
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count)))
-    except csv.Error as error:
-        raise LsegreproError(f"{path} is not a table of file and source ({one_line(error)}): {cure}") from error
-    columns = [column.strip().lower() for column in rows[0]] if rows else []
-    if not {"file", "source"} <= set(columns):
-        raise LsegreproError(f"{path} needs columns named file and source, and has {', '.join(columns) or 'none'}: "
-                             f"{cure}")
-    sources = {}
-    for row in rows[1:]:
-        cells = dict(zip(columns, map(str.strip, row), strict=False))
-        name = "/".join(cells.get("file", "").replace("\\", "/").split("/")[-2:])  # label/NAME, whatever stands before
-        sources[name] = cells.get("source") or "unknown"
-    if sources.keys().isdisjoint(photographs):
-        raise LsegreproError(f"{path} names none of the {len(photographs):,} photographs below {path.parent}, such as "
-                             f"{min(photographs)}: {cure}")
-    return sources
+    rows = csv.DictReader(read_text(path).splitlines())
+    if not {"file", "source"} <= set(rows.fieldnames or ()):
+        raise LsegreproError(f"{path} needs columns named file and source: correct it, or move it away to do without")
+    return {row["file"]: row["source"] or "unknown" for row in rows}
