@@ -1,7 +1,5 @@
 """The command line: arguments in, a library call, a message out."""
 
-from __future__ import annotations
-
 import functools
 import os
 import signal

@@ -3,8 +3,6 @@
 A value that is wrong raises `LsegreproError` when the object is made, hours before it would be used.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

@@ -1,7 +1,5 @@
 """Files that are either whole or absent: write then rename, JSON, digests, locks; and the error that users see."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import hashlib

@@ -3,8 +3,6 @@
 Pinheiro and Collobert, "Weakly Supervised Object Segmentation with Convolutional Neural Networks", Idiap, 2014.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

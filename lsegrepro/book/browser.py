@@ -5,8 +5,6 @@ hands its content to ``book/_scripts/try/rooms.js``. They are written when a sit
 and ``book/_vendor``. Needs neither torch nor photographs.
 """
 
-from __future__ import annotations
-
 import base64
 import itertools
 import json

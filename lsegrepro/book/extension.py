@@ -3,8 +3,6 @@
 The notebooks' figures and tables are HTML outputs, which Sphinx's ``numfig`` does not see, so they are numbered here.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re

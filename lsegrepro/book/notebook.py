@@ -1,7 +1,5 @@
 """Helpers of the notebooks: numbers as text, tables, glued values, pictures, and simple charts. No torch."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Callable, Sequence

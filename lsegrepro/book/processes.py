@@ -1,7 +1,5 @@
 """Start Snakemake, Sphinx and Jupyter kernels, with this package and without the user's settings."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

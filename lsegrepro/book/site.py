@@ -1,7 +1,5 @@
 """From a run to the HTML: Snakemake runs what is missing, Jupyter Book builds the pages."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -4,8 +4,6 @@ Every source of images is a `WeakSet` or a `SegmentationSet`. Both have a ``dige
 and a ``description`` for the reader.
 """
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import numpy as np

@@ -8,8 +8,6 @@ Below the data root, which is ``--data`` or ``$LSEGREPRO_DATA``::
     downloads/             the archives; may be deleted when their data set is unpacked
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

@@ -1,7 +1,5 @@
 """ImageNet in its usual layout, a folder a synset, and its photographs scaled down once for training."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

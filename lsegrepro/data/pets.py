@@ -5,8 +5,6 @@ neither unpacked by `fetch` nor read here: what is trained on image labels must 
 photograph without a pet; join it with one that has (`sources.open_weak`).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..files import LsegreproError

@@ -1,7 +1,5 @@
 """Pascal VOC 2012 in its official layout: images with masks, and photographs with image labels only."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

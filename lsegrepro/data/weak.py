@@ -1,7 +1,5 @@
 """Photographs known by their label only: what all such sets share, and the layout of one folder a label."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 from collections import Counter

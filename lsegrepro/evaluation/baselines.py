@@ -1,7 +1,5 @@
 """Baselines of AP: constant predictions, centred boxes, a box where the image score is high. Three classes at once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Image classification with the scores of the N test patches (Section 4): counts for accuracy, and AUC."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .. import paper

@@ -1,7 +1,5 @@
 """Pixel counts (TP, FP, FN, TN), AP and accuracies, and the counts of each image at a theta."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..evidence import GRID, Regions, Scores

@@ -1,7 +1,5 @@
 """Exact curves over theta (Figure 5): counts at every theta, a step function from one histogram."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

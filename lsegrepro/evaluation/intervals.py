@@ -4,8 +4,6 @@
 other images. `chosen_counts` makes the choice again in each resample.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

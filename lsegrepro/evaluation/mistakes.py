@@ -1,7 +1,5 @@
 """Error analysis: where the AP is lost, by the kind of wrong pixel and by image."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Builders of evidence: regions and scores, image by image, from label maps, masks and probabilities."""
 
-from __future__ import annotations
-
 import json
 import zlib
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Records of evidence: `Regions`, the ground truth in each superpixel, and `Scores`, the scores of a network there."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path

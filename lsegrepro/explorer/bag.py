@@ -1,7 +1,5 @@
 """The bag-of-scores explorer: the aggregated score and its gradient as the scores of the patches change."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from ..figures.style import Html

@@ -1,7 +1,5 @@
 """The theta explorer: a widget in a live session, plain HTML in a page, drawn by one script."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property

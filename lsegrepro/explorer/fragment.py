@@ -1,7 +1,5 @@
 """Self-contained HTML of an interactive figure: its data, and the styles and scripts in ``web/``."""
 
-from __future__ import annotations
-
 import html
 import json
 from importlib import resources

@@ -1,7 +1,5 @@
 """The theta slider: one photograph, its probability map and its mask, in some fifty kilobytes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..figures.overlays import GREEN, heat

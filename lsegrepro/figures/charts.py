@@ -3,8 +3,6 @@
 Arrays and small records in, a matplotlib figure with ``figure.alt`` out. Fractions come in, percent is drawn.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction

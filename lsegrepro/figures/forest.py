@@ -1,7 +1,5 @@
 """Forest plots, a row for each network or change with its interval: differences, Table 2, and all claims."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes

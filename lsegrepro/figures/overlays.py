@@ -1,7 +1,5 @@
 """Arrays as pictures: a probability map in colour, a mask over its image, superpixels. No matplotlib figure."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

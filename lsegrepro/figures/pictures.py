@@ -1,7 +1,5 @@
 """Figures 2, 4 and 6 of the paper: patches, the steps to a mask, and results, with and without photographs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Figure 5: AP against theta, exact at every theta."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import zip_longest
 

@@ -4,8 +4,6 @@ What an answer chose on train (theta, the side of a box, a gate) is chosen again
 photographs are needed: the evidence is enough.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable
 from functools import lru_cache

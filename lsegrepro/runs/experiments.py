@@ -5,8 +5,6 @@ They are listed in ``profiles/experiments.toml``. An experiment trains in a run 
 that a page reads.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

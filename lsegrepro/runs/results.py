@@ -1,7 +1,5 @@
 """Theta, chosen on VOC train from the evidence of a run. Neither torch nor photographs are needed."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .. import evaluation, evidence, paper

@@ -4,8 +4,6 @@
 `compare_scores` has the published networks score some images again.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass

@@ -1,7 +1,5 @@
 """Checkpoints: the state of a training on disk, and whether it belongs to the training that is asked for."""
 
-from __future__ import annotations
-
 import copy
 import io
 import json

@@ -8,8 +8,6 @@ every draw. The arithmetic there uses cuDNN's deterministic algorithms and no at
 versions should give the same bits, but cuDNN and cuBLAS do not promise it. Another device gives close weights.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import time

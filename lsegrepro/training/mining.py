@@ -8,8 +8,6 @@ priority and take the smallest. The priorities depend on the seed, the number of
 pixel alone: neither the size of a batch nor an interruption changes them.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
