@@ -64,15 +64,6 @@ class Picture:
     maps: Mapping[str, tuple[np.ndarray, np.ndarray]]  # by the name of the network
     truth: np.ndarray | None = None  # (H, W) uint8, VOC's indices
 
-    def __post_init__(self) -> None:
-        size = self.image.shape[:2]
-        arrays = [("image", self.image, (*size, 3), np.uint8)]
-        arrays += [] if self.truth is None else [("truth", self.truth, size, np.uint8)]
-        arrays += [(f"map of {name}", values, size, np.uint16) for name, pair in self.maps.items() for values in pair]
-        for name, array, shape, dtype in arrays:
-            if array.shape != shape or array.dtype != dtype:
-                raise LsegreproError(f"{name} must be {shape} {np.dtype(dtype)}, got {array.shape} {array.dtype}")
-
     def packed(self, networks: Sequence[str]) -> dict:
         """It as the script reads it, with the maps of networks by their names."""
         truth = None
@@ -98,15 +89,14 @@ class ThetaExplorer:
     Parameters
     ----------
     networks, pictures : sequence
-        Of distinct names; each picture has maps of each network.
+        One or more, of distinct names; each picture has maps of each network.
     on : str
         What the curves were measured on.
 
     Raises
     ------
     LsegreproError
-        If there is none of either, two share a name, or a map is missing; on setting, if theta is outside [0, 1) or
-        nothing has the name.
+        On setting, if theta is outside [0, 1) or nothing has the name.
 
     Examples
     --------
@@ -124,13 +114,6 @@ class ThetaExplorer:
         self.networks = {network.name: network for network in networks}
         self.pictures = {picture.name: picture for picture in pictures}
         self.on = on
-        for kind, items in (("networks", networks), ("pictures", pictures)):
-            if not items or len(items) > len(getattr(self, kind)):
-                names = [item.name for item in items]
-                raise LsegreproError(f"{kind} must be one or more, each of another name; got {names}")
-        for picture in pictures:
-            if missing := [name for name in self.networks if name not in picture.maps]:
-                raise LsegreproError(f"picture {picture.name!r} has no map of {missing[0]}")
         self.network, self.picture = networks[0].name, pictures[0].name
         self.theta = paper.THETA[networks[0].cls]
 
@@ -187,17 +170,9 @@ class ThetaExplorer:
 
     @cached_property
     def widget(self) -> Any:
-        """The ipywidgets control (an ``anywidget.AnyWidget``), made on first use.
-
-        Raises `LsegreproError` if anywidget is not installed.
-        """
-        try:
-            import anywidget
-            import traitlets
-        except ImportError as error:
-            raise LsegreproError(
-                "a live explorer needs anywidget: pip install 'lsegrepro[book]'; `static` needs nothing"
-            ) from error
+        """The ipywidgets control (an ``anywidget.AnyWidget``), made on first use."""
+        import anywidget
+        import traitlets
 
         class Control(anywidget.AnyWidget):
             _esm = script(*THETA_SCRIPTS, "theta-widget")
