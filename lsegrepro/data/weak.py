@@ -16,8 +16,7 @@ class Photographs:
     """A weak set of files below `root`, split by file name: what the layouts below share.
 
     A photograph belongs to ``heldout`` when the SHA-256 of its name falls in the first `heldout` part of its range: the
-    split does not move when photographs are added. Raises `LsegreproError` if an argument is out of range, or the split
-    has no photograph.
+    split does not move when photographs are added. Raises `LsegreproError` if the split has no photograph.
 
     Parameters
     ----------
@@ -40,8 +39,6 @@ class Photographs:
     ) -> None:
         if split not in ("train", "heldout", "all"):
             raise LsegreproError(f"unknown split {split!r} of weak labels: choose train, heldout or all")
-        if not 0 <= heldout < 1 or not 0 < fraction <= 1:
-            raise LsegreproError(f"heldout must lie in [0, 1) and fraction in (0, 1], got {heldout} and {fraction}")
         self.root, available = root, list(labels)
         if listed:
             available = [name for name in labels if (root / name).is_file()]

@@ -11,7 +11,6 @@ from .records import (
     BOX_FRACTIONS,
     COLUMNS,
     GRID,
-    META_KEYS,
     VOID,
     Regions,
     Scores,
@@ -22,7 +21,6 @@ from .records import (
 )
 
 __all__ = [
-    "BOX_FRACTIONS", "COLUMNS", "GRID", "META_KEYS", "VOID",
-    "Regions", "RegionsBuilder", "Scores", "ScoresBuilder",
+    "BOX_FRACTIONS", "COLUMNS", "GRID", "VOID", "Regions", "RegionsBuilder", "Scores", "ScoresBuilder",
     "read_regions", "read_scores", "write_regions", "write_scores",
 ]  # fmt: skip

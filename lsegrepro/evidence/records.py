@@ -30,9 +30,6 @@ GRID_LIMITS = np.floor(np.arange(GRID) / GRID * 65535).astype(np.int64)
 GRID_BINS = np.searchsorted(GRID_LIMITS, np.arange(65536))
 """(65536,) int64, how many thetas of the grid each 16-bit probability exceeds: its bin in the histograms."""
 
-META_KEYS = ("model", "class", "round", "seed", "split", "weights_sha256", "arguments", "device", "code_digest")
-"""How scores were made, in the header of their file; regions and package version are added."""
-
 
 @dataclass(frozen=True, eq=False)
 class Regions:
@@ -62,16 +59,6 @@ class Regions:
     counts: np.ndarray
     rings: np.ndarray
     label_checksums: np.ndarray
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ids", tuple(self.ids))
-        object.__setattr__(self, "absent", tuple(self.absent))
-        n = len(self.ids)
-        _freeze(self, "sizes", np.int32, (n, 2))
-        _freeze(self, "offsets", np.int64, (n + 1,))
-        _freeze(self, "counts", np.uint32, (int(self.offsets[-1]), len(COLUMNS)))
-        _freeze(self, "rings", np.uint32, (n, len(BOX_FRACTIONS), len(COLUMNS)))
-        _freeze(self, "label_checksums", np.uint32, (n,))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -119,7 +106,8 @@ class Scores:
 
     Attributes
     ----------
-    meta : `META_KEYS`, ``regions`` (`Regions.summary`) and ``package_version``
+    meta : how they were made: model, class, round, seed, split, weights_sha256, arguments, device, code_digest, regions
+        (`Regions.summary`) and package_version
     statistics : (T,) uint16, order statistic of the prob_u16 of each superpixel (`superpixels.order_statistic`)
     foreground, background : (n, GRID + 1) uint32, histograms of the pixels' prob_u16 inside and outside the class mask,
         void left out. Bin b holds the pixels that exceed exactly b thetas of the grid, so the pixels above
@@ -137,17 +125,6 @@ class Scores:
     image_scores: np.ndarray
     foreground_codes: np.ndarray | None = None
     background_codes: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        require(self.meta["class"] in paper.CLASSES, f"unknown class {self.meta['class']!r}")
-        n = len(self.image_scores)
-        _freeze(self, "statistics", np.uint16, (len(self.statistics),))
-        for name in ("foreground", "background"):
-            _freeze(self, name, np.uint32, (n, GRID + 1))
-            if self.exact:
-                _freeze(self, f"{name}_codes", np.uint32, (65536,))
-        _freeze(self, "image_scores", np.float32, (n, 2))
-        require(np.isfinite(self.image_scores).all(), "image_scores holds values that are not finite")
 
     @property
     def exact(self) -> bool:
@@ -192,7 +169,9 @@ def write_regions(path: str | Path, regions: Regions) -> None:
 def read_regions(path: str | Path) -> Regions:
     """Read regions; `LsegreproError` names the file and what is wrong with it."""
     header, arrays = read_archive(path, "lsegrepro regions")
-    return Regions(**{**header, "superpixels": Superpixels(**header["superpixels"])}, **arrays)
+    header |= {"superpixels": Superpixels(**header["superpixels"]), "ids": tuple(header["ids"]),
+               "absent": tuple(header["absent"])}
+    return Regions(**header, **arrays)
 
 
 def write_scores(path: str | Path, scores: Scores) -> None:
@@ -210,15 +189,6 @@ def read_scores(path: str | Path, regions: Regions | None = None) -> Scores:
         except LsegreproError as error:
             raise LsegreproError(f"{path} is refused: {error}") from error
     return scores
-
-
-def _freeze(record: object, name: str, kind: type, shape: tuple[int, ...]) -> None:
-    """Check the shape and type of an array and replace it by a read-only copy."""
-    array = np.array(getattr(record, name))
-    require(array.shape == shape and array.dtype == kind,
-            f"{name} must be {shape} {np.dtype(kind)}, got {array.shape} {array.dtype}")
-    array.flags.writeable = False
-    object.__setattr__(record, name, array)
 
 
 def require(good: object, message: str) -> None:

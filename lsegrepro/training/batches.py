@@ -48,11 +48,6 @@ class WeakDataset:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
-    def unreadable(self) -> dict[str, str]:
-        """Name and reason of each photograph that could not be read so far; another of its label stands in for it."""
-        return getattr(self.weak, "unreadable", {})
-
     def images(self, index: np.ndarray) -> Tensor:
         """Images by number: (B,) int to (B, 300, 300, 3) uint8 on the device."""
         if self.in_memory:

@@ -60,8 +60,6 @@ def train(
     """
     out, device = Path(out), torch.device(device)
     checkpoint = out.with_suffix(".checkpoint")
-    if out.suffix != ".safetensors":
-        raise LsegreproError(f"weights are written to a .safetensors file, not {out}")
     if (config.round == 2) != (hard_negatives is not None) or (config.round == 2 and start is None):
         raise LsegreproError("round 2 needs the weights of round 1 and hard negatives; round 1 takes no hard negatives")
     identity = identify(config, dataset, start, hard_negatives)
@@ -101,11 +99,9 @@ def train(
         save_progress(state, config, out, identity)
         if state.step < config.steps:
             return checkpoint
-        unreadable = dataset.unreadable | (heldout.unreadable if heldout is not None else {})
         save_weights(out, state.average or state.net, {
             **identity,
             "data": dataset.description,
-            **({"unreadable": dict(sorted(unreadable.items()))} if unreadable else {}),
             "samples": state.step * config.batch,
             "hours": round(state.seconds / 3600, 4),
             "device": devices.device_name(device, config.precision),

@@ -73,8 +73,6 @@ def mine(weights: Weights, heldout: WeakDataset, out: str | Path, config: Mining
         meta = {**identity, "selection": SELECTION, "rule": RULE, "images": len(background),
                 "pixels": len(background) * paper.IMAGE_SIDE**2, "false_positives": int(counts.sum(dtype=np.int64)),
                 "images_with": int(np.count_nonzero(counts))}
-        if heldout.unreadable:
-            meta["unreadable"] = heldout.unreadable
         with atomic(out) as temporary:
             np.savez_compressed(
                 temporary, meta=np.array(json.dumps(meta, sort_keys=True)),

@@ -91,8 +91,6 @@ def test_an_index_of_something_else_is_refused(tmp_path):
 def test_label_codes(root):
     everything = WeakFolder(root, "all")
     assert label_codes(everything).tolist() == [0] * 300 + [1] * 300 + [2] * 300
-    everything.labels[0] = "horse"
-    refused(lambda: label_codes(everything), "horse", "cat, dog, background")
 
 
 def test_a_missing_or_empty_folder_is_named(tmp_path):
@@ -104,10 +102,8 @@ def test_a_missing_or_empty_folder_is_named(tmp_path):
     refused(lambda: WeakFolder(tmp_path, "heldout", heldout=0.0), tmp_path, "split 'heldout'")
 
 
-@pytest.mark.parametrize("arguments", [
-    {"split": "val"}, {"heldout": 1.0}, {"heldout": -0.1}, {"fraction": 0.0}, {"fraction": float("nan")}])
-def test_arguments_are_checked(root, arguments):
-    refused(lambda: WeakFolder(root, **arguments), *(str(value) for value in arguments.values()))
+def test_an_unknown_split_is_refused(root):
+    refused(lambda: WeakFolder(root, "val"), "val")
 
 
 def test_real_folders(real_data):
