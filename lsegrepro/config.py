@@ -25,8 +25,6 @@ DEPTHS = ("evidence", "weights", "scratch")
 BUILT_IN = ("quick", "local", "full", "paper")
 """Names of the profiles that come with the package, ``profiles/*.toml``."""
 
-OUTPUTS = ("tanh", "linear")
-
 AGGREGATION_NAMES = ["lse", "max", "mean"]
 """Names of the aggregations without a parameter; one may add to them, and to the functions `model.AGGREGATIONS`."""
 
@@ -114,7 +112,7 @@ class Training:
     aggregation: str | None = None
     architecture: str | None = None  # a name of `paper.ARCHITECTURES`; None: the model's own
     initialisation: Literal["torch7", "literal"] = "torch7"
-    output: Literal[*OUTPUTS] = "tanh"  # whether a tanh bounds the scores of the last layer, as in equation (2)
+    output: Literal["tanh", "linear"] = "tanh"  # whether a tanh bounds the scores of the last layer, as in equation (2)
     # Which images have the label y = 2. paper: the other class as often as in the paper's pool, else backgrounds.
     # others: uniform over every image without the class. background: images with neither class (Section 3.1).
     negatives: Literal["paper", "others", "background"] = "paper"
@@ -286,9 +284,9 @@ def load_profile(name: str | Path) -> Profile:
         return Profile(**values, name=path.stem, path=None if name in BUILT_IN else path)
     except LsegreproError as error:
         raise LsegreproError(f"{path.name}: {error}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise LsegreproError(f"{path} is not valid TOML: {one_line(error)}") from error
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+    except OSError as error:
         raise LsegreproError(f"no profile {name}: choose {', '.join(BUILT_IN)} or the path of a .toml file") from error
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from .. import paper
 from ..evidence import COLUMNS, Regions, Scores
-from ..files import LsegreproError
 from .classification import image_margin
 from .counts import class_totals, counts_from_positives
 
@@ -53,9 +52,7 @@ def three_way(
     (0, p_cat - theta_cat, p_dog - theta_dog); background when neither exceeds it, cat when the two are equal. Gives
     counts of each image, (n, 4) int64, for ``"background"``, ``"cat"`` and ``"dog"``; other classes are background.
     """
-    for scores, cls in ((cat_scores, "cat"), (dog_scores, "dog")):
-        if scores.cls != cls:
-            raise LsegreproError(f"three_way takes cat scores, then dog scores; got {scores.cls} for {cls}")
+    for scores in (cat_scores, dog_scores):
         scores.check(regions)
     margins = np.stack([
         np.zeros(len(regions.counts)),

@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..files import LsegreproError
 from .counts import ap
 
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -92,10 +91,6 @@ def bootstrap_draws(
     """
     groups = [np.asarray(array, np.float64) for array in groups]  # for BLAS; exact up to 2^53 pixels
     groups = [array[None] if array.ndim == 2 else array for array in groups]
-    if any(array.ndim != 3 or array.shape[2] != 4 or 0 in array.shape for array in groups):
-        raise LsegreproError(f"counts must be (n, 4) or (s, n, 4), got {[np.shape(a) for a in groups]}")
-    if len({array.shape[1] for array in groups}) > 1:
-        raise LsegreproError(f"a paired bootstrap needs the same images, got {[a.shape[1] for a in groups]}")
     values = np.array([np.mean(statistic(runs.sum(axis=1))) for runs in groups])
     weights = image_draws(groups[0].shape[1], resamples, seed)
     rng = np.random.default_rng([seed, 1])  # for the runs; the images of a seed are the same with one run and several
@@ -169,8 +164,6 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, np.float64)
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise LsegreproError(f"p-values must be numbers in [0, 1], got {p_values}")
     order = np.argsort(p, kind="stable")
     adjusted = np.empty(len(p))
     adjusted[order] = np.maximum.accumulate(np.minimum(1, p[order] * np.arange(len(p), 0, -1)))

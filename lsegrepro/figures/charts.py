@@ -14,7 +14,6 @@ from matplotlib.ticker import LogLocator
 
 from ..evaluation import Interval
 from ..evaluation.mistakes import PARTS, Exemplar
-from ..files import LsegreproError
 from ..paper import LOSS_FLOOR, LOSS_START
 from .style import (
     BLUE,
@@ -183,8 +182,6 @@ def temperature_curve(aps: Mapping[str, Mapping[float, Interval]], chance: Mappi
 @style()
 def iou_ranks(ious: np.ndarray, marks: Sequence[Exemplar], model: str, cls: str) -> Figure:
     """IoU of each image that holds the class, (n,) fractions, from the best to the worst; `marks` are named."""
-    if not len(ious):
-        raise LsegreproError(f"no image holds a {cls}: there is nothing to rank")
     figure = Figure(figsize=(WIDTH, 3.2))
     axes, values, (colour, marker) = figure.subplots(), np.sort(ious)[::-1], model_style(model)
     axes.plot(np.arange(1, len(values) + 1), 100 * values, marker=marker, color=colour,

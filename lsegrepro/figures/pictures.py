@@ -12,7 +12,6 @@ from matplotlib.patches import ConnectionPatch, Rectangle
 from skimage.morphology import dilation
 
 from .. import evaluation
-from ..files import LsegreproError
 from ..paper import CEILING, FLOOR
 from .overlays import GREEN, heat, outline, overlay, superpixel_view
 from .style import INK, MUTED, VERMILLION, WIDTH, picture, style
@@ -119,8 +118,6 @@ def figure_4(image: np.ndarray, prob_u16: np.ndarray, labels: np.ndarray, theta:
 @style()
 def image_columns(titles: Sequence[str], pictures: Sequence[Sequence[np.ndarray]], rows: Sequence[str]) -> Figure:
     """A column of pictures (H, W, 3) uint8 under each title, a name for each row, and the bar of probabilities."""
-    if not titles:
-        raise LsegreproError("Figure 6 needs at least one image")
     aspects = [first.shape[1] / first.shape[0] for first, *_ in pictures]
     lines = max(title.count("\n") for title in titles)
     figure = Figure(figsize=(WIDTH, len(rows) * min((WIDTH - 1.1) / sum(aspects), 2.3) + 0.5 + 0.125 * lines))

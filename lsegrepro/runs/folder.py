@@ -34,8 +34,12 @@ Network = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True, eq=False)  # a run is itself: what is computed of it is cached by it
-class RunPaths:
-    """A run: its profile, its networks, and where their files lie."""
+class RunFolder:
+    """A run: its profile, its networks, where their files lie, and readers of its data sets and results.
+
+    A reader raises `LsegreproError` if the file is not there (with the command that makes it), is damaged, or is of
+    another configuration than the profile's.
+    """
 
     profile: Profile
     folder: Path
@@ -99,15 +103,6 @@ class RunPaths:
             raise LsegreproError(f"the data folder {root} does not exist: set {DATA_VARIABLE} (or --data) to it")
         return root
 
-
-@dataclass(frozen=True, eq=False)
-class RunFolder(RunPaths):
-    """A run with readers of its data sets and results.
-
-    A reader raises `LsegreproError` if the file is not there (with the command that makes it), is damaged, or is of
-    another configuration than the profile's.
-    """
-
     def weak(self, split: str) -> WeakSet:
         """Images with labels; `split` is train or heldout."""
         from ..data.drawn import DrawnWeak
@@ -134,9 +129,7 @@ class RunFolder(RunPaths):
     def card(self, model: str, cls: str, round: int = 1, seed: int = 0) -> dict:
         """The card of a trained network: configuration, digests, device and hours."""
         network = (model, cls, round, seed)
-        path, weights = self.card_path(*network), self.weights_path(*network)
-        if weights.is_file() and not path.is_file():
-            raise LsegreproError(f"{weights} has no card {path.name} beside it: keep the two files together")
+        path = self.card_path(*network)
         require_file(self, path, "train", network)
         card = read_card(path)
         require_same(self, path, dataclasses.asdict(self.profile.arguments(*network)), LATER | card["arguments"])

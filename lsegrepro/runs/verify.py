@@ -54,21 +54,17 @@ def verify(run: RunFolder) -> list[Line]:
     return compare_tables(results_table(run), read_results(run))
 
 
-def results_path(run: RunFolder) -> Path:
-    """Where the published results of a run lie."""
-    return run.folder / "results.json"
-
-
 def write_results(run: RunFolder, results: Table) -> None:
     """Write the table that `verify` compares with."""
-    write_json(results_path(run), {"command": "make publish", "profile": run.profile.name, "results": results})
+    write_json(run.folder / "results.json",
+               {"command": "make publish", "profile": run.profile.name, "results": results})
 
 
 def read_results(run: RunFolder) -> Table:
-    """Read the published results of a run; `LsegreproError` if they are absent, damaged or of another profile."""
-    path = results_path(run)
+    """Read the published results of a run; `LsegreproError` if they are absent or of another profile."""
+    path = run.folder / "results.json"
     content = read_json(path)
-    if content.get("profile") != run.profile.name or not isinstance(content.get("results"), dict):
+    if content.get("profile") != run.profile.name:
         raise LsegreproError(f"{path} is no table of results of profile {run.profile.name}: fetch it again")
     return content["results"]
 

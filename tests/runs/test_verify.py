@@ -69,8 +69,9 @@ def test_rounding_is_no_difference():
 
 
 def test_another_file_is_refused(published):
-    write_json(verify.results_path(published), {"profile": "full", "results": {}})
-    refused(lambda: verify.verify(published), verify.results_path(published), "is no table of results of profile tiny")
+    path = published.folder / "results.json"
+    write_json(path, {"profile": "full", "results": {}})
+    refused(lambda: verify.verify(published), path, "is no table of results of profile tiny")
 
 
 def test_published_weights_score_the_images_again(published, tmp_path, monkeypatch):
