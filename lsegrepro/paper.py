@@ -82,9 +82,6 @@ def other_class_share(cls: str) -> float:
     return others / (others + TRAINING_IMAGES["background"])
 
 
-SUBCLASSES = {"cat": 30, "dog": 164}
-"""Sub-classes of ImageNet below each class (Section 3.1)."""
-
 SYNSETS = {"cat": "n02121620", "dog": "n02084071"}
 
 VAL_IMAGES = 1449

@@ -6,19 +6,11 @@ superpixel (so the majority vote at every theta), histograms of the raw pixel pr
 N patches. `scoring` computes them with torch; NumPy alone is needed to read them.
 """
 
+# isort: skip_file
 from .builders import RegionsBuilder, ScoresBuilder
 from .records import (
-    BOX_FRACTIONS,
-    COLUMNS,
-    GRID,
-    VOID,
-    Regions,
-    Scores,
-    read_regions,
-    read_scores,
-    write_regions,
-    write_scores,
-)
+    BOX_FRACTIONS, COLUMNS, GRID, VOID, Regions, Scores, read_regions, read_scores, write_regions, write_scores,
+)  # fmt: skip
 
 __all__ = [
     "BOX_FRACTIONS", "COLUMNS", "GRID", "VOID", "Regions", "RegionsBuilder", "Scores", "ScoresBuilder",
