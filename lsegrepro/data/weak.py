@@ -18,19 +18,10 @@ class Photographs:
     A photograph belongs to ``heldout`` when the SHA-256 of its name falls in the first `heldout` part of its range: the
     split does not move when photographs are added. Raises `LsegreproError` if the split has no photograph.
 
-    Parameters
-    ----------
-    labels : mapping of str to str
-        Label by name below `root`, of the photographs of all splits, in their order.
-    split : {"train", "heldout", "all"}
-    heldout : float
-        Share of photographs held out, in [0, 1).
-    fraction : float
-        Part of the split that is used, in (0, 1], by the same hash: 1/8 is inside 1/4.
-    kind, note : str
-        What they are, and what was left out, for the description.
-    listed : bool
-        Whether `labels` are those of a published list, so that photographs may be absent.
+    `labels` holds the label by name below `root` of the photographs of all splits, in their order; `split` is train,
+    heldout or all. `fraction` in (0, 1] is the part of the split that is used, by the same hash: 1/8 is inside 1/4.
+    `kind` and `note` are for the description: what they are, and what was left out. Where labels are `listed`, those of
+    a published list, photographs may be absent.
     """
 
     def __init__(

@@ -86,20 +86,9 @@ class ThetaExplorer:
     of the slider's positions, 0 to 0.881 by 0.001. At first it shows the first network and picture, at the paper's
     theta.
 
-    Parameters
-    ----------
-    networks, pictures : sequence
-        One or more, of distinct names; each picture has maps of each network.
-    on : str
-        What the curves were measured on.
+    `networks` and `pictures` are one or more, of distinct names, and each picture has maps of each network; `on` says
+    what the curves were measured on. Setting theta outside [0, 1), or a name that is none, raises `LsegreproError`.
 
-    Raises
-    ------
-    LsegreproError
-        On setting, if theta is outside [0, 1) or nothing has the name.
-
-    Examples
-    --------
     >>> prob_u16 = np.full((4, 6), 40000, np.uint16)
     >>> net = ScoredNetwork("LSE1", "cat", "round 2")
     >>> picture = Picture("grey", np.zeros((4, 6, 3), np.uint8), {net.name: (prob_u16, prob_u16)})

@@ -41,22 +41,14 @@ def measure(
 ) -> np.ndarray:
     """AP on val, or another statistic, of a network or of a control of it, and its bootstrap resamples.
 
-    Parameters
-    ----------
-    answer : str
-        ``"network"``, smoothed by superpixels; ``"pixels"``, the network without them; ``"gated box"``, a centred
-        box in the images that the network's own image score picks; or one of `BASELINES`, whatever the model.
-    at : str
-        One of `results.THETAS`; what is chosen on train, or for the oracle on val, is chosen in each resample again.
-    told : bool
-        Whether the answer is told which images hold the class, on train and val: all others are left background.
+    `answer` is ``"network"``, smoothed by superpixels; ``"pixels"``, the network without them; ``"gated box"``, a
+    centred box in the images that the network's own image score picks; or one of `BASELINES`, whatever the model. `at`
+    is one of `results.THETAS`; what is chosen on train, or for the oracle on val, is chosen in each resample again. An
+    answer that is `told` which images hold the class, on train and val, leaves all others background.
 
-    Returns
-    -------
-    ndarray
-        (1 + `RESAMPLES`,): the value, a mean over seeds, and its resamples over images, and over seeds where there
-        are several. Those of two calls are paired: what a network adds to knowing which images hold a cat is
-        ``measure(run, "LSE1", "cat") - measure(run, "LSE1", "cat", "gated box")``.
+    Gives (1 + `RESAMPLES`,): the value, a mean over seeds, and its resamples over images, and over seeds where there
+    are several. Those of two calls are paired: what a network adds to knowing which images hold a cat is
+    ``measure(run, "LSE1", "cat") - measure(run, "LSE1", "cat", "gated box")``.
     """
     seeds = (0,) if answer in BASELINES else run.seeds(model, cls, round)
     networks = [("" if answer in BASELINES else model, cls, round, seed) for seed in seeds]
@@ -78,11 +70,11 @@ def interval(draws: np.ndarray) -> Interval:
     return percentile_interval(float(draws[0]), draws[1:])
 
 
-def row(run: RunFolder, model: str, cls: str, round: int = 2, answer: str = "network") -> TableRow:
+def row(run: RunFolder, model: str, cls: str, answer: str = "network") -> TableRow:
     """One class of one row of our Table 2, with 95 % intervals over images and seeds; `answer` as in `measure`."""
     statistics = (evaluation.foreground_accuracy, evaluation.background_accuracy, evaluation.ap)
     return TableRow(model if answer == "network" else answer, cls, *(
-        interval(measure(run, model, cls, answer, round, statistic=s)) for s in statistics))
+        interval(measure(run, model, cls, answer, statistic=s)) for s in statistics))
 
 
 _scores: Callable[..., Scores] = lru_cache(maxsize=64)(RunFolder.scores)

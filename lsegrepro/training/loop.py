@@ -42,18 +42,10 @@ def train(
     """Train one network, or resume its training, or return at once if it is finished.
 
     Writes ``out`` (safetensors), its card (``.json``) and its training curve (``.jsonl``); on the way also
-    ``.checkpoint``, from which an interrupted training resumes.
-
-    Parameters
-    ----------
-    heldout : WeakDataset, optional
-        Images for the held-out columns of the curve; they never influence the weights.
-    start, hard_negatives : optional
-        Initial weights and hard negatives; round 2 needs both.
-    stop_after : int, optional
-        Stop, to be resumed, after this many steps of this call; the path is then that of the checkpoint.
-    keep_checkpoint : bool
-        Leave the last checkpoint beside the weights, for a longer training to continue from.
+    ``.checkpoint``, from which an interrupted training resumes. Images of `heldout` are for the held-out columns of the
+    curve, and never influence the weights. `start`, initial weights, and `hard_negatives` are both needed in round 2.
+    `stop_after` so many steps of this call the training stops, to be resumed, and the path is that of the checkpoint;
+    `keep_checkpoint` leaves the last one beside the weights, for a longer training to continue from.
 
     Raises `LsegreproError` if a finished training or a checkpoint in that place has other arguments, if another process
     trains it, if the loss is no longer finite, or if nothing can be written.

@@ -89,12 +89,9 @@ def find_false_positives(
 ) -> dict[str, np.ndarray]:
     """The false positives of some images of the held-out set, at most `per_image` of each; by image, row and column.
 
-    Returns
-    -------
-    dict
-        counts (n,) uint32, false positives of each image; and for each of the P that are drawn
-        index (P,) uint32, which of the n images; centres (P, 2) uint16, row and column;
-        prob_u16 (P,) uint16, floor(p * 65535); priority (P,) float64 in [0, 1).
+    Gives counts (n,) uint32, false positives of each image; and for each of the P that are drawn index (P,) uint32,
+    which of the n images; centres (P, 2) uint16, row and column; prob_u16 (P,) uint16, floor(p * 65535); and priority
+    (P,) float64 in [0, 1).
     """
     batch = GPU_BATCH if heldout.device.type == "cuda" else 1
     counts, rows = np.zeros(len(numbers), np.uint32), []
