@@ -8,24 +8,19 @@ Nothing is computed here, and no torch is needed. A run folder holds::
     cache/      superpixels, score maps, and the home folder of what is started; may be deleted
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import evaluation, evidence
 from ..config import DEPTHS, LATER, Profile, load_profile, read_card
+from ..data import SegmentationSet, WeakSet
 from ..evaluation import Curve
 from ..evidence import Regions, Scores
 from ..files import LsegreproError, read_jsonl
-
-if TYPE_CHECKING:
-    from ..data import SegmentationSet, WeakSet
 
 SPLITS = ("train", "val")
 DATA_VARIABLE = "LSEGREPRO_DATA"

@@ -4,16 +4,14 @@ Each function makes one file, of what must be there, and returns its path: the w
 made. A file that is there already is checked, and not made again.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from .. import evidence, paper
+from ..data import SegmentationSet, WeakSet
 from ..evidence import scoring
 from ..files import LsegreproError, digest, printable
 from ..network.devices import parse_device
@@ -23,9 +21,6 @@ from ..training.batches import WeakDataset
 from ..training.loop import train
 from .folder import RunFolder, require_file, require_same
 from .published import adopt_weights
-
-if TYPE_CHECKING:
-    from ..data import SegmentationSet, WeakSet
 
 
 def train_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:

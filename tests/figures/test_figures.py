@@ -20,7 +20,6 @@ from lsegrepro.evaluation import Difference, Interval, TableRow
 from lsegrepro.evidence.superpixels import smooth
 from lsegrepro.figures import charts, overlays, pictures, style
 from lsegrepro.figures.forest import forest, table_2_dots
-from lsegrepro.figures.sweep import figure_5
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +156,7 @@ def test_figure_5_draws_exactly_the_curve(rng):
     prob_u16, keys = rng.integers(7812, 57724, 3000), [("LSE1", "cat", 2, 0), ("max2", "dog", 2, 0)]
     curve = evaluation.curve(prob_u16, rng.integers(0, 50, 3000) * (prob_u16 > 30000), rng.integers(0, 90, 3000))
     theta, ap = curve.best()
-    figure = figure_5(*(dict.fromkeys(keys, value) for value in (curve, 0.5, theta)))
+    figure = charts.figure_5(*(dict.fromkeys(keys, value) for value in (curve, 0.5, theta)))
     _, content = drawn(figure)
     assert b"ceiling 0.8808" in content
     cat, dog = figure.axes
