@@ -54,11 +54,8 @@ def three_way(
     """
     for scores in (cat_scores, dog_scores):
         scores.check(regions)
-    margins = np.stack([
-        np.zeros(len(regions.counts)),
-        cat_scores.statistics - theta_cat * 65535,
-        dog_scores.statistics - theta_dog * 65535,
-    ])
+    margins = np.stack([np.zeros(len(regions.counts)), cat_scores.statistics - theta_cat * 65535,
+                        dog_scores.statistics - theta_dog * 65535])
     prediction = margins.argmax(axis=0)  # the first of equals
     truth = regions.counts.astype(np.int64)[:, [2, 0, 1]]  # other, cat, dog
     pixels, counts = truth.sum(axis=1), {}

@@ -56,12 +56,12 @@ def bootstrap(
     same images for every run). With few runs the variance between seeds is underestimated, by a factor of (s - 1)/s.
     Resamples where the statistic is nan (no image of the class was drawn) are left out.
 
-    >>> interval = bootstrap(np.array([[4, 1, 0, 9], [1, 2, 0, 9], [0, 3, 4, 5]] * 9), resamples=200)
-    >>> round(interval.value, 3), interval.low < interval.value < interval.high
+    >>> ap = bootstrap(np.array([[4, 1, 0, 9], [1, 2, 0, 9], [0, 3, 4, 5]] * 9), resamples=200)
+    >>> round(ap.value, 3), ap.low < ap.value < ap.high
     (0.333, True)
     """
-    (value,), (draws,) = bootstrap_draws([per_image], statistic, resamples=resamples, seed=seed)
-    return percentile_interval(value, draws)
+    (draws,) = bootstrap_draws([per_image], statistic, resamples=resamples, seed=seed)
+    return interval(draws)
 
 
 def bootstrap_difference(
@@ -76,25 +76,25 @@ def bootstrap_difference(
     >>> bootstrap_difference(both, both, resamples=100)
     Interval(value=0.0, low=0.0, high=0.0)
     """
-    values, draws = bootstrap_draws([a, b], statistic, resamples=resamples, seed=seed)
-    return percentile_interval(values[0] - values[1], draws[0] - draws[1])
+    first, second = bootstrap_draws([a, b], statistic, resamples=resamples, seed=seed)
+    return interval(first - second)
 
 
 def bootstrap_draws(
     groups: Sequence[np.ndarray], statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """A statistic of several groups, (g,), and its resamples, (g, resamples), each with the same images for all groups.
+) -> np.ndarray:
+    """A statistic of each of several groups, then its resamples, all with the same images: (g, 1 + resamples).
 
-    >>> values, draws = bootstrap_draws([np.array([[4, 1, 0, 9], [1, 2, 0, 9]])] * 2, resamples=50)
-    >>> values.round(3).tolist(), draws.shape, bool((draws[0] == draws[1]).all())
-    ([0.625, 0.625], (2, 50), True)
+    >>> bootstrap_draws([np.array([[4, 1, 0, 9], [4, 1, 0, 9]])] * 2, resamples=2).tolist()
+    [[0.8, 0.8, 0.8], [0.8, 0.8, 0.8]]
     """
-    groups = [np.asarray(array, np.float64) for array in groups]  # for BLAS; exact up to 2^53 pixels
-    groups = [array[None] if array.ndim == 2 else array for array in groups]
-    values = np.array([np.mean(statistic(runs.sum(axis=1))) for runs in groups])
-    weights = image_draws(groups[0].shape[1], resamples, seed)
     rng = np.random.default_rng([seed, 1])  # for the runs; the images of a seed are the same with one run and several
-    return values, np.stack([mean_of_drawn_runs(statistic(weights @ runs), rng) for runs in groups])
+    draws = []
+    for group in map(np.asarray, groups):
+        runs = group[None] if group.ndim == 2 else group
+        values = statistic(resampled_counts(runs, resamples=resamples, seed=seed, dtype=np.float64))
+        draws.append(np.append(values[:, 0].mean(), mean_of_drawn_runs(values[:, 1:], rng)))
+    return np.stack(draws)
 
 
 def resampled_counts(
@@ -191,8 +191,8 @@ def image_draws(n: int, resamples: int, seed: int | tuple[int, ...]) -> np.ndarr
     return weights
 
 
-def percentile_interval(value: float, draws: np.ndarray) -> Interval:
-    """The interval that holds 95 % of the draws; those that are nan are left out."""
-    draws = draws[~np.isnan(draws)]
-    ends = np.quantile(draws, [(1 - 0.95) / 2, (1 + 0.95) / 2]) if draws.size else (np.nan, np.nan)
-    return Interval(*map(float, (value, *ends)))
+def interval(draws: np.ndarray) -> Interval:
+    """The 95 % interval of a value and its resamples, (1 + r,), in this order; resamples that are nan are left out."""
+    resamples = draws[1:][~np.isnan(draws[1:])]
+    ends = np.quantile(resamples, [(1 - 0.95) / 2, (1 + 0.95) / 2]) if resamples.size else (np.nan, np.nan)
+    return Interval(*map(float, (draws[0], *ends)))

@@ -7,12 +7,8 @@ import numpy as np
 from ..files import LsegreproError
 from .counts import ap
 
-PARTS = {
-    "hit": "hit",
-    "missed": "missed",
-    "spilled": "false, in images with the class",
-    "false_alarms": "false, in images without it",
-}
+PARTS = {"hit": "hit", "missed": "missed", "spilled": "false, in images with the class",
+         "false_alarms": "false, in images without it"}
 """Keys of `union_shares` to their names."""
 
 

@@ -47,10 +47,8 @@ class RegionsBuilder:
         ids, sizes, counts, rings, checksums = zip(*self._rows, strict=True)
         return Regions(
             self.split, self.data_digest, self.superpixels, ids, tuple(self.absent), self.listed,
-            sizes=np.array(sizes, np.int32),
-            offsets=np.cumsum([0, *map(len, counts)], dtype=np.int64),
-            counts=np.concatenate(counts).astype(np.uint32),
-            rings=np.array(rings, np.uint32),
+            sizes=np.array(sizes, np.int32), offsets=np.cumsum([0, *map(len, counts)], dtype=np.int64),
+            counts=np.concatenate(counts).astype(np.uint32), rings=np.array(rings, np.uint32),
             label_checksums=np.array(checksums, np.uint32),
         )
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 import numpy as np
 
 from .. import evaluation, paper
-from ..evaluation import Interval, Statistic, TableRow
-from ..evaluation.intervals import mean_of_drawn_runs, percentile_interval
+from ..evaluation import Statistic, TableRow
+from ..evaluation.intervals import interval, mean_of_drawn_runs
 from ..evaluation.mistakes import without_false_alarms
 from ..evidence import GRID, Regions, Scores
 from .folder import Network, RunFolder
@@ -63,11 +63,6 @@ def over_seeds(values: np.ndarray, network: str) -> np.ndarray:
     """
     rng = np.random.default_rng(zlib.crc32(network.encode()))
     return np.append(values[:, 0].mean(), mean_of_drawn_runs(values[:, 1:], rng))
-
-
-def interval(draws: np.ndarray) -> Interval:
-    """The 95 % interval of what `measure` gives, or of a difference of two."""
-    return percentile_interval(float(draws[0]), draws[1:])
 
 
 def row(run: RunFolder, model: str, cls: str, answer: str = "network") -> TableRow:
