@@ -138,12 +138,10 @@ class Training:
 
     @property
     def net(self) -> paper.Architecture:
-        """The architecture that is trained."""
         return paper.architecture(self.architecture or self.model)
 
     @property
     def aggregation_name(self) -> str:
-        """The aggregation that is used."""
         return self.aggregation or paper.MODELS[self.model][1]
 
     @property

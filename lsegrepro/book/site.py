@@ -48,8 +48,6 @@ def reproduce(
         command += ["--cores", str(jobs or cores())]
     spec = run.profile.spec if run.profile.path is None else os.path.relpath(run.profile.path, ROOT)
     settings = {"profile": spec, "run": os.path.relpath(run.folder, ROOT), "device": run.device, "depth": run.depth}
-    if set(settings["run"]) & set("{}"):
-        raise LsegreproError(f"to Snakemake, braces in a folder's name are patterns: choose another than {run.folder}")
     with tempfile.TemporaryDirectory() if dry_run else locked(run.folder / "reproduce", timeout=GRACE) as temporary:
         home = Path(temporary or run.folder / "cache/home")  # a dry run leaves no trace
         write_json(home / "settings.json", settings)

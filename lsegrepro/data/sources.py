@@ -16,8 +16,8 @@ from .weak import WeakFolder
 class WeakSets:
     """Weak sets end to end.
 
-    Of several sets, the key of each comes before its names, so that no two are alike, and is the source of its images,
-    unless the set says more of them.
+    The key of each comes before its names, so that no two are alike, and is the source of its images, unless the set
+    says more of them.
 
     >>> from lsegrepro.data.drawn import DrawnWeak
     >>> both = WeakSets({"a": DrawnWeak("train", 6, 0), "b": DrawnWeak("heldout", 4, 0)})
@@ -33,9 +33,6 @@ class WeakSets:
         self.names = [f"{key}/{name}" for key, part in parts.items() for name in part.names]
         self.digest = digest([[key, part.digest] for key, part in parts.items()])
         self.description = "; ".join(f"{key}: {part.description}" for key, part in parts.items())
-        if len(parts) == 1:
-            (part,) = parts.values()
-            self.names, self.digest, self.description = part.names, part.digest, part.description
 
     def __len__(self) -> int:
         return len(self.names)
@@ -46,7 +43,7 @@ class WeakSets:
         return part.image(place)
 
 
-def open_weak(root: str | Path, names: str, split: str, *, heldout: float, fraction: float = 1.0) -> WeakSets:
+def open_weak(root: str | Path, names: str, split: str, *, heldout: float, fraction: float = 1.0) -> WeakSet:
     """Open one folder below `root`, or several joined by ``+``, each by its layout.
 
     A folder in the published layout of Oxford-IIIT Pet, Pascal VOC or ImageNet is opened as that; any other is one
@@ -63,4 +60,4 @@ def open_weak(root: str | Path, names: str, split: str, *, heldout: float, fract
                   VocWeak if (folder / "ImageSets" / "Main").is_dir() else
                   ImageNet if find_synsets(folder) else WeakFolder)
         parts[name] = layout(folder, split, heldout=heldout, fraction=fraction)
-    return WeakSets(parts)
+    return WeakSets(parts) if len(parts) > 1 else parts[folders[0]]

@@ -17,25 +17,21 @@ def ap(counts: np.ndarray) -> np.ndarray:
     >>> float(ap(np.array([2, 1, 1, 96])))
     0.5
     """
-    counts = np.asarray(counts)
     return _ratio(counts[..., 0], counts[..., :3].sum(axis=-1))
 
 
 def foreground_accuracy(counts: np.ndarray) -> np.ndarray:
     """Recall, the foreground accuracy of Table 2: TP / (TP + FN); nan if there is no foreground."""
-    counts = np.asarray(counts)
     return _ratio(counts[..., 0], counts[..., 0] + counts[..., 2])
 
 
 def background_accuracy(counts: np.ndarray) -> np.ndarray:
     """Specificity, the background accuracy of Table 2: TN / (TN + FP); nan if there is no background."""
-    counts = np.asarray(counts)
     return _ratio(counts[..., 3], counts[..., 3] + counts[..., 1])
 
 
 def accuracy(counts: np.ndarray) -> np.ndarray:
     """Accuracy, (TP + TN) / (TP + FP + FN + TN)."""
-    counts = np.asarray(counts)
     return _ratio(counts[..., 0] + counts[..., 3], counts.sum(axis=-1))
 
 

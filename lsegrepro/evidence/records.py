@@ -179,15 +179,14 @@ def write_scores(path: str | Path, scores: Scores) -> None:
     write_archive(path, "lsegrepro scores", *scores._parts())
 
 
-def read_scores(path: str | Path, regions: Regions | None = None) -> Scores:
-    """Read scores; given `regions`, refuse scores that belong to others, saying what differs."""
+def read_scores(path: str | Path, regions: Regions) -> Scores:
+    """Read scores of some regions; those of others are refused, saying what differs."""
     header, arrays = read_archive(path, "lsegrepro scores")
     scores = Scores(header, **arrays)
-    if regions is not None:
-        try:
-            scores.check(regions)
-        except LsegreproError as error:
-            raise LsegreproError(f"{path} is refused: {error}") from error
+    try:
+        scores.check(regions)
+    except LsegreproError as error:
+        raise LsegreproError(f"{path} is refused: {error}") from error
     return scores
 
 

@@ -38,7 +38,6 @@ class ScoredNetwork:
 
     @property
     def name(self) -> str:
-        """Model, class and variant."""
         return f"{self.model}, {self.cls}, {self.variant}"
 
     def packed(self) -> dict:

@@ -64,7 +64,6 @@ class RunFolder:
         return [network for network in self.networks() if network[2] == self.profile.rounds[-1]]
 
     def weights_path(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
-        """Path of a trained network."""
         return self.folder / "weights" / (self.name(model, cls, round, seed) + ".safetensors")
 
     def card_path(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
@@ -72,16 +71,13 @@ class RunFolder:
         return self.weights_path(model, cls, round, seed).with_suffix(".json")
 
     def negatives_path(self, model: str, cls: str, seed: int = 0) -> Path:
-        """Path of the hard negatives that a network of round 1 gave."""
         return self.folder / "negatives" / f"{model}-{cls}-seed{seed}.npz"
 
     def regions_path(self, split: str) -> Path:
-        """Path of the regions of a split."""
         require_choice("split", split, SPLITS)
         return self.folder / "evidence" / f"regions-{split}.npz"
 
     def scores_path(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Path:
-        """Path of the scores of a network on a split."""
         return self.folder / "evidence" / f"{self.name(model, cls, round, seed)}-{split}.npz"
 
     @property
@@ -168,7 +164,6 @@ class RunFolder:
         return scores
 
     def has_scores(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> bool:
-        """Whether the scores of a network on a split are there."""
         return self.scores_path(model, cls, round, seed, split).is_file()
 
     def smoothed(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Curve:

@@ -42,15 +42,10 @@ def mine(weights: Weights, heldout: WeakDataset, out: str | Path, config: Mining
     The file holds the names of the images, the central pixel and the probability of each patch that is chosen, and how
     many false positives there were; no pixel of any photograph. On the way each `BLOCK` of images is written to a
     folder ``{out}.parts``, from which an interrupted mining resumes. Raises `LsegreproError` if there is no background
-    image, `out` was made with other arguments, or another process is making it.
+    image, or another process is making `out`.
     """
     out, seed = Path(out), weights.card["arguments"]["seed"]
     identity = {"mining": dataclasses.asdict(config), "weights_sha256": weights.sha256, "data_digest": heldout.digest}
-    if out.is_file():
-        meta = read_meta(out)
-        if any(meta.get(key) != value for key, value in identity.items()):
-            raise LsegreproError(f"{out} was mined with other arguments or weights: delete it or choose another folder")
-        return out
     background = evenly_spaced(np.flatnonzero(heldout.labels == LABELS.index("background")), config.images)
     if not len(background):
         raise LsegreproError("mining needs held-out background images, and there is none")

@@ -63,6 +63,7 @@ def test_the_grid_after_the_vote_is_each_theta_alone():
 
 def test_counts_and_their_ratios():
     names = ("ap", "foreground_accuracy", "background_accuracy", "accuracy", "balanced_accuracy")
-    assert [getattr(evaluation, name)([30, 20, 10, 140]) for name in names] == [0.5, 0.75, 0.875, 0.85, 0.8125]
-    assert evaluation.background_accuracy([0, 0, 0, 5]) == 1
-    assert np.isnan(evaluation.ap([0, 0, 0, 5])) and np.isnan(evaluation.foreground_accuracy([0, 0, 0, 5]))
+    counts, empty = np.array([30, 20, 10, 140]), np.array([0, 0, 0, 5])
+    assert [getattr(evaluation, name)(counts) for name in names] == [0.5, 0.75, 0.875, 0.85, 0.8125]
+    assert evaluation.background_accuracy(empty) == 1
+    assert np.isnan(evaluation.ap(empty)) and np.isnan(evaluation.foreground_accuracy(empty))
