@@ -5,8 +5,7 @@
 ``web/``: a page without a kernel needs a browser and nothing else, no network, no server, no file beside the page.
 """
 
-from .bag import bag_explorer
 from .control import Picture, ScoredNetwork, ThetaExplorer
-from .slider import theta_slider
+from .fragment import bag_explorer, theta_slider
 
 __all__ = ["Picture", "ScoredNetwork", "ThetaExplorer", "bag_explorer", "theta_slider"]

@@ -14,8 +14,7 @@ from ..figures import overlays
 from ..figures.style import Html, model_style
 from ..files import LsegreproError
 from . import packing
-from .fragment import THETA_SCRIPTS, css, fragment, script, script_json
-from .slider import theta_slider
+from .fragment import THETA_SCRIPTS, css, fragment, script, script_json, theta_slider
 
 SHOWN = ("theta", "network", "picture")
 """What a reader moves, and Python may read and set."""
