@@ -138,7 +138,7 @@ class Training:
 
     @property
     def net(self) -> paper.Architecture:
-        return paper.architecture(self.architecture or self.model)
+        return paper.ARCHITECTURES[self.architecture or paper.MODELS[self.model][0]]
 
     @property
     def aggregation_name(self) -> str:
@@ -180,10 +180,6 @@ class Scoring:
 
     scale_to: int = Field(paper.IMAGE_SIDE, ge=0, le=4096)  # short side in pixels, 300 in training; 0: the image's own
     precision: Precision = "float32"  # float32 on a device that has no bfloat16, and the evidence says so
-
-    def __post_init__(self) -> None:
-        if 0 < self.scale_to < 16:
-            raise LsegreproError(f"scoring.scale_to must be 0 or lie in [16, 4096], got {self.scale_to}")
 
 
 @checked

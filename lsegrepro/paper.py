@@ -91,15 +91,6 @@ VAL_IMAGES_WITH_CLASS = {"cat": 119, "dog": 128}
 """Val images with at least one pixel of the class, counted from the public masks (not in the paper)."""
 
 
-def architecture(model: str) -> Architecture:
-    """The architecture of a model of Table 2, or of that name; raises KeyError if it is neither.
-
-    >>> architecture("max1").name
-    'LSE1'
-    """
-    return ARCHITECTURES[MODELS[model][0] if model in MODELS else model]
-
-
 CEILING = 1 / (1 + math.exp(-2))
 """Largest probability of a patch, 0.8808: the tanh bounds both scores by 1 (equation 5)."""
 

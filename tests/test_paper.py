@@ -5,6 +5,7 @@ import math
 import pytest
 
 from lsegrepro import paper
+from lsegrepro.config import Training
 from lsegrepro.network.model import PatchNet
 
 TABLE_2 = """
@@ -44,10 +45,8 @@ def test_table_2():
 
 
 def test_models():
-    assert paper.architecture("max2") is paper.ARCHITECTURES["LSE2"]
-    assert paper.architecture("LSE2-40-80").hidden == (40, 80, 160, 320)
-    with pytest.raises(KeyError):
-        paper.architecture("LSE3")
+    assert Training(model="max2").net is paper.ARCHITECTURES["LSE2"]
+    assert Training(architecture="LSE2-40-80").net.hidden == (40, 80, 160, 320)
 
 
 def test_counts_and_scores():

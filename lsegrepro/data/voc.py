@@ -9,7 +9,6 @@ from ..files import LsegreproError, digest
 from . import images
 from .weak import Photographs, read_text
 
-VOID = 255
 
 class VocSegmentation:
     """One split of Pascal VOC 2012: photographs and masks.
@@ -73,7 +72,7 @@ def read_mask(path: str | Path) -> np.ndarray:
             raise LsegreproError(f"{path} has mode {image.mode}: a VOC mask is a palette PNG of class indices; "
                                  "use SegmentationClass as published, not a coloured copy")
         values = np.array(image)
-    if wrong := set(np.unique(values).tolist()) - {*range(21), VOID}:
+    if wrong := set(np.unique(values).tolist()) - {*range(21), 255}:
         raise LsegreproError(f"{path} holds indices (such as {min(wrong)}) that are none of VOC's, 0 to 20 and 255: "
                              "use SegmentationClass as published")
     return values
