@@ -55,7 +55,7 @@ def fetch(name: str, root: str | Path, progress: bool = True) -> list[Path]:
     """Download a data set of `DATASETS` and unpack it below `root`; what is there already is left as it is.
 
     Returns the folders of the data set. Raises `LsegreproError` if the file cannot be had or has another digest (with
-    what to do by hand), `root` cannot be written to, the disk is full, or another process fetches into `root`.
+    what to do by hand), or another process fetches into `root`; OSError if it cannot be written.
     """
     root = Path(root).absolute()
     downloads, targets = root / "downloads", [root / archive.target for archive in DATASETS[name]]
@@ -78,7 +78,4 @@ def fetch(name: str, root: str | Path, progress: bool = True) -> list[Path]:
                 raise LsegreproError(f"cannot fetch {archive.url}: {one_line(error)}. By hand: download it elsewhere, "
                                      f"put it at {path} (SHA-256 {archive.sha256}), and give the same command "
                                      "again") from error
-            except OSError as error:
-                raise LsegreproError(f"cannot write {target} from {path}: {error.strerror or error}; free some space "
-                                     "or choose another data root") from error
     return targets

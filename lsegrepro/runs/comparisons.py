@@ -1,7 +1,6 @@
 """What Table 2 measures on val: every network beside its controls, with intervals.
 
-What an answer chose on train (theta, the side of a box, a gate) is chosen again in each resample. Neither torch nor
-photographs are needed: the evidence is enough.
+Neither torch nor photographs are needed: the evidence is enough.
 """
 
 import zlib

@@ -1,7 +1,4 @@
-"""Segment photographs with a trained network (Section 3.3): the three pictures of Figure 6.
-
-Reading a `Segmentation` needs numpy alone; making one needs torch.
-"""
+"""Segment photographs with a trained network (Section 3.3): the three pictures of Figure 6."""
 
 from __future__ import annotations
 
@@ -26,8 +23,8 @@ from ..data.images import load_image, resize
 from ..evaluation import threshold
 from ..evidence.superpixels import oversegment, smooth
 from ..figures.overlays import overlay
-from ..files import LsegreproError, atomic, one_line, printable
-from .folder import Network, RunFolder, open_run, require_choice
+from ..files import LsegreproError, atomic, printable
+from .folder import Network, RunFolder, open_run
 from .published import PROFILE, PUBLISHED
 from .results import last_network
 
@@ -138,7 +135,6 @@ def segment_files(
     published one (LSE1, if no `model` is named) and theta the one chosen for it on VOC train; with them theta is by
     default the paper's. Raises `LsegreproError`, also for a single photograph that cannot be segmented.
     """
-    require_choice("class", cls, paper.CLASSES)
     threshold(0.0 if theta is None else theta)
     if any(Path(path).is_dir() and os.path.realpath(path) == os.path.realpath(out) for path in paths):
         raise LsegreproError(f"{out} is a folder of photographs: the next call would take the results for some of "
@@ -155,12 +151,10 @@ def segment_files(
         try:
             result = segment(network, load_image(path), default_theta if theta is None else theta)
             _write_pictures(stem, result)
-        except (LsegreproError, MemoryError) as error:
-            message, photo = one_line(error), printable(str(path))
-            message = message if photo in message else f"{photo}: {message}"
+        except LsegreproError as error:
             if alone:
-                raise LsegreproError(message) from error
-            tqdm.write(f"lsegrepro: {message}", file=sys.stderr)
+                raise
+            tqdm.write(f"lsegrepro: {printable(str(path))}: {error}", file=sys.stderr)
             failures += 1
         else:
             tqdm.write(printable(f"{path}: {result.mask.mean():.1%} {cls} at theta {result.theta:g} -> {stem}-*.png"))

@@ -1,8 +1,4 @@
-"""Whether the published results come out again: recomputed from the evidence, or from the weights on some images.
-
-``published/results.json`` holds the results of the book as one table. `verify` computes it again, by numpy in seconds;
-`compare_scores` has the published networks score some images again.
-"""
+"""Whether the published results come out again: recomputed from the evidence, or from the weights on some images."""
 
 import itertools
 from collections.abc import Mapping
@@ -50,7 +46,7 @@ class Line:
 
 
 def verify(run: RunFolder) -> list[Line]:
-    """Compute the published results again from the evidence and compare, one line a column of the table."""
+    """Compute ``published/results.json``, the results of the book, again from the evidence: a line a column."""
     return compare_tables(results_table(run), read_results(run))
 
 
