@@ -13,7 +13,7 @@ from .weak import Photographs, read_text
 class VocSegmentation:
     """One split of Pascal VOC 2012: photographs and masks.
 
-    `root` is ``VOCdevkit/VOC2012`` or a folder above it; `split` is train, val or trainval. An image of the official
+    `root` is ``VOCdevkit/VOC2012``; `split` is train, val or trainval. An image of the official
     list whose photograph or mask is not on the disk is counted and named in `absent`, never silently left out. Raises
     `LsegreproError` if the layout is not the official one, or no image of the split is present.
     """
@@ -21,10 +21,11 @@ class VocSegmentation:
     redistributable = False
 
     def __init__(self, root: str | Path, split: str = "val") -> None:
-        self.root = _find_voc(Path(root))
+        self.root = Path(root)
         path = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
         if not path.is_file():
-            raise LsegreproError(f"no list {path}: splits of VOC 2012 segmentation are train, val and trainval")
+            raise LsegreproError(f"no list {path}: expected JPEGImages, SegmentationClass and ImageSets, as the "
+                                 "official archive of VOC 2012 unpacks, and train, val or trainval")
         listed = _read_names(path)
         self.listed = len(listed)
         self.ids = [name for name in listed if self._photograph(name).is_file() and self._mask(name).is_file()]
@@ -87,7 +88,7 @@ class VocWeak(Photographs):
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
-        root = _find_voc(Path(root))
+        root = Path(root)
         lists = root / "ImageSets" / "Segmentation"
         segmentation = {name for path in lists.glob("*.txt") for name in _read_names(path)}
         if not segmentation:
@@ -102,14 +103,6 @@ class VocWeak(Photographs):
 
 _LABEL = {("1", "-1"): "cat", ("-1", "1"): "dog", ("-1", "-1"): "background"}
 """Label by the marks for cat and dog: 1 shown, -1 not shown, 0 shown but difficult to recognise."""
-
-
-def _find_voc(root: Path) -> Path:
-    for folder in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
-        if (folder / "ImageSets" / "Segmentation").is_dir():
-            return folder
-    raise LsegreproError(f"no VOC 2012 below {root}: expected VOCdevkit/VOC2012 with JPEGImages, SegmentationClass and "
-                         "ImageSets/Segmentation, as the official archive unpacks")
 
 
 def _read_names(path: Path) -> list[str]:

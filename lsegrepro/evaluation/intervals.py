@@ -7,6 +7,7 @@ other images. `chosen_counts` makes the choice again in each resample.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 """Counts (..., 4) to values (...): `ap`, `foreground_accuracy`, `accuracy`, ..."""
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A value and its bootstrap interval; an end is nan where there is none."""
 
     value: float
@@ -25,8 +25,7 @@ class Interval:
     high: float
 
 
-@dataclass(frozen=True)
-class TableRow:
+class TableRow(NamedTuple):
     """One class of one row of our Table 2: pixel accuracies and AP, fractions, None where there is no such number."""
 
     model: str

@@ -1,6 +1,6 @@
 """Error analysis: where the AP is lost, by the kind of wrong pixel and by image."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,8 +39,7 @@ def union_shares(counts: np.ndarray, holds: np.ndarray) -> dict[str, float]:
     return {name: float(part / union) for name, part in zip(PARTS, (tp, fn, spilled, alarms), strict=True)}
 
 
-@dataclass(frozen=True)
-class Exemplar:
+class Exemplar(NamedTuple):
     """An image selected by rank."""
 
     index: int  # in the set

@@ -1,9 +1,7 @@
 """Evidence: what scoring a set leaves behind, enough for every number of the book, and no photograph.
 
-Two kinds of file. *Regions*: once per data split and superpixel parameters, how many pixels of cat, of dog and of
-anything else each superpixel holds. *Scores*: per model, class, round, seed and split, the order statistic of each
-superpixel (so the majority vote at every theta), histograms of the raw pixel probabilities, and the image scores of the
-N patches. `scoring` computes them with torch; NumPy alone is needed to read them.
+Two kinds of file: `Regions`, once per data split and superpixel parameters, and `Scores`, per network and split.
+`scoring` computes them with torch; NumPy alone is needed to read them.
 """
 
 # isort: skip_file

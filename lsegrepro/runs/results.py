@@ -11,7 +11,6 @@ from .folder import RunFolder
 GRID_STEP = 1 / evidence.GRID
 """Theta is chosen among multiples of this, the grid search of Section 4."""
 
-
 THETAS = {"train": "θ chosen on train", "paper": "the paper's θ", "oracle": "best θ on val (an oracle)"}
 """Where a theta comes from. The first is the headline; nobody may choose the last."""
 

@@ -2,8 +2,8 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -29,8 +29,7 @@ Table = dict[str, dict[str, list[float | None]]]
 """Name of a result to its columns, each ``[value]`` or ``[value, low, high]`` in fractions."""
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """How many results of a kind came out again, the largest difference, and the first that differs."""
 
     what: str
@@ -118,7 +117,7 @@ def _differences(run: RunFolder) -> dict[str, tuple[str, str]]:
 
 def _interval(draws: np.ndarray) -> list[float | None]:
     """Value and 95 % interval of a statistic and its resamples, as JSON, which knows no nan."""
-    return [None if np.isnan(end) else end for end in astuple(interval(draws))]
+    return [None if np.isnan(end) else end for end in interval(draws)]
 
 
 def compare_tables(new: Table, published: Table) -> list[Line]:

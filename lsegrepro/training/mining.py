@@ -147,11 +147,9 @@ def read_negatives(path: str | Path, heldout: WeakDataset) -> HardNegatives:
 
 def _read(path: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
     """Header and arrays of a file of hard negatives, checked."""
-    if not Path(path).is_file():
-        raise LsegreproError(f"no hard negatives {path}: mine them first")
     try:
         mined = read_npz(path, ("meta", "names", "counts", "index", "centres", "codes"))
         meta = json.loads(str(mined["meta"]))
     except ValueError as error:  # a LsegreproError is one too
-        raise LsegreproError(f"{path} is no file of hard negatives, or is damaged; delete it and mine again") from error
+        raise LsegreproError(f"{path} is absent, damaged or no file of hard negatives: mine again") from error
     return meta, mined

@@ -1,7 +1,5 @@
 """Verification: what comes out again is the same, what does not is named, and what is damaged is refused."""
 
-from dataclasses import astuple
-
 import numpy as np
 import pytest
 from conftest import ROOT, refused
@@ -36,7 +34,7 @@ def test_every_result_comes_out_again_and_is_that_of_the_pages(published):
             row = table[f"{name}, {at}"]
             counts = evaluation.per_image_counts(val, scores, theta=row["theta"][0], smoothed=at != "raw")
             for column, statistic in verify.SEGMENTATION.items():
-                wanted = astuple(evaluation.bootstrap(counts, statistic))
+                wanted = evaluation.bootstrap(counts, statistic)
                 assert np.allclose(np.array(row[column], float), wanted, rtol=0, atol=1e-12, equal_nan=True)
         answers = evaluation.classification_counts(scores.image_scores, evaluation.present(val, network[1]))
         assert table[f"{name}, classification"]["accuracy"][0] == evaluation.accuracy(answers.sum(axis=0))

@@ -175,8 +175,8 @@ def test_a_damaged_or_foreign_file_is_refused(weights, many, tmp_path):
     for damaged in (b"no zip", content[: len(content) // 2]):
         path.write_bytes(damaged)
         for read in (mining.read_meta, lambda path: mining.read_negatives(path, many)):
-            refused(lambda read=read: read(path), path, "damaged; delete it and mine again")
-    refused(lambda: mining.read_meta(absent), absent, "mine them first")
+            refused(lambda read=read: read(path), path, "damaged or no file of hard negatives: mine again")
+    refused(lambda: mining.read_meta(absent), absent, "mine again")
 
 
 def test_images_are_identified_by_name(weights, many, tmp_path):
