@@ -36,12 +36,7 @@ def span(values: Sequence[float], format: Callable[[float], str] = percent) -> s
 
 
 def label(run: RunFolder, network: Network) -> str:
-    """Name a network for a table or a legend, by model and class; by seed too where the run has several.
-
-    >>> from lsegrepro.runs.folder import open_run
-    >>> label(open_run("quick"), ("LSE1", "cat", 2, 0))
-    'LSE1 cat'
-    """
+    """Name a network for a table or a legend, by model and class; by seed too where the run has several."""
     model, cls, _, seed = network
     return f"{model} {cls}" + (f", seed {seed}" if len(run.profile.seeds) > 1 else "")
 

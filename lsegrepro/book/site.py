@@ -21,8 +21,7 @@ NOTEBOOKS = (
     "08-speed", "09-verdicts", "10-experiments",
 )
 
-ON_TRAINING = ("03-training", "04-hard-negatives")
-"""Those that are about both rounds, with what led from the one to the other."""
+ON_TRAINING = ("03-training", "04-hard-negatives")  # about both rounds, with what led from the one to the other
 
 PATIENCE = 1800.0  # seconds to wait for another process that executes the same page of the published run
 
@@ -75,11 +74,7 @@ def _check_inputs(run: RunFolder) -> None:
 
 
 def chapters(depth: str = "scratch") -> tuple[str, ...]:
-    """The notebooks that can be executed: at depth weights, which has the last round alone, not those on both.
-
-    >>> chapters() == NOTEBOOKS, sorted(set(NOTEBOOKS) - set(chapters("weights")))
-    (True, ['03-training', '04-hard-negatives'])
-    """
+    """The notebooks that can be executed: at depth weights, which has the last round alone, not `ON_TRAINING`."""
     return tuple(name for name in NOTEBOOKS if depth != "weights" or name not in ON_TRAINING)
 
 

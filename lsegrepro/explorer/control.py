@@ -22,11 +22,7 @@ SHOWN = ("theta", "network", "picture")
 
 @dataclass(frozen=True, eq=False)
 class ScoredNetwork:
-    """A network that can be selected, and its curves of Figure 5.
-
-    >>> ScoredNetwork("LSE1", "cat", "round 2").name
-    'LSE1, cat, round 2'
-    """
+    """A network that can be selected, and its curves of Figure 5."""
 
     model: str  # gives the line its colour
     cls: str

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from .. import evidence, paper
-from ..data import SegmentationSet, WeakSet
 from ..evidence import scoring
 from ..files import LsegreproError, digest, printable
 from ..network.devices import parse_device
@@ -61,7 +60,8 @@ def make_regions(run: RunFolder, split: str) -> Path:
         run.regions(split)
         return path
     data = run.segmentation(split)
-    _print_description(run, data)
+    if run.progress:
+        print(printable(data.description), file=sys.stderr)
     regions = scoring.count_regions(data, split, run.profile.superpixels, superpixel_cache(run), progress=run.progress)
     for cls in run.profile.classes:
         if not regions.pixels(cls)[0].any():
@@ -107,14 +107,9 @@ def map_cache(run: RunFolder, weights: Weights) -> Path:
 
 def _dataset(run: RunFolder, split: str) -> WeakDataset:
     weak = run.weak(split)
-    _print_description(run, weak)
+    if run.progress:  # which images are used, and how many were left out
+        print(printable(weak.description), file=sys.stderr)
     return WeakDataset(weak, parse_device(run.device), run.progress)
-
-
-def _print_description(run: RunFolder, data: WeakSet | SegmentationSet) -> None:
-    """Say which images are used, and how many were left out."""
-    if run.progress:
-        print(printable(data.description), file=sys.stderr)
 
 
 def _check_images(run: RunFolder, path: Path, card: dict) -> None:
