@@ -1,7 +1,5 @@
 """The command line: arguments in, a library call, a message out."""
 
-from __future__ import annotations
-
 import functools
 import os
 import signal
@@ -227,7 +225,7 @@ def experiment(run: RunFolder, name: str | None, cls: str | None) -> None:
     elif name == "superpixels":
         print(superpixel_search.choose_setting(superpixel_search.search_superpixels(run)).params)
     else:
-        results = experiments.run_experiment(run, name, (cls,) if cls else ())
+        results = experiments.run_experiment(run, name, cls)
         for network, r in results.items():
             ap = evaluation.ap(r.counts.sum(axis=0))
             print(f"{network:24}{r.samples:11,} images seen, AP {100 * ap:.2f} % at theta {r.theta:.3f}")

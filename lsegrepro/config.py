@@ -3,8 +3,6 @@
 A value that is wrong raises `LsegreproError` when the object is made, hours before it would be used.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools
@@ -26,8 +24,6 @@ DEPTHS = ("evidence", "weights", "scratch")
 
 BUILT_IN = ("quick", "local", "full", "paper")
 """Names of the profiles that come with the package, ``profiles/*.toml``."""
-
-OUTPUTS = ("tanh", "linear")
 
 AGGREGATION_NAMES = ["lse", "max", "mean"]
 """Names of the aggregations without a parameter; one may add to them, and to the functions `model.AGGREGATIONS`."""
@@ -116,7 +112,7 @@ class Training:
     aggregation: str | None = None
     architecture: str | None = None  # a name of `paper.ARCHITECTURES`; None: the model's own
     initialisation: Literal["torch7", "literal"] = "torch7"
-    output: Literal[*OUTPUTS] = "tanh"  # whether a tanh bounds the scores of the last layer, as in equation (2)
+    output: Literal["tanh", "linear"] = "tanh"  # whether a tanh bounds the scores of the last layer, as in equation (2)
     # Which images have the label y = 2. paper: the other class as often as in the paper's pool, else backgrounds.
     # others: uniform over every image without the class. background: images with neither class (Section 3.1).
     negatives: Literal["paper", "others", "background"] = "paper"
@@ -142,12 +138,10 @@ class Training:
 
     @property
     def net(self) -> paper.Architecture:
-        """The architecture that is trained."""
-        return paper.architecture(self.architecture or self.model)
+        return paper.ARCHITECTURES[self.architecture or paper.MODELS[self.model][0]]
 
     @property
     def aggregation_name(self) -> str:
-        """The aggregation that is used."""
         return self.aggregation or paper.MODELS[self.model][1]
 
     @property
@@ -186,10 +180,6 @@ class Scoring:
 
     scale_to: int = Field(paper.IMAGE_SIDE, ge=0, le=4096)  # short side in pixels, 300 in training; 0: the image's own
     precision: Precision = "float32"  # float32 on a device that has no bfloat16, and the evidence says so
-
-    def __post_init__(self) -> None:
-        if 0 < self.scale_to < 16:
-            raise LsegreproError(f"scoring.scale_to must be 0 or lie in [16, 4096], got {self.scale_to}")
 
 
 @checked
@@ -288,9 +278,9 @@ def load_profile(name: str | Path) -> Profile:
         return Profile(**values, name=path.stem, path=None if name in BUILT_IN else path)
     except LsegreproError as error:
         raise LsegreproError(f"{path.name}: {error}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise LsegreproError(f"{path} is not valid TOML: {one_line(error)}") from error
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+    except OSError as error:
         raise LsegreproError(f"no profile {name}: choose {', '.join(BUILT_IN)} or the path of a .toml file") from error
 
 

@@ -3,8 +3,6 @@
 Pinheiro and Collobert, "Weakly Supervised Object Segmentation with Convolutional Neural Networks", Idiap, 2014.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -84,9 +82,6 @@ def other_class_share(cls: str) -> float:
     return others / (others + TRAINING_IMAGES["background"])
 
 
-SUBCLASSES = {"cat": 30, "dog": 164}
-"""Sub-classes of ImageNet below each class (Section 3.1)."""
-
 SYNSETS = {"cat": "n02121620", "dog": "n02084071"}
 
 VAL_IMAGES = 1449
@@ -94,15 +89,6 @@ VAL_IMAGES = 1449
 
 VAL_IMAGES_WITH_CLASS = {"cat": 119, "dog": 128}
 """Val images with at least one pixel of the class, counted from the public masks (not in the paper)."""
-
-
-def architecture(model: str) -> Architecture:
-    """The architecture of a model of Table 2, or of that name; raises KeyError if it is neither.
-
-    >>> architecture("max1").name
-    'LSE1'
-    """
-    return ARCHITECTURES[MODELS[model][0] if model in MODELS else model]
 
 
 CEILING = 1 / (1 + math.exp(-2))

@@ -112,13 +112,11 @@ def write_voc(root: Path, masks: dict[str, np.ndarray | None], split: str = "val
     for folder in ("ImageSets/Segmentation", "JPEGImages", "SegmentationClass"):
         (voc / folder).mkdir(parents=True, exist_ok=True)
     (voc / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("".join(f"{name}\n" for name in masks))
-    from lsegrepro.data.voc import colour_map
-
     for name, mask in masks.items():
         if mask is None:
             continue
         picture = Image.fromarray(mask)
-        picture.putpalette(colour_map().tobytes())
+        picture.putpalette(bytes(range(256)) * 3)
         picture.save(voc / "SegmentationClass" / f"{name}.png")
         Image.fromarray(np.full((*mask.shape, 3), 90, np.uint8)).save(voc / "JPEGImages" / f"{name}.jpg")
     return voc

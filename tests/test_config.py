@@ -106,7 +106,6 @@ def test_a_users_file_says_where_it_is_and_lacks_nothing(written):
     ("[network.cow]\nrate = 1.0", "network: unknown key 'cow'"),
     ("[data]\nkind = 'ImageNet'", "data.kind: Input should be 'drawn' or 'photographs'"),
     ("[data]\nheldout = 1", "data.heldout: Input should be less than 1"),
-    ("[scoring]\nscale_to = 5", "scoring.scale_to must be 0 or lie in [16, 4096]"),
     ("seeds = [0", "is not valid TOML"),
 ])
 def test_a_wrong_profile_is_refused_by_name(written, text, said):

@@ -61,14 +61,6 @@ def test_json_that_is_absent_or_no_object_is_refused(tmp_path, content):
     refused(lambda: files.read_json(path), path, "No such file" if content is None else "delete it and run again")
 
 
-def test_jsonl_leaves_out_a_line_cut_short(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert files.read_jsonl(path) == [{"step": 1}, {"step": 2}]
-    path.write_text("")
-    assert files.read_jsonl(path) == []
-
-
 @settings(max_examples=50)
 @given(st.dictionaries(st.text(), VALUES, min_size=2, max_size=4))
 def test_digest_depends_on_content_not_on_order(value):

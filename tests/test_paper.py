@@ -5,6 +5,7 @@ import math
 import pytest
 
 from lsegrepro import paper
+from lsegrepro.config import Training
 from lsegrepro.network.model import PatchNet
 
 TABLE_2 = """
@@ -44,16 +45,14 @@ def test_table_2():
 
 
 def test_models():
-    assert paper.architecture("max2") is paper.ARCHITECTURES["LSE2"]
-    assert paper.architecture("LSE2-40-80").hidden == (40, 80, 160, 320)
-    with pytest.raises(KeyError):
-        paper.architecture("LSE3")
+    assert Training(model="max2").net is paper.ARCHITECTURES["LSE2"]
+    assert Training(architecture="LSE2-40-80").net.hidden == (40, 80, 160, 320)
 
 
 def test_counts_and_scores():
     assert (paper.THETA, paper.CLASSIFICATION) == ({"cat": 0.6, "dog": 0.8}, {"cat": 92.48, "dog": 85.70})
     assert paper.TRAINING_IMAGES == {"cat": 37_345, "dog": 187_775, "background": 1_200_000}
-    assert (paper.SUBCLASSES, paper.VAL_IMAGES) == ({"cat": 30, "dog": 164}, 1449)
+    assert paper.VAL_IMAGES == 1449
     assert (paper.IMAGE_SIDE, paper.LEARNING_RATE) == (300, 0.001)
 
 

@@ -1,11 +1,8 @@
 """Write what the page "Try a photograph" loads: published networks in half precision, and their runtime, as scripts.
 
 A page that is opened from disk may read no file beside it but a script, so each file is wrapped into one, which
-hands its content to ``book/_scripts/try/rooms.js``. They are written when a site is built, from ``published/weights``
-and ``book/_vendor``. Needs neither torch nor photographs.
+hands its content to ``book/_scripts/try/rooms.js``. Neither torch nor photographs are needed.
 """
-
-from __future__ import annotations
 
 import base64
 import itertools

@@ -3,12 +3,9 @@
 The notebooks' figures and tables are HTML outputs, which Sphinx's ``numfig`` does not see, so they are numbered here.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re
-import shutil
 from collections import Counter
 from functools import cache
 from importlib import metadata
@@ -34,7 +31,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", _list_library)
     app.connect("doctree-read", _number_outputs, priority=400)
     app.connect("doctree-read", _link_glued_numbers, priority=401)
-    app.connect("build-finished", _remove_unused)
     return {"version": lsegrepro.__version__, "parallel_read_safe": False, "parallel_write_safe": True}
 
 
@@ -43,14 +39,6 @@ def _state_versions(app: Sphinx, config: Any) -> None:
     names = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "papermill", "matplotlib", "numpy")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
     config.myst_substitutions = {**config.myst_substitutions, "versions": versions}
-
-
-def _remove_unused(app: Sphinx, error: Exception | None) -> None:
-    """Remove what no page loads: source maps, fonts that the browsers of today have in woff2, translations."""
-    static = Path(app.outdir, "_static")
-    shutil.rmtree(static / "locales", ignore_errors=True)
-    for path in [*static.rglob("*.map"), *static.rglob("*.ttf")]:
-        path.unlink()
 
 
 def number_output(piece: str, chapter: int, counts: Counter[str]) -> tuple[str, str, str]:

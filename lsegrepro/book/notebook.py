@@ -1,7 +1,5 @@
 """Helpers of the notebooks: numbers as text, tables, glued values, pictures, and simple charts. No torch."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Callable, Sequence
@@ -38,12 +36,7 @@ def span(values: Sequence[float], format: Callable[[float], str] = percent) -> s
 
 
 def label(run: RunFolder, network: Network) -> str:
-    """Name a network for a table or a legend, by model and class; by seed too where the run has several.
-
-    >>> from lsegrepro.runs.folder import open_run
-    >>> label(open_run("quick"), ("LSE1", "cat", 2, 0))
-    'LSE1 cat'
-    """
+    """Name a network for a table or a legend, by model and class; by seed too where the run has several."""
     model, cls, _, seed = network
     return f"{model} {cls}" + (f", seed {seed}" if len(run.profile.seeds) > 1 else "")
 
@@ -153,18 +146,20 @@ def sheet(pictures: Sequence[np.ndarray], titles: Sequence[str], alt: str, colum
     return figure
 
 
-def mosaic(filters: np.ndarray, columns: int = 8, zoom: int = 6) -> np.ndarray:
-    """Draw the filters of a first layer, (n, 3, k, k) float, side by side: (H, W, 3) uint8, zero in mid-grey.
+def mosaic(filters: np.ndarray) -> np.ndarray:
+    """Draw the filters of a first layer, (n, 3, k, k) float, in rows of 8, six times as large: (H, W, 3) uint8.
 
-    >>> mosaic(np.zeros((3, 3, 2, 2)), columns=2, zoom=1).shape
-    (7, 7, 3)
+    Zero is mid-grey.
+
+    >>> mosaic(np.zeros((16, 3, 2, 2))).shape
+    (30, 114, 3)
     """
     from skimage.util import montage
 
     pixels = np.round(127.5 + 127.5 * filters / max(np.abs(filters).max(), 1e-12)).astype(np.uint8)
-    pixels = pixels.transpose(0, 2, 3, 1).repeat(zoom, axis=1).repeat(zoom, axis=2)  # (n, k zoom, k zoom, 3)
-    shape = (-(-len(pixels) // columns), columns)
-    return montage(pixels, fill=(255, 255, 255), grid_shape=shape, padding_width=max(1, zoom // 3), channel_axis=-1)
+    pixels = pixels.transpose(0, 2, 3, 1).repeat(6, axis=1).repeat(6, axis=2)  # (n, 6 k, 6 k, 3)
+    shape = (-(-len(pixels) // 8), 8)
+    return montage(pixels, fill=(255, 255, 255), grid_shape=shape, padding_width=2, channel_axis=-1)
 
 
 @style()

@@ -1,7 +1,5 @@
 """Start Snakemake, Sphinx and Jupyter kernels, with this package and without the user's settings."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
@@ -22,10 +20,6 @@ def environment(home: Path, data: Path | None = None) -> dict[str, str]:
     """The environment of a child process: this package is imported first, and no setting file of the user is found.
 
     `home` stands in for the home folder, and is made if it is not there; `data` is the root of the photographs.
-
-    >>> import tempfile
-    >>> "PYTHONSTARTUP" in environment(Path(tempfile.mkdtemp()))
-    False
     """
     home.mkdir(parents=True, exist_ok=True)
     variables = {key: value for key, value in os.environ.items() if not key.startswith(LEFT_OUT)}

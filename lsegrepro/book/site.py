@@ -1,7 +1,5 @@
 """From a run to the HTML: Snakemake runs what is missing, Jupyter Book builds the pages."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -23,8 +21,7 @@ NOTEBOOKS = (
     "08-speed", "09-verdicts", "10-experiments",
 )
 
-ON_TRAINING = ("03-training", "04-hard-negatives")
-"""Those that are about both rounds, with what led from the one to the other."""
+ON_TRAINING = ("03-training", "04-hard-negatives")  # about both rounds, with what led from the one to the other
 
 PATIENCE = 1800.0  # seconds to wait for another process that executes the same page of the published run
 
@@ -50,8 +47,6 @@ def reproduce(
         command += ["--cores", str(jobs or cores())]
     spec = run.profile.spec if run.profile.path is None else os.path.relpath(run.profile.path, ROOT)
     settings = {"profile": spec, "run": os.path.relpath(run.folder, ROOT), "device": run.device, "depth": run.depth}
-    if set(settings["run"]) & set("{}"):
-        raise LsegreproError(f"to Snakemake, braces in a folder's name are patterns: choose another than {run.folder}")
     with tempfile.TemporaryDirectory() if dry_run else locked(run.folder / "reproduce", timeout=GRACE) as temporary:
         home = Path(temporary or run.folder / "cache/home")  # a dry run leaves no trace
         write_json(home / "settings.json", settings)
@@ -79,11 +74,7 @@ def _check_inputs(run: RunFolder) -> None:
 
 
 def chapters(depth: str = "scratch") -> tuple[str, ...]:
-    """The notebooks that can be executed: at depth weights, which has the last round alone, not those on both.
-
-    >>> chapters() == NOTEBOOKS, sorted(set(NOTEBOOKS) - set(chapters("weights")))
-    (True, ['03-training', '04-hard-negatives'])
-    """
+    """The notebooks that can be executed: at depth weights, which has the last round alone, not `ON_TRAINING`."""
     return tuple(name for name in NOTEBOOKS if depth != "weights" or name not in ON_TRAINING)
 
 

@@ -4,14 +4,11 @@ Every source of images is a `WeakSet` or a `SegmentationSet`. Both have a ``dige
 and a ``description`` for the reader.
 """
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import numpy as np
 
 from .. import paper
-from ..files import LsegreproError
 
 LABELS = (*paper.CLASSES, "background")
 """The image labels; the code of a label is its position here: cat 0, dog 1, background 2."""
@@ -45,7 +42,5 @@ class SegmentationSet(Protocol):
 
 
 def label_codes(weak: WeakSet) -> np.ndarray:
-    """Labels of a set as (n,) uint8 positions in `LABELS`; raises `LsegreproError` if one is none of those."""
-    if unknown := set(weak.labels) - set(LABELS):
-        raise LsegreproError(f"unknown label {min(unknown)!r}: weak labels are {', '.join(LABELS)}")
+    """Labels of a set as (n,) uint8 positions in `LABELS`; raises ValueError if one is none of those."""
     return np.array([LABELS.index(label) for label in weak.labels], np.uint8)

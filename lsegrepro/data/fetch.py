@@ -8,8 +8,6 @@ Below the data root, which is ``--data`` or ``$LSEGREPRO_DATA``::
     downloads/             the archives; may be deleted when their data set is unpacked
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil
@@ -57,32 +55,27 @@ def fetch(name: str, root: str | Path, progress: bool = True) -> list[Path]:
     """Download a data set of `DATASETS` and unpack it below `root`; what is there already is left as it is.
 
     Returns the folders of the data set. Raises `LsegreproError` if the file cannot be had or has another digest (with
-    what to do by hand), `root` cannot be written to, the disk is full, or another process fetches into `root`.
+    what to do by hand), or another process fetches into `root`; OSError if it cannot be written.
     """
     root = Path(root).absolute()
-    with locked(root / "downloads" / name):
-        for archive in DATASETS[name]:
-            if not (root / archive.target).exists():
-                _unpack(archive, root / "downloads", root / archive.target, progress)
-    return [root / archive.target for archive in DATASETS[name]]
-
-
-def _unpack(archive: Archive, downloads: Path, target: Path, progress: bool) -> None:
-    """Download and unpack an archive into a temporary folder, which gets its final name when it is whole."""
-    path = downloads / archive.url.split("/")[-1]
-    temporary = downloads / f"{path.name}.unpacked"
+    downloads, targets = root / "downloads", [root / archive.target for archive in DATASETS[name]]
     pooch.get_logger().setLevel(logging.WARNING)
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
-        pooch.retrieve(archive.url, f"sha256:{archive.sha256}", path.name, downloads,
-                       pooch.Untar(members=[archive.member], extract_dir=temporary.name),
-                       pooch.HTTPDownloader(progressbar=progress, timeout=30))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(temporary / archive.folder, target)
-        shutil.rmtree(temporary)
-    except (RequestException, ValueError) as error:  # no answer, or a file with another digest
-        raise LsegreproError(f"cannot fetch {archive.url}: {one_line(error)}. By hand: download it elsewhere, put it "
-                             f"at {path} (SHA-256 {archive.sha256}), and give the same command again") from error
-    except OSError as error:
-        raise LsegreproError(f"cannot write {target} from {path}: {error.strerror or error}; free some space or choose "
-                             "another data root") from error
+    with locked(downloads / name):
+        for archive, target in zip(DATASETS[name], targets, strict=True):
+            if target.exists():
+                continue
+            path = downloads / archive.url.split("/")[-1]
+            temporary = downloads / f"{path.name}.unpacked"  # it gets its final name when it is whole
+            try:
+                shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
+                pooch.retrieve(archive.url, f"sha256:{archive.sha256}", path.name, downloads,
+                               pooch.Untar(members=[archive.member], extract_dir=temporary.name),
+                               pooch.HTTPDownloader(progressbar=progress, timeout=30))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(temporary / archive.folder, target)
+                shutil.rmtree(temporary)
+            except (RequestException, ValueError) as error:  # no answer, or a file with another digest
+                raise LsegreproError(f"cannot fetch {archive.url}: {one_line(error)}. By hand: download it elsewhere, "
+                                     f"put it at {path} (SHA-256 {archive.sha256}), and give the same command "
+                                     "again") from error
+    return targets

@@ -1,13 +1,10 @@
 """ImageNet in its usual layout, a folder a synset, and its photographs scaled down once for training."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -66,13 +63,9 @@ def prepare_imagenet(
         raise LsegreproError(f"{target} is the source itself: choose another folder for the scaled photographs")
     names, left_out = _list_labelled(source)
     tasks = [(source, target, name) for name in names if not (target / name).exists()]
-    try:
-        with ProcessPoolExecutor(workers or cores()) as pool:
-            reasons = list(tqdm(pool.map(_scale, tasks, chunksize=16), total=len(tasks), desc="scaling", unit="image",
-                                disable=not progress))
-    except BrokenProcessPool as error:
-        raise LsegreproError("a process that scales photographs was killed, perhaps for memory: take fewer workers; "
-                             "the same call goes on from there") from error
+    with ProcessPoolExecutor(workers or cores()) as pool:
+        reasons = list(tqdm(pool.map(_scale, tasks, chunksize=16), total=len(tasks), desc="scaling", unit="image",
+                            disable=not progress))
     unreadable = {task[2]: reason for task, reason in zip(tasks, reasons, strict=True) if reason}
     write_json(target / "unreadable.json", unreadable)
     return PreparedImageNet(len(tasks) - len(unreadable), len(names) - len(tasks), unreadable, left_out)

@@ -5,8 +5,6 @@ neither unpacked by `fetch` nor read here: what is trained on image labels must 
 photograph without a pet; join it with one that has (`sources.open_weak`).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..files import LsegreproError
@@ -23,21 +21,15 @@ class OxfordPets(Photographs):
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
-        labels = _read_labels(Path(root) / "annotations" / "list.txt")
+        path, labels = Path(root) / "annotations" / "list.txt", {}
+        if not path.is_file():
+            raise LsegreproError(f"no list {path}: get Oxford-IIIT Pet with: lsegrepro prepare pets")
+        for line in read_text(path).splitlines():
+            if line.startswith("#"):
+                continue
+            fields = line.split()  # Abyssinian_1 1 1 1: image, class, species, breed
+            if len(fields) != 4 or fields[2] not in SPECIES:
+                raise LsegreproError(f"{path}: expected an image's name, its class, 1 (cat) or 2 (dog) and its breed, "
+                                     f"got {line[:80]!r}")
+            labels[f"images/{fields[0]}.jpg"] = SPECIES[fields[2]]
         super().__init__(Path(root), labels, split, heldout, fraction, "of Oxford-IIIT Pet", listed=True)
-
-
-def _read_labels(path: Path) -> dict[str, str]:
-    """Label by name, in the order of the list: lines ``Abyssinian_1 1 1 1`` are image, class, species, breed."""
-    if not path.is_file():
-        raise LsegreproError(f"no list {path}: get Oxford-IIIT Pet with: lsegrepro prepare pets")
-    labels = {}
-    for line in read_text(path).splitlines():
-        fields = line.split()
-        if not fields or line.startswith("#"):
-            continue
-        if len(fields) != 4 or fields[2] not in SPECIES:
-            raise LsegreproError(f"{path}: expected an image's name, its class, 1 (cat) or 2 (dog) and its breed, got "
-                                 f"{line[:80]!r}")
-        labels[f"images/{fields[0]}.jpg"] = SPECIES[fields[2]]
-    return labels

@@ -1,14 +1,9 @@
 """Open the photographs with image labels that a profile names: one set, or several end to end."""
 
-from __future__ import annotations
-
-import sys
 from collections.abc import Mapping
-from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..files import LsegreproError, digest
 from . import WeakSet
@@ -17,11 +12,38 @@ from .pets import OxfordPets
 from .voc import VocWeak
 from .weak import WeakFolder
 
-MAX_REPLACEMENTS = 20
-"""So many photographs in a row that cannot be read are no accident but a lost disk."""
+
+class WeakSets:
+    """Weak sets end to end.
+
+    The key of each comes before its names, so that no two are alike, and is the source of its images, unless the set
+    says more of them.
+
+    >>> from lsegrepro.data.drawn import DrawnWeak
+    >>> both = WeakSets({"a": DrawnWeak("train", 6, 0), "b": DrawnWeak("heldout", 4, 0)})
+    >>> len(both), both.names[6].startswith("b/"), both.image(6).shape
+    (10, True, (300, 300, 3))
+    """
+
+    def __init__(self, parts: Mapping[str, WeakSet]) -> None:
+        self._places = [(part, i) for part in parts.values() for i in range(len(part))]
+        self.labels = [label for part in parts.values() for label in part.labels]
+        self.sources = [source for key, part in parts.items()
+                        for source in getattr(part, "sources", [key] * len(part))]
+        self.names = [f"{key}/{name}" for key, part in parts.items() for name in part.names]
+        self.digest = digest([[key, part.digest] for key, part in parts.items()])
+        self.description = "; ".join(f"{key}: {part.description}" for key, part in parts.items())
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, index: int) -> np.ndarray:
+        """Image `index`, prepared: (300, 300, 3) uint8."""
+        part, place = self._places[index]
+        return part.image(place)
 
 
-def open_weak(root: str | Path, names: str, split: str, *, heldout: float, fraction: float = 1.0) -> WeakSets:
+def open_weak(root: str | Path, names: str, split: str, *, heldout: float, fraction: float = 1.0) -> WeakSet:
     """Open one folder below `root`, or several joined by ``+``, each by its layout.
 
     A folder in the published layout of Oxford-IIIT Pet, Pascal VOC or ImageNet is opened as that; any other is one
@@ -38,60 +60,4 @@ def open_weak(root: str | Path, names: str, split: str, *, heldout: float, fract
                   VocWeak if (folder / "ImageSets" / "Main").is_dir() else
                   ImageNet if find_synsets(folder) else WeakFolder)
         parts[name] = layout(folder, split, heldout=heldout, fraction=fraction)
-    return WeakSets(parts)
-
-
-class WeakSets:
-    """Weak sets end to end, in which the next photograph of the same label replaces one that cannot be read.
-
-    So one damaged file in ten thousand does not end hours of training. Which photograph replaces which depends on
-    the files alone, so a training is repeated, and resumed, with the same ones. Names, labels and digest are those
-    of the list, not of its pixels. Of several sets, the key of each comes before its names, so that no two are alike,
-    and is the source of its images, unless the set says more of them.
-
-    Attributes
-    ----------
-    unreadable : dict of str to str
-        Name and reason of each unreadable photograph met so far. Each is reported once, on stderr.
-
-    >>> from lsegrepro.data.drawn import DrawnWeak
-    >>> both = WeakSets({"a": DrawnWeak("train", 6, 0), "b": DrawnWeak("heldout", 4, 0)})
-    >>> len(both), both.names[6].startswith("b/"), both.image(6).shape
-    (10, True, (300, 300, 3))
-    """
-
-    def __init__(self, parts: Mapping[str, WeakSet]) -> None:
-        self._places = [(part, i) for part in parts.values() for i in range(len(part))]
-        self.labels = [label for part in parts.values() for label in part.labels]
-        self.sources = [source for key, part in parts.items()
-                        for source in getattr(part, "sources", [key] * len(part))]
-        self.names = [f"{key}/{name}" for key, part in parts.items() for name in part.names]
-        self.digest = digest([[key, part.digest] for key, part in parts.items()])
-        self.description = "; ".join(f"{key}: {part.description}" for key, part in parts.items())
-        if len(parts) == 1:
-            (part,) = parts.values()
-            self.names, self.digest, self.description = part.names, part.digest, part.description
-        self.unreadable: dict[str, str] = {}
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def image(self, index: int) -> np.ndarray:
-        """Image `index`, or the next of its label that can be read: (300, 300, 3) uint8.
-
-        Raises `LsegreproError` if none of the next `MAX_REPLACEMENTS` can be read.
-        """
-        following = chain(range(index, len(self)), range(index))
-        same_label = (other for other in following if self.labels[other] == self.labels[index])
-        for candidate in islice(same_label, MAX_REPLACEMENTS + 1):
-            name, (part, place) = self.names[candidate], self._places[candidate]
-            try:
-                if name not in self.unreadable:
-                    return part.image(place)
-            except LsegreproError as error:
-                reason = str(error)
-                if self.unreadable.setdefault(name, reason) is reason:  # threads may meet it at the same time
-                    tqdm.write(f"lsegrepro: {reason}; the next photograph with label {self.labels[index]} replaces it",
-                               file=sys.stderr)
-        raise LsegreproError(f"{self.unreadable[self.names[index]]}; nor can those of its label that "
-                             "come next be read: is the disk there?")
+    return WeakSets(parts) if len(parts) > 1 else parts[folders[0]]

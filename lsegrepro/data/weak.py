@@ -1,18 +1,14 @@
 """Photographs known by their label only: what all such sets share, and the layout of one folder a label."""
 
-from __future__ import annotations
-
-import codecs
 import csv
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ..files import LsegreproError, digest, one_line, read_bytes
+from ..files import LsegreproError, digest, read_bytes
 from . import LABELS, images
 
 
@@ -20,22 +16,12 @@ class Photographs:
     """A weak set of files below `root`, split by file name: what the layouts below share.
 
     A photograph belongs to ``heldout`` when the SHA-256 of its name falls in the first `heldout` part of its range: the
-    split does not move when photographs are added. Raises `LsegreproError` if an argument is out of range, or the split
-    has no photograph.
+    split does not move when photographs are added. Raises `LsegreproError` if the split has no photograph.
 
-    Parameters
-    ----------
-    labels : mapping of str to str
-        Label by name below `root`, of the photographs of all splits, in their order.
-    split : {"train", "heldout", "all"}
-    heldout : float
-        Share of photographs held out, in [0, 1).
-    fraction : float
-        Part of the split that is used, in (0, 1], by the same hash: 1/8 is inside 1/4.
-    kind, note : str
-        What they are, and what was left out, for the description.
-    listed : bool
-        Whether `labels` are those of a published list, so that photographs may be absent.
+    `labels` holds the label by name below `root` of the photographs of all splits, in their order; `split` is train,
+    heldout or all. `fraction` in (0, 1] is the part of the split that is used, by the same hash: 1/8 is inside 1/4.
+    `kind` and `note` are for the description: what they are, and what was left out. Where labels are `listed`, those of
+    a published list, photographs may be absent.
     """
 
     def __init__(
@@ -44,8 +30,6 @@ class Photographs:
     ) -> None:
         if split not in ("train", "heldout", "all"):
             raise LsegreproError(f"unknown split {split!r} of weak labels: choose train, heldout or all")
-        if not 0 <= heldout < 1 or not 0 < fraction <= 1:
-            raise LsegreproError(f"heldout must lie in [0, 1) and fraction in (0, 1], got {heldout} and {fraction}")
         self.root, available = root, list(labels)
         if listed:
             available = [name for name in labels if (root / name).is_file()]
@@ -69,9 +53,8 @@ class Photographs:
 class WeakFolder(Photographs):
     """Photographs in ``root/cat``, ``root/dog`` and ``root/background``; other arguments as in `Photographs`.
 
-    An ``index.csv`` (columns file, source) says where each photograph is from, for `sources`. Of two files of one name
-    in a folder (a.jpg and a.png), which may be one photograph in both splits, the first is taken. Raises
-    `LsegreproError` as `Photographs`, if a folder has no photograph of the split, or ``index.csv`` names none of them.
+    An ``index.csv`` with columns file (``cat/a.jpg``) and source says where each photograph is from, for `sources`.
+    Raises `LsegreproError` as `Photographs`, and if a folder has no photograph of the split.
     """
 
     def __init__(self, root: str | Path, split: str = "train", *, heldout: float = 0.15, fraction: float = 1.0) -> None:
@@ -81,12 +64,9 @@ class WeakFolder(Photographs):
                 raise LsegreproError(f"no folder {root / label}: weak labels are one folder a label, "
                                      f"{', '.join(LABELS)}, below {root}")
             files, left_out = images.list_photographs(root / label)
-            by_stem = {Path(file).stem: file for file in reversed(files)}
-            if len(by_stem) < len(files):
-                left_out["second files of one name"] = len(files) - len(by_stem)
-            labels |= {f"{label}/{file}": label for file in sorted(by_stem.values())}
+            labels |= {f"{label}/{file}": label for file in files}
             others += left_out
-        sources, note = _read_sources(root / "index.csv", labels), images.describe_others(others)
+        sources, note = _read_sources(root / "index.csv"), images.describe_others(others)
         super().__init__(root, labels, split, heldout, fraction, "with weak labels", note)
         if missing := [label for label in LABELS if label not in self.labels]:
             raise LsegreproError(f"no photograph in {root / missing[0]} for split {split!r} "
@@ -109,42 +89,15 @@ def uniform_hash(name: str, salt: str) -> float:
 
 
 def read_text(path: Path) -> str:
-    """A text file of any system's making: UTF-8 or UTF-16 with a byte-order mark, else UTF-8, else Windows-1252.
-
-    Raises `LsegreproError` if it cannot be read, or is no text.
-    """
-    data = read_bytes(path)
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp1252"):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise LsegreproError(f"{path} is no text file: save it as plain text (UTF-8)")
+    """A text file in UTF-8. Raises `LsegreproError` if it cannot be read."""
+    return read_bytes(path).decode("utf-8-sig", errors="replace")
 
 
-def _read_sources(path: Path, photographs: Mapping[str, str]) -> dict[str, str]:
-    """Source by photograph, from an index as this project, a spreadsheet or an editor writes it; empty without one."""
+def _read_sources(path: Path) -> dict[str, str]:
+    """Source by photograph, from the columns file and source of an index; empty without one."""
     if not path.is_file():
         return {}
-    text, cure = read_text(path), "correct it, or move it away to do without sources"
-    header = text.partition("\n")[0]
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count)))
-    except csv.Error as error:
-        raise LsegreproError(f"{path} is not a table of file and source ({one_line(error)}): {cure}") from error
-    columns = [column.strip().lower() for column in rows[0]] if rows else []
-    if not {"file", "source"} <= set(columns):
-        raise LsegreproError(f"{path} needs columns named file and source, and has {', '.join(columns) or 'none'}: "
-                             f"{cure}")
-    sources = {}
-    for row in rows[1:]:
-        cells = dict(zip(columns, map(str.strip, row), strict=False))
-        name = "/".join(cells.get("file", "").replace("\\", "/").split("/")[-2:])  # label/NAME, whatever stands before
-        sources[name] = cells.get("source") or "unknown"
-    if sources.keys().isdisjoint(photographs):
-        raise LsegreproError(f"{path} names none of the {len(photographs):,} photographs below {path.parent}, such as "
-                             f"{min(photographs)}: {cure}")
-    return sources
+    rows = csv.DictReader(read_text(path).splitlines())
+    if not {"file", "source"} <= set(rows.fieldnames or ()):
+        raise LsegreproError(f"{path} needs columns named file and source: correct it, or move it away to do without")
+    return {row["file"]: row["source"] or "unknown" for row in rows}

@@ -7,34 +7,17 @@ other regions. A probability is stored in 16 bits, prob_u16 = floor(p * 65535), 
 65535``. So a curve over theta changes at no more than 65,536 places and is stored whole: nothing is sampled.
 """
 
+# isort: skip_file
 from .baselines import centred_box_counts, everything_foreground, gated_box, nothing_foreground, three_way
 from .classification import auc, classification_counts, image_auc, image_margin
 from .counts import (
-    accuracy,
-    ap,
-    background_accuracy,
-    balanced_accuracy,
-    foreground_accuracy,
-    per_image_counts,
-    present,
-    raw_grid_counts,
-    smoothed_grid_counts,
-    threshold,
+    accuracy, ap, background_accuracy, balanced_accuracy, foreground_accuracy, per_image_counts, present,
+    raw_grid_counts, smoothed_grid_counts, threshold,
 )  # fmt: skip
 from .curves import Curve, curve, raw_curve, smoothed_curve
 from .intervals import (
-    Difference,
-    Interval,
-    Statistic,
-    TableRow,
-    best_answers,
-    bootstrap,
-    bootstrap_difference,
-    bootstrap_draws,
-    bootstrap_p_value,
-    chosen_counts,
-    holm,
-    resampled_counts,
+    Difference, Interval, Statistic, TableRow, best_answers, bootstrap, bootstrap_difference, bootstrap_draws,
+    bootstrap_p_value, chosen_counts, holm, resampled_counts,
 )  # fmt: skip
 
 __all__ = [

@@ -1,14 +1,11 @@
 """Baselines of AP: constant predictions, centred boxes, a box where the image score is high. Three classes at once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 
 from .. import paper
 from ..evidence import COLUMNS, Regions, Scores
-from ..files import LsegreproError
 from .classification import image_margin
 from .counts import class_totals, counts_from_positives
 
@@ -55,15 +52,10 @@ def three_way(
     (0, p_cat - theta_cat, p_dog - theta_dog); background when neither exceeds it, cat when the two are equal. Gives
     counts of each image, (n, 4) int64, for ``"background"``, ``"cat"`` and ``"dog"``; other classes are background.
     """
-    for scores, cls in ((cat_scores, "cat"), (dog_scores, "dog")):
-        if scores.cls != cls:
-            raise LsegreproError(f"three_way takes cat scores, then dog scores; got {scores.cls} for {cls}")
+    for scores in (cat_scores, dog_scores):
         scores.check(regions)
-    margins = np.stack([
-        np.zeros(len(regions.counts)),
-        cat_scores.statistics - theta_cat * 65535,
-        dog_scores.statistics - theta_dog * 65535,
-    ])
+    margins = np.stack([np.zeros(len(regions.counts)), cat_scores.statistics - theta_cat * 65535,
+                        dog_scores.statistics - theta_dog * 65535])
     prediction = margins.argmax(axis=0)  # the first of equals
     truth = regions.counts.astype(np.int64)[:, [2, 0, 1]]  # other, cat, dog
     pixels, counts = truth.sum(axis=1), {}

@@ -1,13 +1,11 @@
 """Image classification with the scores of the N test patches (Section 4): counts for accuracy, and AUC."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .. import paper
 from ..evidence import Regions, Scores
 from .counts import present
-from .intervals import Interval, image_draws, percentile_interval
+from .intervals import Interval, image_draws, interval
 
 
 def classification_counts(image_scores: np.ndarray, holds: np.ndarray) -> np.ndarray:
@@ -64,5 +62,5 @@ def image_auc(regions: Regions, scores: Scores, *, resamples: int = 2000) -> dic
         m, n = draws[:, with_class], draws[:, without]  # how often each image of a pair is drawn
         with np.errstate(invalid="ignore"):
             drawn = ((m @ wins) * n).sum(axis=1) / (m.sum(axis=1) * n.sum(axis=1))
-        aucs[name] = percentile_interval(auc(margin[with_class], margin[without]), drawn)
+        aucs[name] = interval(np.append(auc(margin[with_class], margin[without]), drawn))
     return aucs

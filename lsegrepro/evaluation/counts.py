@@ -1,7 +1,5 @@
 """Pixel counts (TP, FP, FN, TN), AP and accuracies, and the counts of each image at a theta."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..evidence import GRID, Regions, Scores
@@ -19,25 +17,21 @@ def ap(counts: np.ndarray) -> np.ndarray:
     >>> float(ap(np.array([2, 1, 1, 96])))
     0.5
     """
-    counts = np.asarray(counts)
     return _ratio(counts[..., 0], counts[..., :3].sum(axis=-1))
 
 
 def foreground_accuracy(counts: np.ndarray) -> np.ndarray:
     """Recall, the foreground accuracy of Table 2: TP / (TP + FN); nan if there is no foreground."""
-    counts = np.asarray(counts)
     return _ratio(counts[..., 0], counts[..., 0] + counts[..., 2])
 
 
 def background_accuracy(counts: np.ndarray) -> np.ndarray:
     """Specificity, the background accuracy of Table 2: TN / (TN + FP); nan if there is no background."""
-    counts = np.asarray(counts)
     return _ratio(counts[..., 3], counts[..., 3] + counts[..., 1])
 
 
 def accuracy(counts: np.ndarray) -> np.ndarray:
     """Accuracy, (TP + TN) / (TP + FP + FN + TN)."""
-    counts = np.asarray(counts)
     return _ratio(counts[..., 0] + counts[..., 3], counts.sum(axis=-1))
 
 
@@ -80,26 +74,22 @@ def counts_from_positives(positives: np.ndarray, totals: np.ndarray) -> np.ndarr
     return np.concatenate([positives, totals - positives], axis=-1)
 
 
-def per_image_counts(
-    regions: Regions, scores: Scores, cls: str | None = None, theta: float = 0.5, smoothed: bool = True
-) -> np.ndarray:
+def per_image_counts(regions: Regions, scores: Scores, theta: float = 0.5, smoothed: bool = True) -> np.ndarray:
     """Counts of each image at one theta, ready for `bootstrap`: (n, 4) int64.
 
-    `cls` is the class of the ground truth, by default the one scored; `smoothed` is after the majority vote of the
-    superpixels (Section 3.3). The pixels themselves have counts at multiples of 0.005 in theta only, and for the class
-    scored; anything else raises `LsegreproError`.
+    `smoothed` is after the majority vote of the superpixels (Section 3.3). The pixels themselves have counts at
+    multiples of 0.005 in theta only; anything else raises `LsegreproError`.
     """
-    cls = cls or scores.cls
     if not smoothed:
         index, _ = round(theta * GRID), threshold(theta)
-        if cls != scores.cls or index == GRID or abs(index / GRID - theta) > 1e-9:  # further off than rounding
-            raise LsegreproError(f"the pixels of an image are counted for {scores.cls} and at multiples of "
-                                 f"{1 / GRID:g} in theta, got {cls} at {theta}; round it")
+        if index == GRID or abs(index / GRID - theta) > 1e-9:  # further off than rounding
+            raise LsegreproError(f"the pixels of an image are counted at multiples of {1 / GRID:g} in theta, got "
+                                 f"{theta}: round it")
         return raw_grid_counts(regions, scores)[index]
     scores.check(regions)
     above = scores.statistics > threshold(theta)
-    weights = np.stack(regions.pixels(cls), axis=1) * above[:, None]  # (T, 2)
-    return counts_from_positives(np.add.reduceat(weights, regions.offsets[:-1]), class_totals(regions, cls))
+    weights = np.stack(regions.pixels(scores.cls), axis=1) * above[:, None]  # (T, 2)
+    return counts_from_positives(np.add.reduceat(weights, regions.offsets[:-1]), class_totals(regions, scores.cls))
 
 
 def raw_grid_counts(regions: Regions, scores: Scores) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Exact curves over theta (Figure 5): counts at every theta, a step function from one histogram."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -94,16 +92,13 @@ def curve(prob_u16: np.ndarray, fg: np.ndarray, bg: np.ndarray) -> Curve:
     return Curve(limits, np.stack([below[0][-1] - fn, below[1][-1] - tn, fn, tn], axis=1))
 
 
-def smoothed_curve(
-    regions: Regions, scores: Scores, cls: str | None = None, weights: np.ndarray | None = None
-) -> Curve:
+def smoothed_curve(regions: Regions, scores: Scores, weights: np.ndarray | None = None) -> Curve:
     """Curve after the majority vote of the superpixels, exact at every theta (Figure 5).
 
-    `cls` is the class of the ground truth, by default the one scored; `weights` (n,) says how often each image counts,
-    weighted pixels being rounded, superpixel by superpixel.
+    `weights` (n,) says how often each image counts, weighted pixels being rounded, superpixel by superpixel.
     """
     scores.check(regions)
-    fg, bg = regions.pixels(cls or scores.cls)
+    fg, bg = regions.pixels(scores.cls)
     if weights is not None:
         of_image = np.repeat(weights, np.diff(regions.offsets))
         fg, bg = np.rint(fg * of_image), np.rint(bg * of_image)

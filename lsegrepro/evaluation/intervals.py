@@ -4,23 +4,20 @@
 other images. `chosen_counts` makes the choice again in each resample.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from ..files import LsegreproError
 from .counts import ap
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 """Counts (..., 4) to values (...): `ap`, `foreground_accuracy`, `accuracy`, ..."""
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A value and its bootstrap interval; an end is nan where there is none."""
 
     value: float
@@ -28,8 +25,7 @@ class Interval:
     high: float
 
 
-@dataclass(frozen=True)
-class TableRow:
+class TableRow(NamedTuple):
     """One class of one row of our Table 2: pixel accuracies and AP, fractions, None where there is no such number."""
 
     model: str
@@ -59,12 +55,12 @@ def bootstrap(
     same images for every run). With few runs the variance between seeds is underestimated, by a factor of (s - 1)/s.
     Resamples where the statistic is nan (no image of the class was drawn) are left out.
 
-    >>> interval = bootstrap(np.array([[4, 1, 0, 9], [1, 2, 0, 9], [0, 3, 4, 5]] * 9), resamples=200)
-    >>> round(interval.value, 3), interval.low < interval.value < interval.high
+    >>> ap = bootstrap(np.array([[4, 1, 0, 9], [1, 2, 0, 9], [0, 3, 4, 5]] * 9), resamples=200)
+    >>> round(ap.value, 3), ap.low < ap.value < ap.high
     (0.333, True)
     """
-    (value,), (draws,) = bootstrap_draws([per_image], statistic, resamples=resamples, seed=seed)
-    return percentile_interval(value, draws)
+    (draws,) = bootstrap_draws([per_image], statistic, resamples=resamples, seed=seed)
+    return interval(draws)
 
 
 def bootstrap_difference(
@@ -79,29 +75,25 @@ def bootstrap_difference(
     >>> bootstrap_difference(both, both, resamples=100)
     Interval(value=0.0, low=0.0, high=0.0)
     """
-    values, draws = bootstrap_draws([a, b], statistic, resamples=resamples, seed=seed)
-    return percentile_interval(values[0] - values[1], draws[0] - draws[1])
+    first, second = bootstrap_draws([a, b], statistic, resamples=resamples, seed=seed)
+    return interval(first - second)
 
 
 def bootstrap_draws(
     groups: Sequence[np.ndarray], statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """A statistic of several groups, (g,), and its resamples, (g, resamples), each with the same images for all groups.
+) -> np.ndarray:
+    """A statistic of each of several groups, then its resamples, all with the same images: (g, 1 + resamples).
 
-    >>> values, draws = bootstrap_draws([np.array([[4, 1, 0, 9], [1, 2, 0, 9]])] * 2, resamples=50)
-    >>> values.round(3).tolist(), draws.shape, bool((draws[0] == draws[1]).all())
-    ([0.625, 0.625], (2, 50), True)
+    >>> bootstrap_draws([np.array([[4, 1, 0, 9], [4, 1, 0, 9]])] * 2, resamples=2).tolist()
+    [[0.8, 0.8, 0.8], [0.8, 0.8, 0.8]]
     """
-    groups = [np.asarray(array, np.float64) for array in groups]  # for BLAS; exact up to 2^53 pixels
-    groups = [array[None] if array.ndim == 2 else array for array in groups]
-    if any(array.ndim != 3 or array.shape[2] != 4 or 0 in array.shape for array in groups):
-        raise LsegreproError(f"counts must be (n, 4) or (s, n, 4), got {[np.shape(a) for a in groups]}")
-    if len({array.shape[1] for array in groups}) > 1:
-        raise LsegreproError(f"a paired bootstrap needs the same images, got {[a.shape[1] for a in groups]}")
-    values = np.array([np.mean(statistic(runs.sum(axis=1))) for runs in groups])
-    weights = image_draws(groups[0].shape[1], resamples, seed)
     rng = np.random.default_rng([seed, 1])  # for the runs; the images of a seed are the same with one run and several
-    return values, np.stack([mean_of_drawn_runs(statistic(weights @ runs), rng) for runs in groups])
+    draws = []
+    for group in map(np.asarray, groups):
+        runs = group[None] if group.ndim == 2 else group
+        values = statistic(resampled_counts(runs, resamples=resamples, seed=seed, dtype=np.float64))
+        draws.append(np.append(values[:, 0].mean(), mean_of_drawn_runs(values[:, 1:], rng)))
+    return np.stack(draws)
 
 
 def resampled_counts(
@@ -171,8 +163,6 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, np.float64)
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise LsegreproError(f"p-values must be numbers in [0, 1], got {p_values}")
     order = np.argsort(p, kind="stable")
     adjusted = np.empty(len(p))
     adjusted[order] = np.maximum.accumulate(np.minimum(1, p[order] * np.arange(len(p), 0, -1)))
@@ -200,8 +190,8 @@ def image_draws(n: int, resamples: int, seed: int | tuple[int, ...]) -> np.ndarr
     return weights
 
 
-def percentile_interval(value: float, draws: np.ndarray) -> Interval:
-    """The interval that holds 95 % of the draws; those that are nan are left out."""
-    draws = draws[~np.isnan(draws)]
-    ends = np.quantile(draws, [(1 - 0.95) / 2, (1 + 0.95) / 2]) if draws.size else (np.nan, np.nan)
-    return Interval(*map(float, (value, *ends)))
+def interval(draws: np.ndarray) -> Interval:
+    """The 95 % interval of a value and its resamples, (1 + r,), in this order; resamples that are nan are left out."""
+    resamples = draws[1:][~np.isnan(draws[1:])]
+    ends = np.quantile(resamples, [(1 - 0.95) / 2, (1 + 0.95) / 2]) if resamples.size else (np.nan, np.nan)
+    return Interval(*map(float, (draws[0], *ends)))

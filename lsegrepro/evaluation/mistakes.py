@@ -1,20 +1,13 @@
 """Error analysis: where the AP is lost, by the kind of wrong pixel and by image."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from ..files import LsegreproError
 from .counts import ap
 
-PARTS = {
-    "hit": "hit",
-    "missed": "missed",
-    "spilled": "false, in images with the class",
-    "false_alarms": "false, in images without it",
-}
+PARTS = {"hit": "hit", "missed": "missed", "spilled": "false, in images with the class",
+         "false_alarms": "false, in images without it"}
 """Keys of `union_shares` to their names."""
 
 
@@ -35,8 +28,7 @@ def without_false_alarms(counts: np.ndarray, holds: np.ndarray) -> np.ndarray:
 def union_shares(counts: np.ndarray, holds: np.ndarray) -> dict[str, float]:
     """The `PARTS` of the union of ground truth and prediction: the hits are the AP, the others are where it is lost.
 
-    Pixels are pooled over the images of counts (n, 4) and holds (n,) bool. Raises `LsegreproError` if nothing is
-    foreground, neither in ground truth nor in prediction.
+    Pixels are pooled over the images of counts (n, 4) and holds (n,) bool.
 
     >>> union_shares(np.array([[2, 1, 1, 6], [0, 4, 0, 6]]), np.array([True, False]))
     {'hit': 0.25, 'missed': 0.125, 'spilled': 0.125, 'false_alarms': 0.5}
@@ -44,13 +36,10 @@ def union_shares(counts: np.ndarray, holds: np.ndarray) -> dict[str, float]:
     tp, _, fn, _ = counts.sum(axis=0)
     spilled, alarms = counts[holds, 1].sum(), counts[~holds, 1].sum()
     union = tp + fn + spilled + alarms
-    if not union:
-        raise LsegreproError("no pixel is foreground, neither in ground truth nor in prediction")
     return {name: float(part / union) for name, part in zip(PARTS, (tp, fn, spilled, alarms), strict=True)}
 
 
-@dataclass(frozen=True)
-class Exemplar:
+class Exemplar(NamedTuple):
     """An image selected by rank."""
 
     index: int  # in the set

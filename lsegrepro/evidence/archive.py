@@ -5,8 +5,6 @@ first bytes, then all second ones: (bytes of a number, ...) uint8, a quarter sma
 header names the type of each array and holds the SHA-256 of the content.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Builders of evidence: regions and scores, image by image, from label maps, masks and probabilities."""
 
-from __future__ import annotations
-
 import json
 import zlib
 from dataclasses import dataclass, field
@@ -11,7 +9,7 @@ import numpy as np
 
 from .. import __version__, paper
 from ..config import Superpixels
-from .records import BOX_FRACTIONS, GRID_BINS, META_KEYS, VOID, Regions, Scores, require
+from .records import BOX_FRACTIONS, GRID_BINS, VOID, Regions, Scores, require
 from .superpixels import order_statistic, superpixel_sizes
 
 
@@ -49,10 +47,8 @@ class RegionsBuilder:
         ids, sizes, counts, rings, checksums = zip(*self._rows, strict=True)
         return Regions(
             self.split, self.data_digest, self.superpixels, ids, tuple(self.absent), self.listed,
-            sizes=np.array(sizes, np.int32),
-            offsets=np.cumsum([0, *map(len, counts)], dtype=np.int64),
-            counts=np.concatenate(counts).astype(np.uint32),
-            rings=np.array(rings, np.uint32),
+            sizes=np.array(sizes, np.int32), offsets=np.cumsum([0, *map(len, counts)], dtype=np.int64),
+            counts=np.concatenate(counts).astype(np.uint32), rings=np.array(rings, np.uint32),
             label_checksums=np.array(checksums, np.uint32),
         )
 
@@ -62,13 +58,9 @@ class ScoresBuilder:
     """Assemble `Scores` image by image, in the order of the regions, checking each against them."""
 
     regions: Regions
-    meta: dict[str, Any]  # exactly `META_KEYS`
+    meta: dict[str, Any]  # of the network and how it scores
     _rows: list[tuple] = field(default_factory=list, repr=False)
     _histograms: np.ndarray = field(default_factory=lambda: np.zeros((2, 65536), np.int64), repr=False)
-
-    def __post_init__(self) -> None:
-        wrong = set(META_KEYS) ^ set(self.meta)
-        require(not wrong, f"meta must have exactly {', '.join(META_KEYS)}; wrong: {sorted(wrong)}")
 
     def add(self, prob_u16: np.ndarray, labels: np.ndarray, mask: np.ndarray, image_scores: np.ndarray) -> None:
         """Add the next image; raises `LsegreproError` if its superpixels or its mask are not those of the regions.

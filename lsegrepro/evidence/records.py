@@ -1,7 +1,5 @@
 """Records of evidence: `Regions`, the ground truth in each superpixel, and `Scores`, the scores of a network there."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,9 +29,6 @@ GRID_LIMITS = np.floor(np.arange(GRID) / GRID * 65535).astype(np.int64)
 
 GRID_BINS = np.searchsorted(GRID_LIMITS, np.arange(65536))
 """(65536,) int64, how many thetas of the grid each 16-bit probability exceeds: its bin in the histograms."""
-
-META_KEYS = ("model", "class", "round", "seed", "split", "weights_sha256", "arguments", "device", "code_digest")
-"""How scores were made, in the header of their file; regions and package version are added."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +60,6 @@ class Regions:
     rings: np.ndarray
     label_checksums: np.ndarray
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ids", tuple(self.ids))
-        object.__setattr__(self, "absent", tuple(self.absent))
-        n = len(self.ids)
-        _freeze(self, "sizes", np.int32, (n, 2))
-        _freeze(self, "offsets", np.int64, (n + 1,))
-        _freeze(self, "counts", np.uint32, (int(self.offsets[-1]), len(COLUMNS)))
-        _freeze(self, "rings", np.uint32, (n, len(BOX_FRACTIONS), len(COLUMNS)))
-        _freeze(self, "label_checksums", np.uint32, (n,))
-
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -100,8 +85,6 @@ class Regions:
 
     def pixels(self, cls: str) -> tuple[np.ndarray, np.ndarray]:
         """Foreground and background pixels of each superpixel for a class: (T,), (T,) int64."""
-        if cls not in paper.CLASSES:
-            raise LsegreproError(f"unknown class {cls!r}; choose one of {', '.join(paper.CLASSES)}")
         counts = self.counts.astype(np.int64)
         foreground = counts[:, COLUMNS.index(cls)]
         return foreground, counts.sum(axis=1) - foreground
@@ -121,7 +104,8 @@ class Scores:
 
     Attributes
     ----------
-    meta : `META_KEYS`, ``regions`` (`Regions.summary`) and ``package_version``
+    meta : how they were made: model, class, round, seed, split, weights_sha256, arguments, device, code_digest, regions
+        (`Regions.summary`) and package_version
     statistics : (T,) uint16, order statistic of the prob_u16 of each superpixel (`superpixels.order_statistic`)
     foreground, background : (n, GRID + 1) uint32, histograms of the pixels' prob_u16 inside and outside the class mask,
         void left out. Bin b holds the pixels that exceed exactly b thetas of the grid, so the pixels above
@@ -139,17 +123,6 @@ class Scores:
     image_scores: np.ndarray
     foreground_codes: np.ndarray | None = None
     background_codes: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        require(self.meta["class"] in paper.CLASSES, f"unknown class {self.meta['class']!r}")
-        n = len(self.image_scores)
-        _freeze(self, "statistics", np.uint16, (len(self.statistics),))
-        for name in ("foreground", "background"):
-            _freeze(self, name, np.uint32, (n, GRID + 1))
-            if self.exact:
-                _freeze(self, f"{name}_codes", np.uint32, (65536,))
-        _freeze(self, "image_scores", np.float32, (n, 2))
-        require(np.isfinite(self.image_scores).all(), "image_scores holds values that are not finite")
 
     @property
     def exact(self) -> bool:
@@ -194,7 +167,9 @@ def write_regions(path: str | Path, regions: Regions) -> None:
 def read_regions(path: str | Path) -> Regions:
     """Read regions; `LsegreproError` names the file and what is wrong with it."""
     header, arrays = read_archive(path, "lsegrepro regions")
-    return Regions(**{**header, "superpixels": Superpixels(**header["superpixels"])}, **arrays)
+    header |= {"superpixels": Superpixels(**header["superpixels"]), "ids": tuple(header["ids"]),
+               "absent": tuple(header["absent"])}
+    return Regions(**header, **arrays)
 
 
 def write_scores(path: str | Path, scores: Scores) -> None:
@@ -202,25 +177,15 @@ def write_scores(path: str | Path, scores: Scores) -> None:
     write_archive(path, "lsegrepro scores", *scores._parts())
 
 
-def read_scores(path: str | Path, regions: Regions | None = None) -> Scores:
-    """Read scores; given `regions`, refuse scores that belong to others, saying what differs."""
+def read_scores(path: str | Path, regions: Regions) -> Scores:
+    """Read scores of some regions; those of others are refused, saying what differs."""
     header, arrays = read_archive(path, "lsegrepro scores")
     scores = Scores(header, **arrays)
-    if regions is not None:
-        try:
-            scores.check(regions)
-        except LsegreproError as error:
-            raise LsegreproError(f"{path} is refused: {error}") from error
+    try:
+        scores.check(regions)
+    except LsegreproError as error:
+        raise LsegreproError(f"{path} is refused: {error}") from error
     return scores
-
-
-def _freeze(record: object, name: str, kind: type, shape: tuple[int, ...]) -> None:
-    """Check the shape and type of an array and replace it by a read-only copy."""
-    array = np.array(getattr(record, name))
-    require(array.shape == shape and array.dtype == kind,
-            f"{name} must be {shape} {np.dtype(kind)}, got {array.shape} {array.dtype}")
-    array.flags.writeable = False
-    object.__setattr__(record, name, array)
 
 
 def require(good: object, message: str) -> None:

@@ -1,7 +1,5 @@
 """The theta explorer: a widget in a live session, plain HTML in a page, drawn by one script."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,8 +14,7 @@ from ..figures import overlays
 from ..figures.style import Html, model_style
 from ..files import LsegreproError
 from . import packing
-from .fragment import THETA_SCRIPTS, css, fragment, script, script_json
-from .slider import theta_slider
+from .fragment import THETA_SCRIPTS, css, fragment, script, script_json, theta_slider
 
 SHOWN = ("theta", "network", "picture")
 """What a reader moves, and Python may read and set."""
@@ -25,11 +22,7 @@ SHOWN = ("theta", "network", "picture")
 
 @dataclass(frozen=True, eq=False)
 class ScoredNetwork:
-    """A network that can be selected, and its curves of Figure 5.
-
-    >>> ScoredNetwork("LSE1", "cat", "round 2").name
-    'LSE1, cat, round 2'
-    """
+    """A network that can be selected, and its curves of Figure 5."""
 
     model: str  # gives the line its colour
     cls: str
@@ -40,7 +33,6 @@ class ScoredNetwork:
 
     @property
     def name(self) -> str:
-        """Model, class and variant."""
         return f"{self.model}, {self.cls}, {self.variant}"
 
     def packed(self) -> dict:
@@ -66,15 +58,6 @@ class Picture:
     maps: Mapping[str, tuple[np.ndarray, np.ndarray]]  # by the name of the network
     truth: np.ndarray | None = None  # (H, W) uint8, VOC's indices
 
-    def __post_init__(self) -> None:
-        size = self.image.shape[:2]
-        arrays = [("image", self.image, (*size, 3), np.uint8)]
-        arrays += [] if self.truth is None else [("truth", self.truth, size, np.uint8)]
-        arrays += [(f"map of {name}", values, size, np.uint16) for name, pair in self.maps.items() for values in pair]
-        for name, array, shape, dtype in arrays:
-            if array.shape != shape or array.dtype != dtype:
-                raise LsegreproError(f"{name} must be {shape} {np.dtype(dtype)}, got {array.shape} {array.dtype}")
-
     def packed(self, networks: Sequence[str]) -> dict:
         """It as the script reads it, with the maps of networks by their names."""
         truth = None
@@ -97,21 +80,9 @@ class ThetaExplorer:
     of the slider's positions, 0 to 0.881 by 0.001. At first it shows the first network and picture, at the paper's
     theta.
 
-    Parameters
-    ----------
-    networks, pictures : sequence
-        Of distinct names; each picture has maps of each network.
-    on : str
-        What the curves were measured on.
+    `networks` and `pictures` are one or more, of distinct names, and each picture has maps of each network; `on` says
+    what the curves were measured on. Setting theta outside [0, 1), or a name that is none, raises `LsegreproError`.
 
-    Raises
-    ------
-    LsegreproError
-        If there is none of either, two share a name, or a map is missing; on setting, if theta is outside [0, 1) or
-        nothing has the name.
-
-    Examples
-    --------
     >>> prob_u16 = np.full((4, 6), 40000, np.uint16)
     >>> net = ScoredNetwork("LSE1", "cat", "round 2")
     >>> picture = Picture("grey", np.zeros((4, 6, 3), np.uint8), {net.name: (prob_u16, prob_u16)})
@@ -126,13 +97,6 @@ class ThetaExplorer:
         self.networks = {network.name: network for network in networks}
         self.pictures = {picture.name: picture for picture in pictures}
         self.on = on
-        for kind, items in (("networks", networks), ("pictures", pictures)):
-            if not items or len(items) > len(getattr(self, kind)):
-                names = [item.name for item in items]
-                raise LsegreproError(f"{kind} must be one or more, each of another name; got {names}")
-        for picture in pictures:
-            if missing := [name for name in self.networks if name not in picture.maps]:
-                raise LsegreproError(f"picture {picture.name!r} has no map of {missing[0]}")
         self.network, self.picture = networks[0].name, pictures[0].name
         self.theta = paper.THETA[networks[0].cls]
 
@@ -189,17 +153,9 @@ class ThetaExplorer:
 
     @cached_property
     def widget(self) -> Any:
-        """The ipywidgets control (an ``anywidget.AnyWidget``), made on first use.
-
-        Raises `LsegreproError` if anywidget is not installed.
-        """
-        try:
-            import anywidget
-            import traitlets
-        except ImportError as error:
-            raise LsegreproError(
-                "a live explorer needs anywidget: pip install 'lsegrepro[book]'; `static` needs nothing"
-            ) from error
+        """The ipywidgets control (an ``anywidget.AnyWidget``), made on first use."""
+        import anywidget
+        import traitlets
 
         class Control(anywidget.AnyWidget):
             _esm = script(*THETA_SCRIPTS, "theta-widget")

@@ -1,7 +1,5 @@
 """Serialise maps, pictures and curves as text that a browser decodes to exactly the same numbers."""
 
-from __future__ import annotations
-
 import base64
 import zlib
 

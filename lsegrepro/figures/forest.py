@@ -1,7 +1,5 @@
 """Forest plots, a row for each network or change with its interval: differences, Table 2, and all claims."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -10,7 +8,6 @@ from matplotlib.lines import Line2D
 
 from .. import paper
 from ..evaluation import Difference, Interval, TableRow
-from ..files import LsegreproError
 from .style import BLUE, GREEN, INK, MUTED, RULE, VERMILLION, WIDTH, between, in_percent, label_rows, model_style, style
 
 MARKS = {
@@ -49,8 +46,6 @@ def forest(differences: Sequence[Difference], measure: str = "difference of AP (
     Differences are fractions, drawn as percent; `measure` says for the titles what they are. `chance` has, for a class,
     the difference that another seed alone makes: a band of both signs.
     """
-    if not differences:
-        raise LsegreproError("a forest plot needs at least one difference")
     classes, names = (list(dict.fromkeys(texts)) for texts in zip(*((d.cls, d.name) for d in differences), strict=True))
     printed = any(d.paper is not None for d in differences)
     figure, texts = Figure(figsize=(WIDTH, 0.9 + 0.2 * printed + 0.3 * len(names))), []

@@ -1,13 +1,10 @@
 """Arrays as pictures: a probability map in colour, a mask over its image, superpixels. No matplotlib figure."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np
 from skimage.segmentation import find_boundaries
 
-from ..files import LsegreproError
 from ..paper import CEILING, FLOOR
 
 GREEN = (0, 200, 83)
@@ -26,8 +23,7 @@ def heat_table() -> np.ndarray:
 
 
 def heat(prob_u16: np.ndarray) -> np.ndarray:
-    """Colour a probability map, (H, W) uint16 of floor(p * 65535), over the whole range that is possible: RGB uint8.
-    """
+    """Colour a probability map, (H, W) uint16 of floor(p * 65535), over the range that is possible: RGB uint8."""
     part = (prob_u16.astype(np.float32) / 65535 - FLOOR) / (CEILING - FLOOR)
     return heat_table()[np.clip(np.rint(part * 255), 0, 255).astype(np.uint8)]
 
@@ -40,11 +36,8 @@ def outline(mask: np.ndarray) -> np.ndarray:
 def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Blend the foreground of a mask, (H, W) bool, with green, as the paper does (Figure 4): (H, W, 3) uint8.
 
-    The edge of the mask is drawn in the pure colour, so that it shows on a green background too. Raises
-    `LsegreproError` if the mask and the image, (H, W, 3) uint8, differ in size.
+    The edge of the mask is drawn in the pure colour, so that it shows on a green background too.
     """
-    if image.shape[:2] != mask.shape:
-        raise LsegreproError(f"the mask is {mask.shape}, the image {image.shape}: they must agree in size")
     tinted = np.rint((image + np.array(GREEN, np.float32)) / 2).astype(np.uint8)
     shown = np.where(mask[..., None], tinted, image)
     shown[outline(mask)] = GREEN

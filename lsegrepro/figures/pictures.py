@@ -1,7 +1,5 @@
 """Figures 2, 4 and 6 of the paper: patches, the steps to a mask, and results, with and without photographs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +12,6 @@ from matplotlib.patches import ConnectionPatch, Rectangle
 from skimage.morphology import dilation
 
 from .. import evaluation
-from ..files import LsegreproError
 from ..paper import CEILING, FLOOR
 from .overlays import GREEN, heat, outline, overlay, superpixel_view
 from .style import INK, MUTED, VERMILLION, WIDTH, picture, style
@@ -74,10 +71,8 @@ def figure_2(
             axes.text(column + 0.06 * size, row + 0.07 * size, str(k + 1), color="white", fontsize=7.5, va="top",
                       bbox={"facecolor": INK, "edgecolor": "none", "pad": 1.6, "alpha": 0.85})
     picture(last, sheet, "The patches")
-    figure.alt = (
-        f"A training image of {image.shape[0]} by {image.shape[1]} pixels, cut by a grid into {n * n} cells; "
-        f"one patch of {size} by {size} pixels lies at random in each cell. Beside it the {n * n} patches."
-    )
+    figure.alt = (f"A training image of {image.shape[0]} by {image.shape[1]} pixels, cut by a grid into {n * n} cells; "
+                  f"one patch of {size} by {size} pixels lies at random in each cell. Beside it the {n * n} patches.")
     return figure
 
 
@@ -110,19 +105,15 @@ def figure_4(image: np.ndarray, prob_u16: np.ndarray, labels: np.ndarray, theta:
         figure.add_artist(ConnectionPatch(a, b, axes[start].transAxes, axes[end].transAxes, arrowstyle="-|>",
                                           mutation_scale=10, color=MUTED, linewidth=1.4, shrinkA=1, shrinkB=gap))
     _heat_bar(figure, axes, theta)
-    figure.alt = (
-        f"Six panels: an image; its probability map; the {100 * raw.mean():.1f} % of pixels above theta "
-        f"{theta:g}; its {len(sizes)} superpixels; the share of foreground votes in each; and the "
-        f"{100 * final.mean():.1f} % of pixels that the majority labels {cls}, in green."
-    )
+    figure.alt = (f"Six panels: an image; its probability map; the {100 * raw.mean():.1f} % of pixels above theta "
+                  f"{theta:g}; its {len(sizes)} superpixels; the share of foreground votes in each; and the "
+                  f"{100 * final.mean():.1f} % of pixels that the majority labels {cls}, in green.")
     return figure
 
 
 @style()
 def image_columns(titles: Sequence[str], pictures: Sequence[Sequence[np.ndarray]], rows: Sequence[str]) -> Figure:
     """A column of pictures (H, W, 3) uint8 under each title, a name for each row, and the bar of probabilities."""
-    if not titles:
-        raise LsegreproError("Figure 6 needs at least one image")
     aspects = [first.shape[1] / first.shape[0] for first, *_ in pictures]
     lines = max(title.count("\n") for title in titles)
     figure = Figure(figsize=(WIDTH, len(rows) * min((WIDTH - 1.1) / sum(aspects), 2.3) + 0.5 + 0.125 * lines))
@@ -146,10 +137,8 @@ def figure_6(results: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], c
     pictures = [(image, heat(prob_u16), overlay(image, mask)) for image, prob_u16, mask in results.values()]
     figure = image_columns(list(results), pictures, ("image", "probability", "result"))
     shares = ", ".join(f"{100 * mask.mean():.0f} %" for _, _, mask in results.values())
-    figure.alt = (
-        f"{len(results)} images in columns; under each the probability of {cls} at every pixel, and "
-        f"the image with the pixels labelled {cls} in green: {shares} of the pixels."
-    )
+    figure.alt = (f"{len(results)} images in columns; under each the probability of {cls} at every pixel, and "
+                  f"the image with the pixels labelled {cls} in green: {shares} of the pixels.")
     return figure
 
 

@@ -3,8 +3,6 @@
 Matplotlib without pyplot: a figure belongs to its caller, and no state is shared between figures.
 """
 
-from __future__ import annotations
-
 import contextlib
 import html
 import io

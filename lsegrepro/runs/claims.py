@@ -13,11 +13,10 @@ An effect is a difference on VOC val, positive where it speaks for the claim. It
 paired bootstrap that draws train and val again and chooses theta again in each resample (`comparisons.measure`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -89,7 +88,7 @@ class Claim:
         return "inconclusive" if not most else "reproduced" if pro else "not reproduced"
 
     @property
-    def if_all_counted(self) -> Claim:
+    def if_all_counted(self) -> Self:
         """The claim as it would stand if no comparison were left out: what the effects say by themselves."""
         return replace(self, comparisons=[replace(comparison, left_out="") for comparison in self.comparisons])
 

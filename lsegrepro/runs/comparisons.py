@@ -1,10 +1,7 @@
 """What Table 2 measures on val: every network beside its controls, with intervals.
 
-What an answer chose on train (theta, the side of a box, a gate) is chosen again in each resample. Neither torch nor
-photographs are needed: the evidence is enough.
+Neither torch nor photographs are needed: the evidence is enough.
 """
-
-from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
@@ -13,8 +10,8 @@ from functools import lru_cache
 import numpy as np
 
 from .. import evaluation, paper
-from ..evaluation import Interval, Statistic, TableRow
-from ..evaluation.intervals import mean_of_drawn_runs, percentile_interval
+from ..evaluation import Statistic, TableRow
+from ..evaluation.intervals import interval, mean_of_drawn_runs
 from ..evaluation.mistakes import without_false_alarms
 from ..evidence import GRID, Regions, Scores
 from .folder import Network, RunFolder
@@ -43,22 +40,14 @@ def measure(
 ) -> np.ndarray:
     """AP on val, or another statistic, of a network or of a control of it, and its bootstrap resamples.
 
-    Parameters
-    ----------
-    answer : str
-        ``"network"``, smoothed by superpixels; ``"pixels"``, the network without them; ``"gated box"``, a centred
-        box in the images that the network's own image score picks; or one of `BASELINES`, whatever the model.
-    at : str
-        One of `results.THETAS`; what is chosen on train, or for the oracle on val, is chosen in each resample again.
-    told : bool
-        Whether the answer is told which images hold the class, on train and val: all others are left background.
+    `answer` is ``"network"``, smoothed by superpixels; ``"pixels"``, the network without them; ``"gated box"``, a
+    centred box in the images that the network's own image score picks; or one of `BASELINES`, whatever the model. `at`
+    is one of `results.THETAS`; what is chosen on train, or for the oracle on val, is chosen in each resample again. An
+    answer that is `told` which images hold the class, on train and val, leaves all others background.
 
-    Returns
-    -------
-    ndarray
-        (1 + `RESAMPLES`,): the value, a mean over seeds, and its resamples over images, and over seeds where there
-        are several. Those of two calls are paired: what a network adds to knowing which images hold a cat is
-        ``measure(run, "LSE1", "cat") - measure(run, "LSE1", "cat", "gated box")``.
+    Gives (1 + `RESAMPLES`,): the value, a mean over seeds, and its resamples over images, and over seeds where there
+    are several. Those of two calls are paired: what a network adds to knowing which images hold a cat is
+    ``measure(run, "LSE1", "cat") - measure(run, "LSE1", "cat", "gated box")``.
     """
     seeds = (0,) if answer in BASELINES else run.seeds(model, cls, round)
     networks = [("" if answer in BASELINES else model, cls, round, seed) for seed in seeds]
@@ -75,16 +64,11 @@ def over_seeds(values: np.ndarray, network: str) -> np.ndarray:
     return np.append(values[:, 0].mean(), mean_of_drawn_runs(values[:, 1:], rng))
 
 
-def interval(draws: np.ndarray) -> Interval:
-    """The 95 % interval of what `measure` gives, or of a difference of two."""
-    return percentile_interval(float(draws[0]), draws[1:])
-
-
-def row(run: RunFolder, model: str, cls: str, round: int = 2, answer: str = "network") -> TableRow:
+def row(run: RunFolder, model: str, cls: str, answer: str = "network") -> TableRow:
     """One class of one row of our Table 2, with 95 % intervals over images and seeds; `answer` as in `measure`."""
     statistics = (evaluation.foreground_accuracy, evaluation.background_accuracy, evaluation.ap)
     return TableRow(model if answer == "network" else answer, cls, *(
-        interval(measure(run, model, cls, answer, round, statistic=s)) for s in statistics))
+        interval(measure(run, model, cls, answer, statistic=s)) for s in statistics))
 
 
 _scores: Callable[..., Scores] = lru_cache(maxsize=64)(RunFolder.scores)

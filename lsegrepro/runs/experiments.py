@@ -5,8 +5,6 @@ They are listed in ``profiles/experiments.toml``. An experiment trains in a run 
 that a page reads.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math
@@ -98,22 +96,20 @@ class ExperimentResult:
 # Run an experiment
 
 
-def run_experiment(run: RunFolder, name: str, classes: tuple[str, ...] = ()) -> dict[str, ExperimentResult]:
-    """Train and score the networks of an experiment that are missing, of `classes` or all, and write its result."""
+def run_experiment(run: RunFolder, name: str, cls: str | None = None) -> dict[str, ExperimentResult]:
+    """Train and score the networks of an experiment that are missing, of a class or all, and write its result."""
     from . import make  # torch
 
     varied, path = find_experiment(run, name).varied(run), result_path(run, name)
-    for cls in classes:
-        require_choice("class", cls, run.profile.classes)
     for network in varied.networks():
-        key, cls = varied.name(*network), network[1]
-        if cls not in (classes or run.profile.classes) or key in read_experiment(run, name):
+        key = varied.name(*network)
+        if cls not in (None, network[1]) or key in read_experiment(run, name):
             continue
         _copy_shared(run, varied, network, find_experiment(run, name).trains)
         make.train_network(varied, *network)
         for split in SPLITS:
             make.score_network(varied, *network, split)
-        record = _record(varied, network, int((label_codes(varied.weak("train")) == LABELS.index(cls)).sum()))
+        record = _record(varied, network, int((label_codes(varied.weak("train")) == LABELS.index(network[1])).sum()))
         with locked(path, timeout=60):  # another process may add another class meanwhile
             content = read_json(path) if path.is_file() else {
                 "command": command(run, name), "val": run.regions("val").data_digest, "networks": {}}

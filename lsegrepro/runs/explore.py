@@ -1,7 +1,5 @@
 """The theta explorer of a run: its networks and their exact curves, over pictures scored here."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 

@@ -8,24 +8,19 @@ Nothing is computed here, and no torch is needed. A run folder holds::
     cache/      superpixels, score maps, and the home folder of what is started; may be deleted
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import evaluation, evidence
 from ..config import DEPTHS, LATER, Profile, load_profile, read_card
+from ..data import SegmentationSet, WeakSet
 from ..evaluation import Curve
 from ..evidence import Regions, Scores
 from ..files import LsegreproError, read_jsonl
-
-if TYPE_CHECKING:
-    from ..data import SegmentationSet, WeakSet
 
 SPLITS = ("train", "val")
 DATA_VARIABLE = "LSEGREPRO_DATA"
@@ -34,8 +29,12 @@ Network = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True, eq=False)  # a run is itself: what is computed of it is cached by it
-class RunPaths:
-    """A run: its profile, its networks, and where their files lie."""
+class RunFolder:
+    """A run: its profile, its networks, where their files lie, and readers of its data sets and results.
+
+    A reader raises `LsegreproError` if the file is not there (with the command that makes it), is damaged, or is of
+    another configuration than the profile's.
+    """
 
     profile: Profile
     folder: Path
@@ -65,7 +64,6 @@ class RunPaths:
         return [network for network in self.networks() if network[2] == self.profile.rounds[-1]]
 
     def weights_path(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
-        """Path of a trained network."""
         return self.folder / "weights" / (self.name(model, cls, round, seed) + ".safetensors")
 
     def card_path(self, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
@@ -73,16 +71,13 @@ class RunPaths:
         return self.weights_path(model, cls, round, seed).with_suffix(".json")
 
     def negatives_path(self, model: str, cls: str, seed: int = 0) -> Path:
-        """Path of the hard negatives that a network of round 1 gave."""
         return self.folder / "negatives" / f"{model}-{cls}-seed{seed}.npz"
 
     def regions_path(self, split: str) -> Path:
-        """Path of the regions of a split."""
         require_choice("split", split, SPLITS)
         return self.folder / "evidence" / f"regions-{split}.npz"
 
     def scores_path(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Path:
-        """Path of the scores of a network on a split."""
         return self.folder / "evidence" / f"{self.name(model, cls, round, seed)}-{split}.npz"
 
     @property
@@ -98,15 +93,6 @@ class RunPaths:
         if not root.is_dir():
             raise LsegreproError(f"the data folder {root} does not exist: set {DATA_VARIABLE} (or --data) to it")
         return root
-
-
-@dataclass(frozen=True, eq=False)
-class RunFolder(RunPaths):
-    """A run with readers of its data sets and results.
-
-    A reader raises `LsegreproError` if the file is not there (with the command that makes it), is damaged, or is of
-    another configuration than the profile's.
-    """
 
     def weak(self, split: str) -> WeakSet:
         """Images with labels; `split` is train or heldout."""
@@ -134,9 +120,7 @@ class RunFolder(RunPaths):
     def card(self, model: str, cls: str, round: int = 1, seed: int = 0) -> dict:
         """The card of a trained network: configuration, digests, device and hours."""
         network = (model, cls, round, seed)
-        path, weights = self.card_path(*network), self.weights_path(*network)
-        if weights.is_file() and not path.is_file():
-            raise LsegreproError(f"{weights} has no card {path.name} beside it: keep the two files together")
+        path = self.card_path(*network)
         require_file(self, path, "train", network)
         card = read_card(path)
         require_same(self, path, dataclasses.asdict(self.profile.arguments(*network)), LATER | card["arguments"])
@@ -180,7 +164,6 @@ class RunFolder(RunPaths):
         return scores
 
     def has_scores(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> bool:
-        """Whether the scores of a network on a split are there."""
         return self.scores_path(model, cls, round, seed, split).is_file()
 
     def smoothed(self, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Curve:

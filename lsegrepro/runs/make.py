@@ -4,12 +4,9 @@ Each function makes one file, of what must be there, and returns its path: the w
 made. A file that is there already is checked, and not made again.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,9 +20,6 @@ from ..training.batches import WeakDataset
 from ..training.loop import train
 from .folder import RunFolder, require_file, require_same
 from .published import adopt_weights
-
-if TYPE_CHECKING:
-    from ..data import SegmentationSet, WeakSet
 
 
 def train_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
@@ -66,7 +60,8 @@ def make_regions(run: RunFolder, split: str) -> Path:
         run.regions(split)
         return path
     data = run.segmentation(split)
-    _print_description(run, data)
+    if run.progress:
+        print(printable(data.description), file=sys.stderr)
     regions = scoring.count_regions(data, split, run.profile.superpixels, superpixel_cache(run), progress=run.progress)
     for cls in run.profile.classes:
         if not regions.pixels(cls)[0].any():
@@ -112,14 +107,9 @@ def map_cache(run: RunFolder, weights: Weights) -> Path:
 
 def _dataset(run: RunFolder, split: str) -> WeakDataset:
     weak = run.weak(split)
-    _print_description(run, weak)
+    if run.progress:  # which images are used, and how many were left out
+        print(printable(weak.description), file=sys.stderr)
     return WeakDataset(weak, parse_device(run.device), run.progress)
-
-
-def _print_description(run: RunFolder, data: WeakSet | SegmentationSet) -> None:
-    """Say which images are used, and how many were left out."""
-    if run.progress:
-        print(printable(data.description), file=sys.stderr)
 
 
 def _check_images(run: RunFolder, path: Path, card: dict) -> None:

@@ -1,7 +1,5 @@
 """Make a finished run the published one."""
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 import tempfile

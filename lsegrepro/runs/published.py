@@ -1,7 +1,5 @@
 """The published run: where it lies, and how another run takes its files."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Theta, chosen on VOC train from the evidence of a run. Neither torch nor photographs are needed."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .. import evaluation, evidence, paper
@@ -12,7 +10,6 @@ from .folder import RunFolder
 
 GRID_STEP = 1 / evidence.GRID
 """Theta is chosen among multiples of this, the grid search of Section 4."""
-
 
 THETAS = {"train": "θ chosen on train", "paper": "the paper's θ", "oracle": "best θ on val (an oracle)"}
 """Where a theta comes from. The first is the headline; nobody may choose the last."""

@@ -1,7 +1,4 @@
-"""Segment photographs with a trained network (Section 3.3): the three pictures of Figure 6.
-
-Reading a `Segmentation` needs numpy alone; making one needs torch.
-"""
+"""Segment photographs with a trained network (Section 3.3): the three pictures of Figure 6."""
 
 from __future__ import annotations
 
@@ -26,8 +23,8 @@ from ..data.images import load_image, resize
 from ..evaluation import threshold
 from ..evidence.superpixels import oversegment, smooth
 from ..figures.overlays import overlay
-from ..files import LsegreproError, atomic, one_line, printable
-from .folder import Network, RunFolder, open_run, require_choice
+from ..files import LsegreproError, atomic, printable
+from .folder import Network, RunFolder, open_run
 from .published import PROFILE, PUBLISHED
 from .results import last_network
 
@@ -138,27 +135,26 @@ def segment_files(
     published one (LSE1, if no `model` is named) and theta the one chosen for it on VOC train; with them theta is by
     default the paper's. Raises `LsegreproError`, also for a single photograph that cannot be segmented.
     """
-    require_choice("class", cls, paper.CLASSES)
     threshold(0.0 if theta is None else theta)
     if any(Path(path).is_dir() and os.path.realpath(path) == os.path.realpath(out) for path in paths):
         raise LsegreproError(f"{out} is a folder of photographs: the next call would take the results for some of "
                              "them; choose another --out")
-    named = _names(_find_photographs(paths))
-    if len(named) == 1:
-        load_image(*named)  # says what is wrong with it before a network is loaded
+    photographs = _find_photographs(paths)
+    name, count = Counter(path.stem for path in photographs).most_common(1)[0]
+    if count > 1:
+        raise LsegreproError(f"{count} photographs are called {name}, and their results would overwrite each other: "
+                             "segment them one by one, each into its own folder with --out")
     network, default_theta = _load_network(cls, model, weights, device)
-    failures = 0
-    for path, name in tqdm(named.items(), unit="photograph", disable=len(named) == 1 or not sys.stderr.isatty()):
-        stem = f"{Path(out) / name}-{cls}"
+    alone, failures = len(photographs) == 1, 0
+    for path in tqdm(photographs, unit="photograph", disable=alone or not sys.stderr.isatty()):
+        stem = f"{Path(out) / path.stem}-{cls}"
         try:
             result = segment(network, load_image(path), default_theta if theta is None else theta)
             _write_pictures(stem, result)
-        except (LsegreproError, MemoryError) as error:
-            message, photo = one_line(error), printable(str(path))
-            message = message if photo in message else f"{photo}: {message}"
-            if len(named) == 1:
-                raise LsegreproError(message) from error
-            tqdm.write(f"lsegrepro: {message}", file=sys.stderr)
+        except LsegreproError as error:
+            if alone:
+                raise
+            tqdm.write(f"lsegrepro: {printable(str(path))}: {error}", file=sys.stderr)
             failures += 1
         else:
             tqdm.write(printable(f"{path}: {result.mask.mean():.1%} {cls} at theta {result.theta:g} -> {stem}-*.png"))
@@ -181,21 +177,6 @@ def _find_photographs(paths: Iterable[str | Path]) -> list[Path]:
                   file=sys.stderr)
         files += [path / name for name in names]
     return files
-
-
-def _names(files: Sequence[Path]) -> dict[Path, str]:
-    """Names for the results of photographs: their own without the extension, or with it where two share one.
-
-    >>> list(_names([Path("a/cat.jpg"), Path("a/Cat.png"), Path("a/dog.jpg")]).values())
-    ['cat.jpg', 'Cat.png', 'dog']
-    """
-    stems = Counter(path.stem.casefold() for path in files)
-    names = [path.stem if stems[path.stem.casefold()] == 1 else path.name for path in files]
-    name, count = Counter(map(str.casefold, names)).most_common(1)[0]  # some systems do not tell case
-    if count > 1:
-        raise LsegreproError(f"{count} photographs are called {name}, and their results would overwrite each other: "
-                             "segment each folder by itself, into its own folder with --out")
-    return dict(zip(files, names, strict=True))
 
 
 def _load_network(cls: str, model: str | None, weights: str | Path | None, device: str) -> tuple[Weights, float]:

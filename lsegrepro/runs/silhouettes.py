@@ -3,8 +3,6 @@
 Making them needs the images and a network; the record that is published with a run needs neither.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

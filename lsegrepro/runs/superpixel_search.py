@@ -5,8 +5,6 @@ every min_size at the default sigma, then the other sigmas at the best of these,
 ``statistics/superpixels.json``, which pages read with `read_search`.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import asdict, dataclass
 

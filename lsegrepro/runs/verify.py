@@ -1,15 +1,9 @@
-"""Whether the published results come out again: recomputed from the evidence, or from the weights on some images.
-
-``published/results.json`` holds the results of the book as one table. `verify` computes it again, by numpy in seconds;
-`compare_scores` has the published networks score some images again.
-"""
-
-from __future__ import annotations
+"""Whether the published results come out again: recomputed from the evidence, or from the weights on some images."""
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -35,8 +29,7 @@ Table = dict[str, dict[str, list[float | None]]]
 """Name of a result to its columns, each ``[value]`` or ``[value, low, high]`` in fractions."""
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """How many results of a kind came out again, the largest difference, and the first that differs."""
 
     what: str
@@ -52,25 +45,21 @@ class Line:
 
 
 def verify(run: RunFolder) -> list[Line]:
-    """Compute the published results again from the evidence and compare, one line a column of the table."""
+    """Compute ``published/results.json``, the results of the book, again from the evidence: a line a column."""
     return compare_tables(results_table(run), read_results(run))
-
-
-def results_path(run: RunFolder) -> Path:
-    """Where the published results of a run lie."""
-    return run.folder / "results.json"
 
 
 def write_results(run: RunFolder, results: Table) -> None:
     """Write the table that `verify` compares with."""
-    write_json(results_path(run), {"command": "make publish", "profile": run.profile.name, "results": results})
+    write_json(run.folder / "results.json",
+               {"command": "make publish", "profile": run.profile.name, "results": results})
 
 
 def read_results(run: RunFolder) -> Table:
-    """Read the published results of a run; `LsegreproError` if they are absent, damaged or of another profile."""
-    path = results_path(run)
+    """Read the published results of a run; `LsegreproError` if they are absent or of another profile."""
+    path = run.folder / "results.json"
     content = read_json(path)
-    if content.get("profile") != run.profile.name or not isinstance(content.get("results"), dict):
+    if content.get("profile") != run.profile.name:
         raise LsegreproError(f"{path} is no table of results of profile {run.profile.name}: fetch it again")
     return content["results"]
 
@@ -128,7 +117,7 @@ def _differences(run: RunFolder) -> dict[str, tuple[str, str]]:
 
 def _interval(draws: np.ndarray) -> list[float | None]:
     """Value and 95 % interval of a statistic and its resamples, as JSON, which knows no nan."""
-    return [None if np.isnan(end) else end for end in astuple(interval(draws))]
+    return [None if np.isnan(end) else end for end in interval(draws)]
 
 
 def compare_tables(new: Table, published: Table) -> list[Line]:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import torch
@@ -43,15 +43,10 @@ class WeakDataset:
         self.names, self.digest, self.description = weak.names, weak.digest, weak.description
         self.labels = label_codes(weak)
         self.in_memory = len(self.labels) * 3 * paper.IMAGE_SIDE**2 <= RESIDENT_BYTES
-        self.candidates = lru_cache(self._candidates)  # wanted at every step
+        self.candidates = lru_cache(partial(positives_and_negatives, self.labels))  # wanted at every step
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    @property
-    def unreadable(self) -> dict[str, str]:
-        """Name and reason of each photograph that could not be read so far; another of its label stands in for it."""
-        return getattr(self.weak, "unreadable", {})
 
     def images(self, index: np.ndarray) -> Tensor:
         """Images by number: (B,) int to (B, 300, 300, 3) uint8 on the device."""
@@ -70,10 +65,6 @@ class WeakDataset:
             for i, image in enumerate(tqdm(decoded, "decoding", len(index), disable=not progress, leave=False)):
                 pixels[i] = image
         return torch.from_numpy(pixels).to(self.device)
-
-    def _candidates(self, cls: str, negatives: str) -> tuple[Candidates, Candidates]:
-        """`positives_and_negatives` of this dataset; arguments as in `Training`."""
-        return positives_and_negatives(self.labels, cls, negatives)
 
 
 def batches(

@@ -1,8 +1,5 @@
 """Checkpoints: the state of a training on disk, and whether it belongs to the training that is asked for."""
 
-from __future__ import annotations
-
-import copy
 import io
 import json
 import time
@@ -48,22 +45,14 @@ class TrainingState:
             temporary.write_bytes(content.getvalue())
 
     def restore(self, path: Path, identity: dict) -> None:
-        """Resume from a checkpoint; raises `LsegreproError` if it is damaged or of another training.
-
-        Up to its cooldown a training does not depend on its length. Before the cooldown of both, the checkpoint may
-        therefore have another length and cooldown: so a network branches off another training.
-        """
+        """Resume from a checkpoint; raises `LsegreproError` if it is damaged or of another training."""
         try:
             saved = torch.load(path, map_location=self.loss_sum.device, weights_only=True)
             step, saved_identity = saved["step"], json.loads(saved["identity"])
         except Exception as error:  # torch, pickle, zipfile and json raise many kinds
             raise LsegreproError(f"{path} is damaged, or no checkpoint of this version: delete it and run "
                                  "again") from error
-        pair = copy.deepcopy((identity, saved_identity))
-        if all(step * a["batch"] <= a["samples"] - a.get("cooldown", 0) for a in (i["arguments"] for i in pair)):
-            for other in pair:
-                other["arguments"] |= {"samples": 0, "cooldown": 0}
-        require_same_training(*pair, path)
+        require_same_training(identity, saved_identity, path, step)
         self.net.load_state_dict(saved["net"])
         self.optimiser.load_state_dict(saved["optimiser"])
         if self.average is not None:
@@ -84,20 +73,20 @@ def identify(
     }
 
 
-def require_same_training(identity: dict, saved_identity: dict, path: Path) -> None:
+def require_same_training(identity: dict, saved_identity: dict, path: Path, step: int | None = None) -> None:
     """Raise `LsegreproError`, naming what differs, unless a file was made by the training that is asked for.
+
+    Up to its cooldown a training does not depend on its length. A checkpoint of a `step` before the cooldown of both
+    may therefore have another length and cooldown: so a network branches off another training.
 
     >>> require_same_training({"arguments": {"seed": 0}}, {"arguments": {"seed": 1}}, Path("w.checkpoint"))
     Traceback (most recent call last):
     lsegrepro.files.LsegreproError: w.checkpoint has seed = 1, asked for 0: delete it or choose another run folder
     """
-    for key, value in json.loads(json.dumps(identity)).items():  # as in a file: tuples are lists
-        saved = saved_identity.get(key)
-        for name in value | LATER if key == "arguments" else ():
-            asked, has = (arguments.get(name, LATER.get(name)) for arguments in (value, saved or {}))
-            if has != asked:
-                raise LsegreproError(f"{path} has {name} = {has!r}, asked for {asked!r}: delete it or choose another "
-                                     "run folder")
-        if key != "arguments" and saved != value:
-            raise LsegreproError(f"{path} was made with another {key.replace('_', ' ')}: delete it or choose another "
-                                 "run folder")
+    asked, saved = (LATER | i | i["arguments"] for i in (identity, saved_identity))
+    if step is not None and all(step * i["batch"] <= i["samples"] - i["cooldown"] for i in (asked, saved)):
+        saved |= {key: asked[key] for key in ("samples", "cooldown")}
+    for key in identity["arguments"] | asked:
+        if key != "arguments" and saved.get(key) != asked[key]:
+            raise LsegreproError(f"{path} has {key} = {saved.get(key)!r}, asked for {asked[key]!r}: delete it or "
+                                 "choose another run folder")

@@ -8,8 +8,6 @@ every draw. The arithmetic there uses cuDNN's deterministic algorithms and no at
 versions should give the same bits, but cuDNN and cuBLAS do not promise it. Another device gives close weights.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import time
@@ -44,26 +42,16 @@ def train(
     """Train one network, or resume its training, or return at once if it is finished.
 
     Writes ``out`` (safetensors), its card (``.json``) and its training curve (``.jsonl``); on the way also
-    ``.checkpoint``, from which an interrupted training resumes.
-
-    Parameters
-    ----------
-    heldout : WeakDataset, optional
-        Images for the held-out columns of the curve; they never influence the weights.
-    start, hard_negatives : optional
-        Initial weights and hard negatives; round 2 needs both.
-    stop_after : int, optional
-        Stop, to be resumed, after this many steps of this call; the path is then that of the checkpoint.
-    keep_checkpoint : bool
-        Leave the last checkpoint beside the weights, for a longer training to continue from.
+    ``.checkpoint``, from which an interrupted training resumes. Images of `heldout` are for the held-out columns of the
+    curve, and never influence the weights. `start`, initial weights, and `hard_negatives` are both needed in round 2.
+    `stop_after` so many steps of this call the training stops, to be resumed, and the path is that of the checkpoint;
+    `keep_checkpoint` leaves the last one beside the weights, for a longer training to continue from.
 
     Raises `LsegreproError` if a finished training or a checkpoint in that place has other arguments, if another process
     trains it, if the loss is no longer finite, or if nothing can be written.
     """
     out, device = Path(out), torch.device(device)
     checkpoint = out.with_suffix(".checkpoint")
-    if out.suffix != ".safetensors":
-        raise LsegreproError(f"weights are written to a .safetensors file, not {out}")
     if (config.round == 2) != (hard_negatives is not None) or (config.round == 2 and start is None):
         raise LsegreproError("round 2 needs the weights of round 1 and hard negatives; round 1 takes no hard negatives")
     identity = identify(config, dataset, start, hard_negatives)
@@ -103,11 +91,9 @@ def train(
         save_progress(state, config, out, identity)
         if state.step < config.steps:
             return checkpoint
-        unreadable = dataset.unreadable | (heldout.unreadable if heldout is not None else {})
         save_weights(out, state.average or state.net, {
             **identity,
             "data": dataset.description,
-            **({"unreadable": dict(sorted(unreadable.items()))} if unreadable else {}),
             "samples": state.step * config.batch,
             "hours": round(state.seconds / 3600, 4),
             "device": devices.device_name(device, config.precision),

@@ -8,8 +8,6 @@ priority and take the smallest. The priorities depend on the seed, the number of
 pixel alone: neither the size of a batch nor an interruption changes them.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -44,15 +42,10 @@ def mine(weights: Weights, heldout: WeakDataset, out: str | Path, config: Mining
     The file holds the names of the images, the central pixel and the probability of each patch that is chosen, and how
     many false positives there were; no pixel of any photograph. On the way each `BLOCK` of images is written to a
     folder ``{out}.parts``, from which an interrupted mining resumes. Raises `LsegreproError` if there is no background
-    image, `out` was made with other arguments, or another process is making it.
+    image, or another process is making `out`.
     """
     out, seed = Path(out), weights.card["arguments"]["seed"]
     identity = {"mining": dataclasses.asdict(config), "weights_sha256": weights.sha256, "data_digest": heldout.digest}
-    if out.is_file():
-        meta = read_meta(out)
-        if any(meta.get(key) != value for key, value in identity.items()):
-            raise LsegreproError(f"{out} was mined with other arguments or weights: delete it or choose another folder")
-        return out
     background = evenly_spaced(np.flatnonzero(heldout.labels == LABELS.index("background")), config.images)
     if not len(background):
         raise LsegreproError("mining needs held-out background images, and there is none")
@@ -75,8 +68,6 @@ def mine(weights: Weights, heldout: WeakDataset, out: str | Path, config: Mining
         meta = {**identity, "selection": SELECTION, "rule": RULE, "images": len(background),
                 "pixels": len(background) * paper.IMAGE_SIDE**2, "false_positives": int(counts.sum(dtype=np.int64)),
                 "images_with": int(np.count_nonzero(counts))}
-        if heldout.unreadable:
-            meta["unreadable"] = heldout.unreadable
         with atomic(out) as temporary:
             np.savez_compressed(
                 temporary, meta=np.array(json.dumps(meta, sort_keys=True)),
@@ -93,12 +84,9 @@ def find_false_positives(
 ) -> dict[str, np.ndarray]:
     """The false positives of some images of the held-out set, at most `per_image` of each; by image, row and column.
 
-    Returns
-    -------
-    dict
-        counts (n,) uint32, false positives of each image; and for each of the P that are drawn
-        index (P,) uint32, which of the n images; centres (P, 2) uint16, row and column;
-        prob_u16 (P,) uint16, floor(p * 65535); priority (P,) float64 in [0, 1).
+    Gives counts (n,) uint32, false positives of each image; and for each of the P that are drawn index (P,) uint32,
+    which of the n images; centres (P, 2) uint16, row and column; prob_u16 (P,) uint16, floor(p * 65535); and priority
+    (P,) float64 in [0, 1).
     """
     batch = GPU_BATCH if heldout.device.type == "cuda" else 1
     counts, rows = np.zeros(len(numbers), np.uint32), []
@@ -159,11 +147,9 @@ def read_negatives(path: str | Path, heldout: WeakDataset) -> HardNegatives:
 
 def _read(path: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
     """Header and arrays of a file of hard negatives, checked."""
-    if not Path(path).is_file():
-        raise LsegreproError(f"no hard negatives {path}: mine them first")
     try:
         mined = read_npz(path, ("meta", "names", "counts", "index", "centres", "codes"))
         meta = json.loads(str(mined["meta"]))
     except ValueError as error:  # a LsegreproError is one too
-        raise LsegreproError(f"{path} is no file of hard negatives, or is damaged; delete it and mine again") from error
+        raise LsegreproError(f"{path} is absent, damaged or no file of hard negatives: mine again") from error
     return meta, mined

@@ -50,8 +50,8 @@ def test_without_its_photographs_the_free_cat_stands_in(tmp_path):
 
 def test_filters_and_pictures_are_laid_out_in_rows():
     filters = np.linspace(-1, 1, 3 * 3 * 4).reshape(3, 3, 2, 2)
-    page = notebook.mosaic(filters, columns=2, zoom=1)
-    assert page.shape == (7, 7, 3) and page[1, 1].tolist() == [0, 29, 58]
-    assert (page[::3] == 255).all() and (page[4:, 4:] == 255).all()
+    page = notebook.mosaic(filters)
+    assert page.shape == (16, 114, 3) and page[2, 2].tolist() == [0, 29, 58]
+    assert (page[:2] == 255).all() and (page[:, 44:] == 255).all()
     figure = notebook.sheet([page] * 3, ["a", "b", "c"], "Three.", 2)
     assert figure.alt == "Three." and [axes.get_title("left") for axes in figure.axes] == ["a", "b", "c"]

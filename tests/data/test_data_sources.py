@@ -1,14 +1,13 @@
-"""What a profile names: VOC's photographs without masks, several sets as one, and one that cannot be read."""
+"""What a profile names: VOC's photographs without masks, and several sets as one."""
 
 import numpy as np
 import pytest
-from conftest import SyntheticWeak, refused
+from conftest import refused
 from PIL import Image
 
-from lsegrepro import LsegreproError
 from lsegrepro.data.imagenet import ImageNet
 from lsegrepro.data.pets import OxfordPets
-from lsegrepro.data.sources import MAX_REPLACEMENTS, WeakSets, open_weak
+from lsegrepro.data.sources import WeakSets, open_weak
 from lsegrepro.data.voc import VocWeak
 from lsegrepro.data.weak import WeakFolder
 
@@ -64,21 +63,15 @@ def test_voc_without_masks(voc):
     assert {*train.names, *heldout.names} == set(weak.names) and not set(train.names) & set(heldout.names)
 
 
-def test_voc_lists_that_do_not_belong_together(voc):
-    path = voc / "ImageSets" / "Main" / "dog_trainval.txt"
-    for content, words in ((path.read_text().replace("b1", "b99"), "different photographs"), ("m1 2\n", "1, 0 or -1")):
-        path.write_text(content)
-        refused(lambda: VocWeak(voc), words)
+def test_voc_lists_of_something_else(voc):
+    (voc / "ImageSets" / "Main" / "dog_trainval.txt").write_text("m1 2\n")
+    refused(lambda: VocWeak(voc), "1, 0 or -1")
 
 
 def test_voc_is_not_trained_on_what_it_may_be_measured_on(voc):
     lists = voc / "ImageSets" / "Segmentation"
     (lists / "train_aug.txt").write_text("/JPEGImages/c1.jpg /SegmentationClassAug/c1.png\n")
-    (lists / "val_aug.txt").write_text("JPEGImages\\b1.jpg SegmentationClassAug\\b1.png\r\n")  # of another system
-    assert not {"JPEGImages/c1.jpg", "JPEGImages/b1.jpg"} & set(VocWeak(voc, "all").names)
-    for path in lists.iterdir():
-        path.write_text("2007_000001\n")  # the lists of another set
-    refused(lambda: VocWeak(voc), lists, "of another set")
+    assert "JPEGImages/c1.jpg" not in VocWeak(voc, "all").names
     for path in lists.iterdir():
         path.unlink()
     refused(lambda: VocWeak(voc), "Segmentation", "lsegrepro prepare voc2012")
@@ -114,39 +107,3 @@ def test_joined_sets_are_their_parts_end_to_end(data, voc):
     others = [first, WeakSets({"voc": second, "pets": first})]
     assert len({both.digest, *(other.digest for other in others)}) == 3
     assert first.description in both.description and second.description in both.description
-
-
-# A photograph that cannot be read
-
-
-class Damaged(SyntheticWeak):
-    def __init__(self, *bad: int) -> None:
-        super().__init__()
-        self.bad = bad
-
-    def image(self, index):
-        if index in self.bad:
-            raise LsegreproError(f"cannot read the photograph {self.names[index]}: image file is truncated")
-        return super().image(index)
-
-
-def test_the_next_of_its_label_replaces_an_unreadable_photograph(capsys):
-    weak = WeakSets({"set": Damaged(6, 7, 4)})  # of the dogs, 4 to 7
-    for index in (7, 4, 6, 5, 6, 7):  # whatever was read before
-        assert np.array_equal(weak.image(index), SyntheticWeak().image(5))
-    assert set(weak.unreadable) == {"dog/6.png", "dog/7.png", "dog/4.png"}
-    assert "truncated" in weak.unreadable["dog/4.png"]
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3 and all("the next photograph with label dog replaces it" in line for line in lines)
-    plain = SyntheticWeak()
-    assert (weak.names, weak.labels, weak.digest, len(weak)) == (plain.names, plain.labels, plain.digest, 12)
-
-
-def test_nothing_replaces_a_photograph_where_the_disk_is_lost():
-    weak = WeakSets({"set": Damaged(4, 5, 6, 7)})
-    refused(lambda: weak.image(5), "dog/5.png", "truncated")
-    many = Damaged(*range(100))
-    many.labels, many.names = ["cat"] * 100, [f"cat/{k}.png" for k in range(100)]
-    weak = WeakSets({"set": many})
-    refused(lambda: weak.image(0), "truncated")
-    assert len(weak.unreadable) == MAX_REPLACEMENTS + 1

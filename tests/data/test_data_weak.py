@@ -68,30 +68,13 @@ def test_images_are_prepared_and_what_is_left_out_is_counted(tmp_path, rng):
     assert everything.description.endswith("; left out: .heic (1), .txt (1), subfolders (1)")
 
 
-def test_one_photograph_in_two_files_is_not_in_two_splits(tmp_path):
-    write(tmp_path, range(40), extension=".jpg")
-    before = WeakFolder(tmp_path, "all")
-    write(tmp_path, range(40), ["cat"], ".png")
-    after = WeakFolder(tmp_path, "all")
-    assert after.names == before.names and after.digest == before.digest
-    assert after.description.endswith("; left out: second files of one name (40)")
-
-
 INDEX = "file,label,source\ncat/cat_0.png,cat,pets\ndog/dog_1.png,dog,Käfig\n"
 
 
-@pytest.mark.parametrize("content", [
-    INDEX.encode(),
-    INDEX.encode("utf-8-sig"),
-    INDEX.encode("utf-16"),
-    INDEX.encode("cp1252"),
-    INDEX.replace("\n", "\r\n").replace(",", ";").replace("/", "\\").encode(),  # a spreadsheet's, of Windows
-    INDEX.replace("file,", "File, ").replace(",pets", ", pets ").encode(),
-], ids=["plain", "mark", "utf-16", "cp1252", "spreadsheet", "spaces"])
-def test_sources_come_from_an_index_of_any_programs_making(tmp_path, content):
+def test_sources_come_from_an_index(tmp_path):
     write(tmp_path, range(2))
     assert set(WeakFolder(tmp_path, "all").sources) == {"unknown"}
-    (tmp_path / "index.csv").write_bytes(content)
+    (tmp_path / "index.csv").write_text(INDEX)
     everything = WeakFolder(tmp_path, "all")
     assert everything.description.endswith("; index.csv has no source of 4 of them")
     sources = dict(zip(everything.names, everything.sources, strict=True))
@@ -99,21 +82,15 @@ def test_sources_come_from_an_index_of_any_programs_making(tmp_path, content):
     assert set(sources.values()) == {"unknown"}
 
 
-@pytest.mark.parametrize("content, words", [
-    ("file,source\ncat/other.png,pets\n", "none of the 6 photographs"), ("", "has none"),
-    ("file;Quelle\ncat/cat_0.png;pets\n", "has file, quelle"),
-])
-def test_an_index_of_something_else_is_refused(tmp_path, content, words):
+def test_an_index_of_something_else_is_refused(tmp_path):
     write(tmp_path, range(2))
-    (tmp_path / "index.csv").write_text(content)
-    refused(lambda: WeakFolder(tmp_path, "all"), tmp_path / "index.csv", words)
+    (tmp_path / "index.csv").write_text("file,origin\ncat/cat_0.png,pets\n")
+    refused(lambda: WeakFolder(tmp_path, "all"), tmp_path / "index.csv", "columns named file and source")
 
 
 def test_label_codes(root):
     everything = WeakFolder(root, "all")
     assert label_codes(everything).tolist() == [0] * 300 + [1] * 300 + [2] * 300
-    everything.labels[0] = "horse"
-    refused(lambda: label_codes(everything), "horse", "cat, dog, background")
 
 
 def test_a_missing_or_empty_folder_is_named(tmp_path):
@@ -125,10 +102,8 @@ def test_a_missing_or_empty_folder_is_named(tmp_path):
     refused(lambda: WeakFolder(tmp_path, "heldout", heldout=0.0), tmp_path, "split 'heldout'")
 
 
-@pytest.mark.parametrize("arguments", [
-    {"split": "val"}, {"heldout": 1.0}, {"heldout": -0.1}, {"fraction": 0.0}, {"fraction": float("nan")}])
-def test_arguments_are_checked(root, arguments):
-    refused(lambda: WeakFolder(root, **arguments), *(str(value) for value in arguments.values()))
+def test_an_unknown_split_is_refused(root):
+    refused(lambda: WeakFolder(root, "val"), "val")
 
 
 def test_real_folders(real_data):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from conftest import refused
 
 from lsegrepro import evaluation
 from lsegrepro.evaluation import ap
@@ -81,11 +80,6 @@ def test_bootstrap_without_the_class():
     assert evaluation.bootstrap(rare, resamples=200) == evaluation.Interval(0.75, 0.75, 0.75)
 
 
-def test_bootstrap_refuses():
-    refused(lambda: evaluation.bootstrap(np.zeros((0, 4))), "(n, 4)")
-    refused(lambda: evaluation.bootstrap_difference(np.ones((3, 4)), np.ones((4, 4))), "the same images")
-
-
 def test_p_values_of_draws_by_hand():
     draws = np.array([-2.0, -1, 1, 2, 3, 4, 5, 6, 7, np.nan, 8])  # 2 of 10 are not above 0
     assert evaluation.bootstrap_p_value(draws) == evaluation.bootstrap_p_value(-draws) == pytest.approx(2 * 3 / 11)
@@ -105,7 +99,6 @@ def test_holm_is_the_step_down_procedure(rng):
                 rejected.add(int(i))
             assert set(np.flatnonzero(adjusted <= alpha)) == rejected
     assert evaluation.holm([]).tolist() == []
-    refused(lambda: evaluation.holm([0.1, float("nan")]), "numbers in [0, 1]")
 
 
 # The choice made again in each resample
@@ -130,6 +123,6 @@ def test_the_resamples_are_those_of_a_literal_loop(rng, statistic):
 
 def test_of_one_answer_it_is_the_usual_bootstrap(rng):
     only = answers(rng, 1, 30)
-    values, draws = evaluation.bootstrap_draws([only[0]], resamples=200)
+    (draws,) = evaluation.bootstrap_draws([only[0]], resamples=200)
     pooled = ap(evaluation.resampled_counts(only, resamples=200, dtype=np.float64))[0]
-    assert pooled.tolist() == [*values, *draws[0]]
+    assert pooled.tolist() == draws.tolist()

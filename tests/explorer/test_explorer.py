@@ -72,14 +72,6 @@ def test_what_is_set_is_checked():
     assert control.theta == 0.881 and not control.mask.any()
 
 
-def test_wrong_inputs_are_named():
-    picture, net = explorer().pictures["with a truth"], explorer().networks[CAT]
-    codes = picture.maps[CAT][0]
-    refused(lambda: Picture("p", picture.image, {CAT: (codes, codes[1:])}), "map of LSE1, cat, round 2 must be")
-    refused(lambda: ThetaExplorer([net], []), "pictures must be one or more")
-    refused(lambda: ThetaExplorer([ScoredNetwork("max2", "cat", "")], [picture]), "'with a truth' has no map of max2")
-
-
 def test_the_widget_and_python_set_the_same_values():
     pytest.importorskip("anywidget")
     control = explorer()
@@ -105,4 +97,3 @@ def test_a_live_notebook_gets_the_widget_and_a_page_the_html(monkeypatch):
     monkeypatch.setitem(sys.modules, "anywidget", None)
     without = explorer()
     assert set(without._repr_mimebundle_()) == {"text/plain", "text/html"}
-    refused(lambda: without.widget, "needs anywidget")

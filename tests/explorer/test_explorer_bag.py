@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from chromium import Opened
-from conftest import refused
 
 from lsegrepro.explorer import bag_explorer
 from lsegrepro.network import model
@@ -70,8 +69,3 @@ def test_by_keyboard_and_by_finger(opened):
     line = way.bounding_box()
     page.touchscreen.tap(line["x"] + 30 + (line["width"] - 44) * 5 / 6, line["y"] + 60)
     assert float(page.locator(".lse-bag").get_attribute("data-r")) == pytest.approx(100, rel=0.05)
-
-
-def test_wrong_bags_are_named():
-    refused(lambda: bag_explorer({"a": [0.1], "b": [0.1, 0.2]}), "of the same number")
-    refused(lambda: bag_explorer({"a": [0.5, 1.5]}), "scores must lie in [-1, 1]")

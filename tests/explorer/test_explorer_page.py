@@ -45,7 +45,8 @@ def check(page, seen, theta, network=CAT, picture="with a truth"):
     curves, names = (net.raw_curve, net.curve), (("raw", "rawAp", "rawWhole"), ("voted", "ap", "whole"))
     for row, (prob_u16, curve, keys) in enumerate(zip(pic.maps[network], curves, names, strict=True)):
         mask = prob_u16 > theta * 65535
-        ap = None if pic.truth is None else evaluation.ap(counted([mask], [pic.truth], paper.VOC_INDEX[net.cls]))
+        counts = None if pic.truth is None else np.array(counted([mask], [pic.truth], paper.VOC_INDEX[net.cls]))
+        ap = None if counts is None else evaluation.ap(counts)
         assert int(state[keys[0]]) == mask.sum()
         whole = evaluation.ap(curve.at(theta))
         for key, value in zip(keys[1:], (ap, whole), strict=True):

@@ -20,7 +20,6 @@ from lsegrepro.evaluation import Difference, Interval, TableRow
 from lsegrepro.evidence.superpixels import smooth
 from lsegrepro.figures import charts, overlays, pictures, style
 from lsegrepro.figures.forest import forest, table_2_dots
-from lsegrepro.figures.sweep import figure_5
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +79,6 @@ def test_overlay_leaves_the_background_alone(picture):
     assert edge.sum() == 2 * (20 + 35) - 4 and (shown[edge] == overlays.GREEN).all()
     inner = np.s_[11:29, 16:49]
     assert np.abs(shown[inner] - (picture[inner] / 2 + np.array(overlays.GREEN) / 2)).max() <= 1
-    refused(lambda: overlays.overlay(picture, mask[1:]), "agree in size")
 
 
 # Pages
@@ -151,14 +149,13 @@ def test_figure_6_has_a_column_an_image(picture, prob_u16):
     shown = [axes.images[0].get_array() for axes in figure.axes[:6:2]]
     assert all((given == seen).all() for given, seen in zip(first, shown, strict=True))
     assert "dog" in figure.alt and figure.axes[0].get_title(loc="center") == "one"
-    refused(lambda: pictures.figure_6({}, "dog"), "at least one")
 
 
 def test_figure_5_draws_exactly_the_curve(rng):
     prob_u16, keys = rng.integers(7812, 57724, 3000), [("LSE1", "cat", 2, 0), ("max2", "dog", 2, 0)]
     curve = evaluation.curve(prob_u16, rng.integers(0, 50, 3000) * (prob_u16 > 30000), rng.integers(0, 90, 3000))
     theta, ap = curve.best()
-    figure = figure_5(*(dict.fromkeys(keys, value) for value in (curve, 0.5, theta)))
+    figure = charts.figure_5(*(dict.fromkeys(keys, value) for value in (curve, 0.5, theta)))
     _, content = drawn(figure)
     assert b"ceiling 0.8808" in content
     cat, dog = figure.axes
@@ -248,7 +245,6 @@ def test_differences_stand_in_a_panel_of_their_class_beside_the_paper_and_what_c
     assert not dog.patches and band(cat, "x") == pytest.approx([-0.5, 0.5])
     assert "paper 10.0; no tanh 1.0 [0.0, 2.0]; another seed makes 0.5. Dog," in figure.alt
     assert figure.legends and not forest(rows[1:]).legends
-    refused(lambda: forest([]), "at least one")
 
 
 def test_table_2_stands_at_its_numbers():

@@ -12,7 +12,7 @@ from lsegrepro.data.drawn import DrawnWeak
 from lsegrepro.data.images import prepare
 from lsegrepro.files import read_json, write_json
 from lsegrepro.network import model
-from lsegrepro.runs import measures, statistics
+from lsegrepro.runs import statistics
 from lsegrepro.runs.statistics import STATISTICS, read_statistics, statistics_path
 
 
@@ -71,7 +71,7 @@ def test_one_source_is_no_shortcut(own_run):
     assert train["sources"] == train["shortcut"] == {}
     assert statistics.accuracy_within_sources(own_run) == {"images": 0, "networks": {}}
     for sources, accuracy in ((["a", "a", "b", "b"] * 2, 0.5), (["a", "b"] * 4, 1.0)):
-        assert measures.source_shortcut(["cat", "dog"] * 4, sources, "cat") == accuracy
+        assert statistics.source_shortcut(["cat", "dog"] * 4, sources, "cat") == accuracy
 
 
 @pytest.mark.parametrize("size", [(225, 300), (300, 200), (375, 500)])
@@ -79,7 +79,7 @@ def test_a_mask_is_prepared_like_its_image(size):
     mask = np.zeros(size, np.uint8)
     mask[size[0] // 3 : size[0] // 2, size[1] // 3 : size[1] // 2] = 8
     image = np.repeat(mask[..., None] * np.uint8(31), 3, axis=2)
-    prepared = measures.prepare_mask(mask)
+    prepared = statistics.prepare_mask(mask)
     assert prepared.shape == prepare(image).shape[:2] and set(np.unique(prepared)) <= {0, 8}
     assert np.mean((prepared == 8) != (prepare(image)[..., 0] > 124)) < 0.01
 
@@ -108,14 +108,14 @@ def test_sources_are_measured_apart_and_without_mined_images(own_run, two_source
     for network in values["networks"].values():
         assert 0 <= network["whole"] <= 1 and network["shortcut"] >= 0.5
     present = np.array([True, False] * 20 + [True] * 20)  # all of b are of one kind
-    assert measures.within_sources(np.ones(60, bool), present, ["a"] * 40 + ["b"] * 20) == {"a": (40, 1.0)}
+    assert statistics.within_sources(np.ones(60, bool), present, ["a"] * 40 + ["b"] * 20) == {"a": (40, 1.0)}
 
 
 def test_the_literal_initialisation_saturates():
     arch, generator = paper.ARCHITECTURES["LSE1"], torch.Generator().manual_seed(0)
     x = 2 * torch.rand(8, 3, 95, 95, generator=generator) - 1
     torch7, literal = (
-        measures.saturation(model.PatchNet(arch, initialisation=name, generator=generator), x)
+        statistics.saturation(model.PatchNet(arch, initialisation=name, generator=generator), x)
         for name in ("torch7", "literal"))
     assert list(torch7) == [f"layer {i}" for i in range(1, 6)]
     assert max(torch7.values()) < 0.05 < 0.5 < min(literal.values())

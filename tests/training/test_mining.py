@@ -168,18 +168,6 @@ def test_a_set_without_background_is_refused(weights, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_is_there_is_not_made_again(weights, many, tmp_path, monkeypatch):
-    path = tmp_path / "n.npz"
-    mined(weights, many, path, **FEW)
-    before = path.read_bytes(), path.stat().st_mtime_ns
-    monkeypatch.setattr(mining.dense, "score_maps", None)
-    mined(weights, many, path, **FEW)
-    for changes in ({"theta": 0.1}, {"per_image": 6}, {"images": 1}, {"keep": 1}):
-        refused(lambda changes=changes: mined(weights, many, path, **FEW | changes), path, "delete it")
-    refused(lambda: mined(dataclasses.replace(weights, sha256="beef"), many, path, **FEW), path, "delete it")
-    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
-
-
 def test_a_damaged_or_foreign_file_is_refused(weights, many, tmp_path):
     path, absent = tmp_path / "n.npz", tmp_path / "none.npz"
     mined(weights, many, path, **FEW)
@@ -187,8 +175,8 @@ def test_a_damaged_or_foreign_file_is_refused(weights, many, tmp_path):
     for damaged in (b"no zip", content[: len(content) // 2]):
         path.write_bytes(damaged)
         for read in (mining.read_meta, lambda path: mining.read_negatives(path, many)):
-            refused(lambda read=read: read(path), path, "damaged; delete it and mine again")
-    refused(lambda: mining.read_meta(absent), absent, "mine them first")
+            refused(lambda read=read: read(path), path, "damaged or no file of hard negatives: mine again")
+    refused(lambda: mining.read_meta(absent), absent, "mine again")
 
 
 def test_images_are_identified_by_name(weights, many, tmp_path):

@@ -314,7 +314,7 @@ def test_other_arguments_and_other_data_are_refused(decoded, out, finished):
         refused(lambda: train(short(samples=6), decoded, out), path, "samples = 4, asked for 6")
     other = copy.copy(decoded)
     other.digest = "other"
-    refused(lambda: train(short(samples=4), other, out), path, "another data digest")
+    refused(lambda: train(short(samples=4), other, out), path, "data_digest = ")
     assert path.read_bytes() == before
 
 
@@ -323,7 +323,7 @@ def test_other_start_and_hard_negatives_are_refused(decoded, tmp_path, out, hard
     config = short(round=2, samples=4)
     train(config, decoded, out, start=a, hard_negatives=hard, stop_after=1)
     other = dataclasses.replace(hard, digest="other")
-    for start, negatives, what in ((b, hard, "start sha256"), (a, other, "hard digest")):
+    for start, negatives, what in ((b, hard, "start_sha256"), (a, other, "hard_digest")):
         refused(lambda start=start, negatives=negatives: train(config, decoded, out, start=start,
                                                                hard_negatives=negatives), "w.checkpoint", what)
     for round, options in ((1, {"hard_negatives": hard}), (2, {"start": a}), (2, {"hard_negatives": hard})):
