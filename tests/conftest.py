@@ -116,7 +116,9 @@ def write_voc(root: Path, masks: dict[str, np.ndarray | None], split: str = "val
         if mask is None:
             continue
         picture = Image.fromarray(mask)
-        picture.putpalette(bytes(range(256)) * 3)
+        palette = bytearray(3 * 256)
+        palette[24], palette[36], palette[38] = 64, 64, 128  # VOC's colours of cat and dog
+        picture.putpalette(palette)
         picture.save(voc / "SegmentationClass" / f"{name}.png")
         Image.fromarray(np.full((*mask.shape, 3), 90, np.uint8)).save(voc / "JPEGImages" / f"{name}.jpg")
     return voc

@@ -10,8 +10,7 @@ from pathlib import Path
 from ..files import LsegreproError
 from .weak import Photographs, read_text
 
-SPECIES = {"1": "cat", "2": "dog"}
-"""Labels by the third column of the list."""
+SPECIES = {"1": "cat", "2": "dog"}  # labels by the third column of the list
 
 
 class OxfordPets(Photographs):

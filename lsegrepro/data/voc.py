@@ -13,9 +13,9 @@ from .weak import Photographs, read_text
 class VocSegmentation:
     """One split of Pascal VOC 2012: photographs and masks.
 
-    `root` is ``VOCdevkit/VOC2012``; `split` is train, val or trainval. An image of the official
-    list whose photograph or mask is not on the disk is counted and named in `absent`, never silently left out. Raises
-    `LsegreproError` if the layout is not the official one, or no image of the split is present.
+    `root` is ``VOCdevkit/VOC2012``; `split` is train, val or trainval. An image of the official list whose photograph
+    or mask is not on the disk is counted and named in `absent`, never silently left out. Raises `LsegreproError` if the
+    layout is not the official one, or no image of the split is present.
     """
 
     redistributable = False
@@ -72,7 +72,10 @@ def read_mask(path: str | Path) -> np.ndarray:
         if image.mode not in ("P", "L"):
             raise LsegreproError(f"{path} has mode {image.mode}: a VOC mask is a palette PNG of class indices; "
                                  "use SegmentationClass as published, not a coloured copy")
-        values = np.array(image)
+        values, palette = np.array(image), image.getpalette()
+    if palette and (palette[24:27] != [64, 0, 0] or palette[36:39] != [64, 0, 128]):  # VOC's cat, 8, and dog, 12
+        raise LsegreproError(f"{path} has another palette than VOC's, as programs that make a PNG smaller write it, so "
+                             "its indices may be other classes: use SegmentationClass as published")
     if wrong := set(np.unique(values).tolist()) - {*range(21), 255}:
         raise LsegreproError(f"{path} holds indices (such as {min(wrong)}) that are none of VOC's, 0 to 20 and 255: "
                              "use SegmentationClass as published")

@@ -125,9 +125,6 @@ def false_positives_at_equal_recall(run: RunFolder, model: str, cls: str) -> lis
     return [over_seeds(np.stack(rates[first::2]), f"{model} {cls}") for first in (0, 1)]
 
 
-# Beside Table 2
-
-
 def whole_list(run: RunFolder, model: str, cls: str) -> float:
     """AP of a network on all of the val list, a mean over seeds, if absent images draw false alarms as others do."""
     val, aps = _regions(run, "val"), []

@@ -29,12 +29,8 @@ Network = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True, eq=False)  # a run is itself: what is computed of it is cached by it
-class RunFolder:
-    """A run: its profile, its networks, where their files lie, and readers of its data sets and results.
-
-    A reader raises `LsegreproError` if the file is not there (with the command that makes it), is damaged, or is of
-    another configuration than the profile's.
-    """
+class RunPaths:
+    """A run: its profile, its networks, and where their files lie."""
 
     profile: Profile
     folder: Path
@@ -93,6 +89,15 @@ class RunFolder:
         if not root.is_dir():
             raise LsegreproError(f"the data folder {root} does not exist: set {DATA_VARIABLE} (or --data) to it")
         return root
+
+
+@dataclass(frozen=True, eq=False)
+class RunFolder(RunPaths):
+    """A run with readers of its data sets and results.
+
+    A reader raises `LsegreproError` if the file is not there (with the command that makes it), is damaged, or is of
+    another configuration than the profile's.
+    """
 
     def weak(self, split: str) -> WeakSet:
         """Images with labels; `split` is train or heldout."""

@@ -135,6 +135,11 @@ def segment_files(
     published one (LSE1, if no `model` is named) and theta the one chosen for it on VOC train; with them theta is by
     default the paper's. Raises `LsegreproError`, also for a single photograph that cannot be segmented.
     """
+    import torch
+
+    from ..network.devices import parse_device
+    from ..network.weights import load_weights
+
     threshold(0.0 if theta is None else theta)
     if any(Path(path).is_dir() and os.path.realpath(path) == os.path.realpath(out) for path in paths):
         raise LsegreproError(f"{out} is a folder of photographs: the next call would take the results for some of "
@@ -144,7 +149,11 @@ def segment_files(
     if count > 1:
         raise LsegreproError(f"{count} photographs are called {name}, and their results would overwrite each other: "
                              "segment them one by one, each into its own folder with --out")
-    network, default_theta = _load_network(cls, model, weights, device)
+    if weights is None:
+        network, default_theta = published_network(model or "LSE1", cls, device)
+    else:
+        network, default_theta = load_weights(weights, model=model, cls=cls), paper.THETA[cls]
+        network.net.to(parse_device(device), memory_format=torch.channels_last)
     alone, failures = len(photographs) == 1, 0
     for path in tqdm(photographs, unit="photograph", disable=alone or not sys.stderr.isatty()):
         stem = f"{Path(out) / path.stem}-{cls}"
@@ -177,20 +186,6 @@ def _find_photographs(paths: Iterable[str | Path]) -> list[Path]:
                   file=sys.stderr)
         files += [path / name for name in names]
     return files
-
-
-def _load_network(cls: str, model: str | None, weights: str | Path | None, device: str) -> tuple[Weights, float]:
-    """The network to segment with, on the device, and the theta that goes with it."""
-    if weights is None:
-        return published_network(model or "LSE1", cls, device)
-    import torch
-
-    from ..network.devices import parse_device
-    from ..network.weights import load_weights
-
-    network = load_weights(weights, model=model, cls=cls)
-    network.net.to(parse_device(device), memory_format=torch.channels_last)
-    return network, paper.THETA[cls]
 
 
 def _write_pictures(stem: str, result: Segmentation) -> None:

@@ -46,6 +46,9 @@ def test_masks_of_other_kinds_are_refused(tmp_path):
     picture = Image.fromarray(np.resize(np.array([0, 21], np.uint8), (6, 8)))
     picture.save(tmp_path / "a.png")
     refused(lambda: read_mask(tmp_path / "a.png"), tmp_path / "a.png", "21", "as published")
+    picture.putpalette([0, 0, 0, 64, 0, 0])  # smaller, and its cats are the index 1
+    picture.save(tmp_path / "a.png")
+    refused(lambda: read_mask(tmp_path / "a.png"), tmp_path / "a.png", "another palette", "as published")
     picture.convert("RGB").save(tmp_path / "a.png")  # a coloured copy
     refused(lambda: read_mask(tmp_path / "a.png"), tmp_path / "a.png", "palette PNG", "RGB")
 
