@@ -12,8 +12,7 @@ from ..runs.folder import DATA_VARIABLE
 
 LEFT_OUT = ("PYTHON", "JUPYTER", "IPYTHON", "MPL", "XDG_", "SNAKEMAKE", "GIT_")
 """Beginnings of the variables that would change what a page shows, or which programs run."""
-GRACE = 20.0
-"""Seconds that a program has to end in order after it was told to."""
+GRACE = 20.0  # seconds that a program has to end in order after it was told to
 
 
 def environment(home: Path, data: Path | None = None) -> dict[str, str]:

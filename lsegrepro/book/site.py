@@ -95,6 +95,10 @@ def build(run: RunFolder) -> Path:
         if run_program(command, environment(run.folder / "cache/home"), log):
             sys.stderr.write(log.read_text(encoding="utf-8")[-8000:])
             raise LsegreproError(f"Jupyter Book stopped; the log above is {log}")
+        static = staged / "_build/html/_static"  # of which no page loads translations, maps or fonts of old browsers
+        shutil.rmtree(static / "locales", ignore_errors=True)
+        for unused in [*static.rglob("*.map"), *static.rglob("*.ttf")]:
+            unused.unlink()
         shutil.rmtree(site, ignore_errors=True)
         (site / "_build").mkdir(parents=True)
         (staged / "_build/html").rename(site / "_build/html")  # pages that lack something never have this name

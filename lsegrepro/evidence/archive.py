@@ -16,8 +16,7 @@ import numpy as np
 
 from ..files import LsegreproError, atomic, one_line, read_bytes
 
-VERSION = 3
-"""Version of the format; a reader refuses any other."""
+VERSION = 3  # of the format; a reader refuses any other
 
 
 def write_archive(path: str | Path, kind: str, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

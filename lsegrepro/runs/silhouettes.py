@@ -18,8 +18,7 @@ from .results import choose_theta
 from .segment import segment_with
 
 RECORD, KIND = "silhouettes.npz", "lsegrepro silhouettes"
-SIDE = 180
-"""Width and height of a silhouette, in pixels, at most."""
+SIDE = 180  # width and height of a silhouette, in pixels, at most
 
 STEP = 5
 """Probabilities are kept in multiples of this, in 255ths: no eye sees the difference, and the file is half as large."""
