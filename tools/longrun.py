@@ -35,11 +35,9 @@ import torch
 
 from lsegrepro import evaluation
 from lsegrepro.config import load_profile
-from lsegrepro.data import LABELS
 from lsegrepro.files import read_json
-from lsegrepro.network.classify import weak_scores
 from lsegrepro.runs.folder import SPLITS, Network, RunFolder
-from lsegrepro.runs.make import load_network, score_network
+from lsegrepro.runs.make import score_network
 from lsegrepro.runs.published import PUBLISHED
 from lsegrepro.runs.results import GRID_STEP, train_curve
 from lsegrepro.training.batches import WeakDataset
@@ -213,18 +211,16 @@ def status(folder: Path) -> None:
 
 def results(folder: Path) -> list[dict]:
     """Every finished job: arguments, last held-out row, AP on train at its best theta, and AP on val at that."""
-    rows, heldout = [], None
+    rows = []
     for job in jobs():
         run = run_of(folder, job)
         if job.folder.startswith("trunk") or not run.weights_path(*job.network).is_file():
             continue
         copy_regions(run)
         card = run.card(*job.network)
-        heldout = heldout or WeakDataset(run.weak("heldout"), progress=False)
         row = {"folder": job.folder, "model": job.model, "class": job.cls, "seed": job.seed,
                "arguments": run.profile.training,
-               "images": card["samples"], "final": card["final"], "hours": card["hours"], "device": card["device"],
-               "auc_inside_voc": auc_inside(run, job, heldout, "voc")}
+               "images": card["samples"], "final": card["final"], "hours": card["hours"], "device": card["device"]}
         if run.has_scores(*job.network, split="train"):
             regions, scores = run.regions("train"), run.scores(*job.network, split="train")
             theta, ap = train_curve(regions, scores).best(step=GRID_STEP)
@@ -237,20 +233,6 @@ def results(folder: Path) -> list[dict]:
             row["ap_val"] = [ap.value, ap.low, ap.high]
         rows.append(row)
     return rows
-
-
-def auc_inside(run: RunFolder, job: Job, heldout: WeakDataset, source: str) -> dict[str, float]:
-    """AUC against backgrounds and against the other class, on held-out photographs of one source alone."""
-    arguments, net = run.profile.arguments(*job.network), load_network(run, *job.network).net
-    inside = np.asarray(heldout.weak.sources) == source
-    margins = {}
-    for label, name in enumerate(LABELS):
-        images = np.flatnonzero(inside & (heldout.labels == label))[:512]
-        scores = weak_scores(net, heldout.images(images), arguments.aggregation_name, precision=arguments.precision)
-        margins[name] = (scores[:, 0] - scores[:, 1]).double().numpy()
-    other = "dog" if job.cls == "cat" else "cat"
-    return {"background": evaluation.auc(margins[job.cls], margins["background"]),
-            "other": evaluation.auc(margins[job.cls], margins[other])}
 
 
 def collect(folder: Path, run: Path) -> None:
