@@ -6,6 +6,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import click
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):
             return 141
         return _say(": ".join(str(part) for part in (error.filename, error.strerror or error) if part), 2)
-    except MemoryError:
+    except (MemoryError, BrokenProcessPool):  # a worker process is killed where memory runs out
         return _say("there is not enough memory for this", 2)
     except KeyboardInterrupt:
         return _say("interrupted; the same command goes on from there", 130)

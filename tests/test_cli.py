@@ -5,7 +5,9 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -162,6 +164,12 @@ def test_a_signal_ends_a_command_in_one_line(command, monkeypatch, number, code,
     finally:
         signal.signal(signal.SIGINT, interrupt)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("error", [MemoryError, BrokenProcessPool])
+def test_too_little_memory_is_said_in_one_line(command, monkeypatch, error):
+    monkeypatch.setattr(make, "train_network", Mock(side_effect=error))
+    assert command("train", *NETWORK) == (2, "", "lsegrepro: there is not enough memory for this\n")
 
 
 EVALUATE = [sys.executable, "-m", "lsegrepro.cli", "evaluate", "--depth", "evidence"]
