@@ -128,15 +128,14 @@ def superpixels_help(run: RunFolder) -> Claim:
 
 
 def hard_negatives_cut_false_positives(run: RunFolder) -> Claim:
-    """Section 3.2: round 2 has fewer false positives than round 1, where both find as much foreground on train."""
+    """Section 3.2: round 2 has fewer false positives than round 1, where both find as much foreground."""
     def effect(model: str, cls: str) -> np.ndarray:
         before, after = comparisons.false_positives_at_equal_recall(run, model, cls)
         with np.errstate(divide="ignore", invalid="ignore"):
             return 1 - after / before
 
     return Claim("hard", "Retraining on hard negatives makes fewer false positives.", "Section 3.2",
-                 "Share of the false positive pixels of round 1 that is gone in round 2, whose θ finds as many true "
-                 "foreground pixels on train",
+                 "Share of the false positive pixels of round 1 that is gone in round 2 at the same recall",
                  _each_network(run, "{}, round 1 to 2", effect, rounds=(1, 2)),
                  "% of the false positives")
 

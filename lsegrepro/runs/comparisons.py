@@ -106,22 +106,23 @@ def _pooled(run: RunFolder, answer: str, network: Network, at: str, told: bool) 
 
 
 def false_positives_at_equal_recall(run: RunFolder, model: str, cls: str) -> list[np.ndarray]:
-    """False-positive rates of rounds 1 and 2 on val, where both find as much true foreground on train.
+    """False-positive rates of rounds 1 and 2 on val, where both find as much of the true foreground there.
 
-    Theta of round 1 is the best on train, that of round 2 the one with the nearest number of true positives there.
-    Gives two arrays as `measure` does.
+    Round 1 is at its best theta on train. Round 2 is where its recall is that of round 1, interpolated between the
+    thetas of the grid, since many pixels may have nearly one score. Gives two arrays as `measure` does.
     """
     rates, resamples = [], np.arange(1 + RESAMPLES)
     weights = present_weights(_regions(run, "train"))[:, None]
     for seed in run.seeds(model, cls, 2):
-        networks = [(model, cls, round, seed) for round in (1, 2)]
-        first, second = (evaluation.resampled_counts(_answers(run, "network", network, "train") * weights,
-                                                     resamples=RESAMPLES, seed=(0, 2)) for network in networks)
-        theta = evaluation.best_answers(first)  # of (200, 1 + r, 4): in each resample the best of 200
-        matched = np.abs(second[..., 0] - first[theta, resamples, 0]).argmin(axis=0)
-        for network, chosen in zip(networks, (theta, matched), strict=True):
-            val = evaluation.resampled_counts(_answers(run, "network", network, "val"), resamples=RESAMPLES)
-            rates.append(1 - evaluation.background_accuracy(val[chosen, resamples]))
+        train = _answers(run, "network", (model, cls, 1, seed), "train") * weights
+        theta = evaluation.best_answers(evaluation.resampled_counts(train, resamples=RESAMPLES, seed=(0, 2)))
+        val = (evaluation.resampled_counts(_answers(run, "network", (model, cls, round, seed), "val"),
+                                           resamples=RESAMPLES) for round in (1, 2))
+        first, second = ((evaluation.foreground_accuracy(counts), 1 - evaluation.background_accuracy(counts))
+                         for counts in val)  # recall and false-positive rate, each (200, 1 + r)
+        rates.append(first[1][theta, resamples])
+        rates.append(np.array([np.interp(recall, *curve) for recall, *curve in zip(  # recall grows as theta falls
+            first[0][theta, resamples], second[0][::-1].T, second[1][::-1].T, strict=True)]))
     return [over_seeds(np.stack(rates[first::2]), f"{model} {cls}") for first in (0, 1)]
 
 

@@ -112,14 +112,16 @@ def test_classification_is_set_beside_the_answer_no(scored):
     assert (100 * cat.paper, 100 * dog.paper) == (pytest.approx(0.69, abs=0.005), pytest.approx(-5.47, abs=0.005))
 
 
-def test_false_positives_are_compared_at_equal_foreground_on_train(one_seed):
+def test_false_positives_are_compared_at_equal_recall(one_seed):
     grid = np.arange(200) / 200
     for item in claims.hard_negatives_cut_false_positives(one_seed).measured:
         model = item.name.split(",")[0]
-        train, val = ([one_seed.smoothed(model, item.cls, r, 0, split) for r in (1, 2)] for split in ("train", "val"))
-        first = choose_theta(one_seed, model, item.cls, 1)
-        second = grid[np.argmin([abs(train[1].at(t)[0] - train[0].at(first)[0]) for t in grid])]
-        before, after = val[0].at(first)[1], val[1].at(second)[1]
+        first, second = (one_seed.smoothed(model, item.cls, round, 0, "val") for round in (1, 2))
+        found, before, *_ = first.at(choose_theta(one_seed, model, item.cls, 1))
+        counts = second.at(grid)
+        below = np.flatnonzero(counts[:, 0] >= found)[-1]  # the last theta with this recall or more
+        (high, many), (low, few) = counts[below, :2], counts[below + 1, :2]
+        after = few + (many - few) * (found - low) / (high - low)
         assert item.interval.value == pytest.approx(1 - after / before, abs=1e-4)
 
 
