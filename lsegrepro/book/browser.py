@@ -41,8 +41,8 @@ def networks(run: RunFolder) -> list[dict]:
         card, digest = read_card(path.with_suffix(".json")), sha256(path)
         if card.get("sha256") != digest or card.get("architecture") not in paper.ARCHITECTURES:
             raise LsegreproError(f"{path} and its card do not belong together: one of them was changed")
-        note = (f"{model} for {cls}s, round {round}: {card['arguments']['samples']:,} images seen in this round, "
-                f"of {card['data'].split(' photographs')[0]} photographs. SHA-256 {digest[:12]}.")
+        note = (f"{model} for {cls}s, after {run.images_seen(model, cls, round):,} images in {round} rounds, "
+                f"drawn from {card['data'].split(' photographs')[0]} photographs. SHA-256 {digest[:12]}.")
         choice.append({
             "key": f"{model}-{cls}", "model": model, "cls": cls, "round": round, "theta": theta, "file": path.name,
             "architecture": asdict(paper.ARCHITECTURES[card["architecture"]]), "sha256": digest, "note": note,

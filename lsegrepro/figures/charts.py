@@ -119,7 +119,7 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], levels: M
     left.set(title="Loss (nats)", ylim=(max(0, lowest - 0.06), max(0.75, left.dataLim.ymax + 0.03)))
     levels = {"chance": LOSS_START, **levels, "floor": LOSS_FLOOR}
     for name, level in levels.items():
-        level_line(left, level, f"{name}, {level:.3f}", left=name not in ("chance", "floor"))
+        level_line(left, level, f"{name}, {level:.3f}", left=name not in ("chance", "floor"), below=name == "floor")
     level_line(right, 50, "chance")
     right.set(title="Held-out accuracy, balanced (%)", ylim=(min(45, right.get_ylim()[0]), 100))
     for axes in (left, right):
@@ -183,15 +183,16 @@ def ap_against_images(series: Mapping[str, Mapping[int, Interval]], xlabel: str,
     """AP against a number of images, on a logarithmic axis, a line for each series.
 
     `series` has the AP, a fraction, for each number, by a name that begins with the model; those whose names are in
-    `dashed` are dashed. `xlabel` says which images are counted: those seen in training, the photographs with a class.
+    `dashed` are dashed, with hollow marks. `xlabel` says which images are counted: those seen in training, the
+    photographs with a class.
     """
     figure = Figure(figsize=(WIDTH, 3.3))
     axes, texts = figure.subplots(), []
     for name, points in series.items():
         colour, marker = model_style(name.split(" ")[0])
-        line = "--" if name in dashed else "-"
+        look = {"fmt": f"{marker}--", "markerfacecolor": "white"} if name in dashed else {"fmt": f"{marker}-"}
         points = dict(sorted(points.items()))
-        texts.append(f"{name}: " + _points(axes, points, colour, fmt=marker + line, capsize=3, label=name))
+        texts.append(f"{name}: " + _points(axes, points, colour, capsize=3, label=name, **look))
     axes.set(xlabel=xlabel, title="AP (%)", ylim=(0, None), xscale="log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -291,7 +292,8 @@ def speed_chart(record: dict) -> Figure:
     for axes, (model, measured) in zip(panels, record["models"].items(), strict=True):
         ratios = {METHODS[key]: way["times_floor"] for key, way in measured["ways"].items()}
         bars = axes.barh(range(len(ratios)), list(ratios.values()), height=0.62, color=model_style(model)[0])
-        axes.bar_label(bars, [f"{ratio:.3g}" for ratio in ratios.values()], padding=4, fontsize=8.5)
+        axes.bar_label(bars, [f"{ratio:.3g}" for ratio in ratios.values()], padding=4, fontsize=8.5,
+                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # over the line of the floor
         axes.axvline(1, color=INK, linewidth=1, dashes=(4, 2))
         axes.set(title=model, xscale="log", xlim=(0.3, 5 * max(ratios.values())), xlabel="time in units of the floor")
         axes.xaxis.set_major_formatter("{x:g}")

@@ -95,11 +95,12 @@ def label_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def level_line(axes: Axes, level: float, name: str, left: bool = False) -> None:
-    """Draw a dashed line across at a level, with its name above one of its ends."""
+def level_line(axes: Axes, level: float, name: str, left: bool = False, below: bool = False) -> None:
+    """Draw a dashed line across at a level, with its name above or below one of its ends."""
     axes.axhline(level, color=INK, linewidth=1, dashes=(1.5, 2))
-    axes.annotate(name, (0 if left else 1, level), (3 if left else 0, 3), xycoords=axes.get_yaxis_transform(),
-                  ha="left" if left else "right", textcoords="offset points", fontsize=8, annotation_clip=True)
+    axes.annotate(name, (0 if left else 1, level), (3 if left else 0, -3 if below else 3), textcoords="offset points",
+                  xycoords=axes.get_yaxis_transform(), ha="left" if left else "right",
+                  va="top" if below else "baseline", fontsize=8, annotation_clip=True)
 
 
 # Figures as HTML
