@@ -28,7 +28,7 @@ from lsegrepro.data.drawn import DrawnWeak
 from lsegrepro.data.images import resize
 from lsegrepro.files import atomic, read_jsonl
 from lsegrepro.network.dense import score_map
-from lsegrepro.network.devices import has_bfloat16
+from lsegrepro.network.devices import has_bfloat16, parse_device
 from lsegrepro.network.model import PatchNet
 from lsegrepro.training.batches import WeakDataset, make_batch
 from lsegrepro.training.loop import make_optimiser, sgd_step, train
@@ -242,17 +242,17 @@ def measure(
 @click.option("--model", "models", type=click.Choice(list(paper.ARCHITECTURES)), multiple=True,
               default=("LSE1", "LSE2"), show_default=True)
 @click.option("--size", type=(click.IntRange(1, 2000), click.IntRange(1, 2000)), default=(375, 500), show_default=True)
-@click.option("--device", default="cuda" if torch.cuda.is_available() else "cpu", show_default=True)
+@click.option("--device", type=parse_device, default="cuda" if torch.cuda.is_available() else "cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="of torch; default all cores, or $OMP_NUM_THREADS")
 @click.option("--quick", is_flag=True, help="few repetitions: a rough answer")
 def main(
-    out: Path, models: tuple[str, ...], size: tuple[int, int], device: str, threads: int | None, quick: bool
+    out: Path, models: tuple[str, ...], size: tuple[int, int], device: torch.device, threads: int | None, quick: bool
 ) -> None:
     """Measure this machine's dense inference and training."""
     if threads:
         torch.set_num_threads(threads)
     effort = {"min_time": 0.1, "images": 32} if quick else {}
-    record = measure(models, size, torch.device(device), **effort)
+    record = measure(models, size, device, **effort)
     with atomic(out) as temporary:
         temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     for model, result in record["models"].items():

@@ -119,8 +119,13 @@ def read_json(path: str | Path) -> dict:
 
 
 def read_jsonl(path: str | Path) -> list[dict]:
-    """Read JSON lines, each an object."""
-    return [json.loads(line) for line in read_bytes(path).splitlines()]
+    """Read JSON lines, each an object; raise `LsegreproError` naming the file if one is not JSON."""
+    lines = read_bytes(path).splitlines()
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise LsegreproError(f"{path} has a line that is not JSON ({one_line(error)}); delete it and run "
+                             "again") from error
 
 
 def read_npz(path: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]:

@@ -38,7 +38,7 @@ from lsegrepro.config import load_profile
 from lsegrepro.files import read_json
 from lsegrepro.runs.folder import SPLITS, Network, RunFolder
 from lsegrepro.runs.make import score_network
-from lsegrepro.runs.published import PUBLISHED
+from lsegrepro.runs.published import PUBLISHED, copy_file
 from lsegrepro.runs.results import GRID_STEP, train_curve
 from lsegrepro.training.batches import WeakDataset
 from lsegrepro.training.loop import train
@@ -125,8 +125,7 @@ def copy_regions(run: RunFolder) -> None:
     """Give a run the published superpixels and the truth in them."""
     for path in map(run.regions_path, SPLITS):
         if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PUBLISHED / "evidence" / path.name, path)
+            copy_file(PUBLISHED / "evidence" / path.name, path)
 
 
 def is_passed(folder: Path, job: Job) -> bool:
@@ -170,8 +169,7 @@ def work(folder: Path) -> None:
                     data = data or {split: WeakDataset(run.weak(split), progress=False)
                                     for split in ("train", "heldout")}
                     if job.trunk and not loaded:
-                        out.parent.mkdir(parents=True, exist_ok=True)
-                        shutil.copy(before.with_suffix(".checkpoint"), out.with_suffix(".checkpoint"))
+                        copy_file(before.with_suffix(".checkpoint"), out.with_suffix(".checkpoint"))
                     train(run.profile.arguments(*job.network), data["train"], out, heldout=data["heldout"],
                           progress=False, keep_checkpoint=True)
             if out.is_file() and any(not run.has_scores(*job.network, split=split) for split in job.splits):

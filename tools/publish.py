@@ -11,6 +11,8 @@ from lsegrepro.runs.folder import open_run
 from lsegrepro.runs.published import PROFILE
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     try:
         print(*publish_pages(open_run(PROFILE, sys.argv[1])), sep="\n")
     except LsegreproError as error:

@@ -11,6 +11,8 @@ from lsegrepro.runs.published import PROFILE
 from lsegrepro.runs.silhouettes import write_silhouettes
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     try:
         print(write_silhouettes(open_run(PROFILE, sys.argv[1])))
     except LsegreproError as error:

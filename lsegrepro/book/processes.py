@@ -28,7 +28,8 @@ def environment(home: Path, data: Path | None = None) -> dict[str, str]:
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
         "PYTHONSAFEPATH": "1",  # no module of the working folder
     }
-    return variables | ({DATA_VARIABLE: str(data.resolve())} if data else {})
+    data = data or os.environ.get(DATA_VARIABLE)
+    return variables | ({DATA_VARIABLE: str(Path(data).resolve())} if data else {})  # jobs run in another folder
 
 
 def run_program(command: Sequence[str], variables: Mapping[str, str], log: Path | None = None) -> int:

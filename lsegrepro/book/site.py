@@ -48,7 +48,7 @@ def reproduce(
     spec = run.profile.spec if run.profile.path is None else os.path.relpath(run.profile.path, ROOT)
     settings = {"profile": spec, "run": os.path.relpath(run.folder, ROOT), "device": run.device, "depth": run.depth}
     with tempfile.TemporaryDirectory() if dry_run else locked(run.folder / "reproduce", timeout=GRACE) as temporary:
-        home = Path(temporary or run.folder / "cache/home")  # a dry run leaves no trace
+        home = Path(temporary or run.folder / "cache/home")  # a dry run writes nothing into the run
         write_json(home / "settings.json", settings)
         command += ["--configfile", str((home / "settings.json").resolve())]
         if run_program(command, environment(home, run.data)):

@@ -97,7 +97,8 @@ def _read_sources(path: Path) -> dict[str, str]:
     """Source by photograph, from the columns file and source of an index; empty without one."""
     if not path.is_file():
         return {}
-    rows = csv.DictReader(read_text(path).splitlines())
-    if not {"file", "source"} <= set(rows.fieldnames or ()):
-        raise LsegreproError(f"{path} needs columns named file and source: correct it, or move it away to do without")
-    return {row["file"]: row["source"] or "unknown" for row in rows}
+    try:
+        return {row["file"]: row["source"] or "unknown" for row in csv.DictReader(read_text(path).splitlines())}
+    except (KeyError, csv.Error) as error:
+        raise LsegreproError(f"{path} needs columns named file and source: correct it, or move it away to do "
+                             "without") from error

@@ -64,9 +64,9 @@ def bootstrap(
 
 
 def bootstrap_difference(
-    a: np.ndarray, b: np.ndarray, statistic: Statistic = ap, *, resamples: int = 10_000, seed: int = 0
+    a: np.ndarray, b: np.ndarray, *, resamples: int = 10_000, seed: int = 0
 ) -> Interval:
-    """95 % interval of statistic(a) - statistic(b), paired: each resample gives both the same images.
+    """95 % interval of the AP of a less that of b, paired: each resample gives both the same images.
 
     Parameters as in `bootstrap`. Where the two hold several runs, the runs of each are drawn on their own, since seeds
     do not pair.
@@ -75,7 +75,7 @@ def bootstrap_difference(
     >>> bootstrap_difference(both, both, resamples=100)
     Interval(value=0.0, low=0.0, high=0.0)
     """
-    first, second = bootstrap_draws([a, b], statistic, resamples=resamples, seed=seed)
+    first, second = bootstrap_draws([a, b], resamples=resamples, seed=seed)
     return interval(first - second)
 
 

@@ -39,7 +39,8 @@ class RegionsBuilder:
         truth = column[mask.ravel()]
         cells = np.bincount(labels.ravel() * 4 + truth, minlength=4 * superpixels)
         rings = np.bincount(smallest_box(*mask.shape).ravel() * 4 + truth, minlength=4 * len(BOX_FRACTIONS))
-        self._rows.append((name, labels.shape, *(c.reshape(-1, 4)[:, :3] for c in (cells, rings)), _checksum(labels)))
+        counts = (c.reshape(-1, 4)[:, :3] for c in (cells, rings))
+        self._rows.append((name, labels.shape, *counts, label_checksum(labels)))
 
     def build(self) -> Regions:
         """The regions of the images added so far, in their order."""
@@ -71,7 +72,7 @@ class ScoresBuilder:
         index = len(self._rows)
         name = self.regions.ids[index]
         require_mask(name, labels, mask)
-        require(_checksum(labels) == self.regions.label_checksums[index],
+        require(label_checksum(labels) == self.regions.label_checksums[index],
                 f"the superpixels of {name} are not those of the regions; compute the regions again here")
         inside = mask == paper.VOC_INDEX[self.meta["class"]]
         rows = np.stack([np.bincount(prob_u16[part], minlength=65536) for part in (inside, ~inside & (mask != VOID))])
@@ -116,7 +117,7 @@ def smallest_box(height: int, width: int) -> np.ndarray:
     return np.maximum.outer(*rings)
 
 
-def _checksum(labels: np.ndarray) -> int:
+def label_checksum(labels: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(labels, "<i4"))
 
 

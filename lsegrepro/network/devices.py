@@ -67,9 +67,14 @@ def _cpu_has_bfloat16() -> bool:
     return seconds[torch.bfloat16] < seconds[torch.float32]
 
 
+def arithmetic(device: torch.device, precision: str) -> str:
+    """The precision that is used where another may be asked for: float32, which is more exact, without bfloat16."""
+    return precision if has_bfloat16(device) else "float32"
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Mixed precision inside the block, if it is asked for and the device has it; else float32, which is more exact."""
-    if precision == "float32" or not has_bfloat16(device):
+    if arithmetic(device, precision) == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=getattr(torch, precision))
 

@@ -240,6 +240,8 @@ def _compare(
         left_out.append("has not learned")
     if must_beat_box and not any(beats_box(run, model, cls).low > 0 for model in models):
         left_out.append("no network beats the centred box")
+    if len({run.seeds(model, cls, round) for model in models for round in rounds}) > 1:
+        left_out.append("scored with other seeds")
     if undefined := bool(np.isnan(draws[0]) or np.isnan(p)):
         left_out.append("0/0")
     return Comparison(name, cls, interval(draws), printed, 1.0 if undefined else p, "; ".join(left_out))

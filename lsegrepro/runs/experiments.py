@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from .. import evaluation, paper
-from ..config import Profile, parse_aggregation
+from ..config import LATER, Profile, parse_aggregation
 from ..data import LABELS, label_codes
 from ..evaluation.counts import class_totals, counts_from_positives
 from ..files import LsegreproError, locked, read_json, write_json
-from .folder import SPLITS, Network, RunFolder, require_choice, require_file
+from .folder import SPLITS, Network, RunFolder, require_choice, require_file, require_same
 from .published import PUBLISHED, copy_file
 from .results import choose_theta
 from .statistics import read_statistics
@@ -158,9 +158,11 @@ def result_path(run: RunFolder, name: str) -> Path:
 def read_experiment(run: RunFolder, name: str) -> dict[str, ExperimentResult]:
     """What an experiment gave so far, by `RunFolder.name`; empty if it was not begun.
 
-    Raises `LsegreproError` if there is no such experiment, or its file was measured on other images than the run.
+    Raises `LsegreproError` if there is no such experiment, or its file is of another profile than the run's, of other
+    networks of round 1, or was measured on other images.
     """
     experiment, path, results = find_experiment(run, name), result_path(run, name), {}
+    varied = experiment.varied(run)
     if not path.is_file():
         return {}
     content = read_json(path)
@@ -169,9 +171,13 @@ def read_experiment(run: RunFolder, name: str) -> dict[str, ExperimentResult]:
                              "the experiment again")
     for key, record in content["networks"].items():
         model, cls, round, seed = key.split("-")
-        own = run.card_path(model, cls, int(round[5:]), int(seed[4:]))
-        if experiment.trains or not own.is_file() or read_json(own)["sha256"] == record["sha256"]:
-            results[key] = _result(run, cls, record)  # else of other networks than the run's
+        network = model, cls, int(round[5:]), int(seed[4:])
+        require_same(varied, path, dataclasses.asdict(varied.profile.arguments(*network)), LATER | record["arguments"])
+        # The network of the run that it scored, or began with.
+        of, last = ("start_sha256", network[2] - 1) if experiment.trains else ("sha256", network[2])
+        if last and (own := run.card_path(model, cls, last, network[3])).is_file():
+            require_same(varied, path, {of: read_json(own)["sha256"]}, record)
+        results[key] = _result(run, cls, record)
     return results
 
 
@@ -240,8 +246,9 @@ def _record(run: RunFolder, network: Network, photographs: int) -> dict[str, Any
     card, theta = run.card(*network), choose_theta(run, *network)
     counts = evaluation.per_image_counts(run.regions("val"), run.scores(*network), theta=theta)
     return {"arguments": card["arguments"], "scoring": dataclasses.asdict(run.profile.scoring),
-            "sha256": card["sha256"], "samples": run.images_seen(*network), "hours": card["hours"],
-            "device": card["device"], "photographs": photographs, "final": card["final"], "theta": theta,
+            "sha256": card["sha256"], "start_sha256": card.get("start_sha256"),
+            "samples": run.images_seen(*network), "hours": card["hours"], "device": card["device"],
+            "photographs": photographs, "final": card["final"], "theta": theta,
             "ap": float(evaluation.ap(counts.sum(axis=0))), "positives": counts[:, :2].tolist()}
 
 

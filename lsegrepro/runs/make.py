@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from .. import evidence, paper
+from ..config import LATER, read_card
 from ..evidence import scoring
 from ..files import LsegreproError, digest, printable
 from ..network.devices import parse_device
@@ -19,7 +20,7 @@ from ..training import mining
 from ..training.batches import WeakDataset
 from ..training.loop import train
 from .folder import RunFolder, require_file, require_same
-from .published import adopt_weights
+from .published import PROFILE, adopt_weights, published_file
 
 
 def train_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0) -> Path:
@@ -27,6 +28,10 @@ def train_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: in
     network = (model, cls, round, seed)
     path = run.weights_path(*network)
     if not path.is_file() and run.depth == "weights":
+        arguments = read_card(published_file(path).with_suffix(".json"))["arguments"]
+        if LATER | arguments != dataclasses.asdict(run.profile.arguments(*network)):
+            raise LsegreproError(f"the published {path.stem} is not of profile {run.profile.name}: take --profile "
+                                 f"{PROFILE}, or --depth scratch")
         adopt_weights(path)
     if path.is_file():
         _check_images(run, path, run.card(*network))
@@ -34,6 +39,7 @@ def train_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: in
     start = hard_negatives = None
     if round == 2:
         start = load_network(run, model, cls, 1, seed)
+        _check_images(run, run.weights_path(model, cls, 1, seed), run.card(model, cls, 1, seed))
         _check_negatives(run, model, cls, seed)
     dataset, heldout = _dataset(run, "train"), _dataset(run, "heldout")
     if round == 2:

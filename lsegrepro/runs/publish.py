@@ -34,9 +34,12 @@ def publish(run: RunFolder) -> None:
         card = run.card_path(model, cls, round, seed)
         files += [card, card.with_suffix(".jsonl"), run.negatives_path(model, cls, seed),
                   *(run.scores_path(model, cls, round, seed, split) for split in SPLITS)]
+    files += [run.folder / path.relative_to(PUBLISHED) for kind in ("experiments", "statistics")
+              for path in (PUBLISHED / kind).glob("*.json")]  # what was published before stays, in some version
     if absent := [path for path in files if not path.is_file()]:
         raise LsegreproError(f"{absent[0]} is not there ({len(absent)} files are missing): finish the run first, "
-                             f"lsegrepro reproduce --profile {run.profile.spec} --run {run.folder}")
+                             f"lsegrepro reproduce --profile {run.profile.spec} --run {run.folder}; of experiments and "
+                             f"statistics copy or delete those in {PUBLISHED}")
     results = results_table(run)  # refuses evidence that is damaged or of something else
     with locked(PUBLISHED / "results.json"):
         if run.folder.resolve() != PUBLISHED.resolve():
@@ -54,5 +57,6 @@ def _replace_folders(folder: Path) -> None:
                 if path.is_file() and not any(map(path.match, LEFT_OUT)):
                     shutil.copy(path, copy)
         for kind in FOLDERS:
-            shutil.rmtree(PUBLISHED / kind, ignore_errors=True)
+            if (PUBLISHED / kind).exists():
+                (PUBLISHED / kind).rename(Path(copies, f"{kind} before"))
             Path(copies, kind).rename(PUBLISHED / kind)

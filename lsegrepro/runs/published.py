@@ -1,10 +1,9 @@
 """The published run: where it lies, and how another run takes its files."""
 
-import shutil
 from pathlib import Path
 
 from ..config import read_card
-from ..files import LsegreproError, atomic, sha256, write_json
+from ..files import LsegreproError, atomic, read_bytes, sha256, write_json
 from .folder import repository
 
 # The run folder that is versioned with the book: weights and evidence, no photograph.
@@ -38,5 +37,6 @@ def published_file(path: Path) -> Path:
 
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file; the copy has its name when it is whole."""
+    content = read_bytes(source)  # its own error names the source
     with atomic(target) as temporary:
-        shutil.copyfile(source, temporary)
+        temporary.write_bytes(content)

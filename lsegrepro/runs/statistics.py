@@ -138,7 +138,7 @@ def accuracy_within_sources(run: RunFolder) -> dict[str, Any]:
     Images that hard negatives were mined from are left out: those networks were trained on parts of them. Gives
     ``images``, how many were classified, at most `PER_SOURCE` of each label and source; and ``networks``: name to
     ``whole`` and ``shortcut``, the accuracies of the network and of knowing only the source, and ``inside``: source to
-    [images, accuracy]. Both are empty where all images come from one source.
+    [images, accuracy]. Both are empty where all images come from one source, or all backgrounds were mined.
     """
     import torch
 
@@ -152,6 +152,8 @@ def accuracy_within_sources(run: RunFolder) -> dict[str, Any]:
     paths = {run.negatives_path(model, cls, seed) for model, cls, _, seed in run.last_networks()}
     mined = np.isin(weak.names, np.concatenate([[], *(read_npz(path, ("names",))["names"]
                                                       for path in paths if path.is_file())]))
+    if mined[labels == "background"].all():  # what is left would be cat against dog
+        return {"images": 0, "networks": {}}
     kinds = np.array([f"{label}/{source}" for label, source in zip(labels, sources, strict=True)])
     index = np.sort(np.concatenate([
         rng.permutation(np.flatnonzero((kinds == kind) & ~mined))[:PER_SOURCE] for kind in np.unique(kinds)
@@ -190,9 +192,9 @@ def _count_labels(labels: np.ndarray) -> dict[str, int]:
 # Measures of masks, labels and networks: arrays in, numbers out
 
 
-def prepare_mask(mask: np.ndarray, side: int = paper.IMAGE_SIDE) -> np.ndarray:
+def prepare_mask(mask: np.ndarray) -> np.ndarray:
     """Scale and crop a mask (H, W) uint8 as `data.images.prepare` does its image, with nearest neighbours."""
-    height, width = mask.shape
+    height, width, side = *mask.shape, paper.IMAGE_SIDE
     factor = side / min(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     scaled = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
@@ -226,9 +228,9 @@ def source_shortcut(labels: Sequence[str], sources: Sequence[str], cls: str) -> 
 
 
 def within_sources(
-    correct: np.ndarray, present: np.ndarray, sources: Sequence[str], least: int = 20
+    correct: np.ndarray, present: np.ndarray, sources: Sequence[str]
 ) -> dict[str, tuple[int, float]]:
-    """Balanced accuracy inside each source that has `least` images of each kind: source to (images, accuracy).
+    """Balanced accuracy inside each source that has 20 images of each kind: source to (images, accuracy).
 
     A network that lives on telling sources apart falls to 1/2 here.
     """
@@ -236,13 +238,13 @@ def within_sources(
     for name in sorted(set(sources)):
         here = np.array(sources) == name
         kinds = [correct[here & present], correct[here & ~present]]
-        if min(map(len, kinds)) >= least:
+        if min(map(len, kinds)) >= 20:
             accuracies[name] = (int(here.sum()), float(np.mean([kind.mean() for kind in kinds])))
     return accuracies
 
 
-def saturation(net: PatchNet, patches: Tensor, level: float = 0.99) -> dict[str, float]:
-    """Share of each layer's outputs beyond `level` in magnitude, where tanh hardly has a gradient.
+def saturation(net: PatchNet, patches: Tensor) -> dict[str, float]:
+    """Share of each layer's outputs beyond 0.99 in magnitude, where tanh hardly has a gradient.
 
     `patches` are (M, 3, sz, sz) float in [-1, 1]; the result is ``"layer 1"`` .. ``"layer 5"`` to a fraction.
     """
@@ -255,4 +257,4 @@ def saturation(net: PatchNet, patches: Tensor, level: float = 0.99) -> dict[str,
         outputs.append(net(patches))
     for hook in hooks:
         hook.remove()
-    return {f"layer {i}": float((x.abs() > level).float().mean()) for i, x in enumerate(outputs, start=1)}
+    return {f"layer {i}": float((x.abs() > 0.99).float().mean()) for i, x in enumerate(outputs, start=1)}

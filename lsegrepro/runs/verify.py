@@ -1,6 +1,7 @@
 """Whether the published results come out again: recomputed from the evidence, or from the weights on some images."""
 
 import itertools
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from tqdm import tqdm
 
 from .. import evaluation, paper
 from ..config import Scoring
-from ..files import LsegreproError, read_json, write_json
+from ..files import LsegreproError, digest, read_json, write_json
 from .comparisons import BASELINES, LSE_OR_MAX, SMALL_OR_LARGE, interval, three_way_counts
 from .folder import RunFolder
 from .results import THETAS, choose_theta, present_weights
@@ -148,8 +149,10 @@ def compare_scores(run: RunFolder, images: int, work: Path) -> list[Line]:
     `images` is how many, evenly spaced over those at hand (0: all). The folder `work` is for score maps and
     superpixels, from which an interrupted check goes on.
     """
-    from ..evidence.scoring import score_image
+    from ..evidence.builders import label_checksum
+    from ..evidence.scoring import code_digest, score_image
     from ..evidence.superpixels import order_statistic, oversegment_cached
+    from ..network.devices import parse_device
     from ..training.mining import evenly_spaced
     from .make import load_network
 
@@ -161,12 +164,15 @@ def compare_scores(run: RunFolder, images: int, work: Path) -> list[Line]:
         scores, weights, name = run.scores(*network), load_network(run, *network), run.name(*network)
         arguments, superpixels, whole_images = Scoring(**scores.meta["arguments"]), {}, {}
         chosen = evenly_spaced(at_hand, images or len(at_hand))
+        maps = work / "maps" / digest([weights.sha256, code_digest(), parse_device(run.device).type])
         for i in tqdm(chosen, desc=name, unit="image", disable=not run.progress):
             key, rows = regions.ids[i], slice(regions.offsets[i], regions.offsets[i + 1])
             image = data.image(data.ids.index(key))
-            cache = work / "maps" / weights.sha256[:16] / f"{key}.npz"
-            prob_u16, image_scores = score_image(weights, image, arguments, cache)
+            prob_u16, image_scores = score_image(weights, image, arguments, maps / f"{key}.npz")
             labels = oversegment_cached(image, regions.superpixels, work / "superpixels")
+            if label_checksum(labels) != regions.label_checksums[i]:
+                tqdm.write(f"{key} is cut into other superpixels here, and not compared", sys.stderr)
+                continue
             superpixels[key] = order_statistic(prob_u16, labels) / 65535, scores.statistics[rows] / 65535
             whole_images[key] = image_scores, scores.image_scores[i]
         lines += [_line(f"{name}, superpixels", superpixels, TOLERANCE[arguments.precision]),

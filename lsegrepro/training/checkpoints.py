@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..config import LATER, Training
 from ..files import LsegreproError, atomic
+from ..network.devices import arithmetic
 from ..network.model import PatchNet
 from ..network.weights import Weights
 from .batches import HardNegatives, WeakDataset
@@ -40,6 +41,7 @@ class TrainingState:
             "identity": json.dumps(identity), "step": self.step, "net": self.net.state_dict(),
             "optimiser": self.optimiser.state_dict(), "average": self.average.state_dict() if self.average else None,
             "curve": self.curve, "loss_sum": self.loss_sum, "seconds": self.seconds,
+            "arithmetic": self._arithmetic(identity),
         }, content)
         with atomic(path) as temporary:
             temporary.write_bytes(content.getvalue())
@@ -53,12 +55,18 @@ class TrainingState:
             raise LsegreproError(f"{path} is damaged, or no checkpoint of this version: delete it and run "
                                  "again") from error
         require_same_training(identity, saved_identity, path, step)
+        if (before := saved.get("arithmetic", now := self._arithmetic(identity))) != now:
+            raise LsegreproError(f"{path} was computed in {before}, this machine would take {now}: go on where it "
+                                 "began, or delete it and run again")
         self.net.load_state_dict(saved["net"])
         self.optimiser.load_state_dict(saved["optimiser"])
         if self.average is not None:
             self.average.load_state_dict(saved["average"])
         self.step, self.curve, self.loss_sum = step, saved["curve"], saved["loss_sum"]
         self.began = time.monotonic() - saved["seconds"]
+
+    def _arithmetic(self, identity: dict) -> str:
+        return arithmetic(self.loss_sum.device, identity["arguments"]["precision"])
 
 
 def identify(

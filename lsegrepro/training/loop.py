@@ -43,9 +43,10 @@ def train(
 
     Writes ``out`` (safetensors), its card (``.json``) and its training curve (``.jsonl``); on the way also
     ``.checkpoint``, from which an interrupted training resumes. Images of `heldout` are for the held-out columns of the
-    curve, and never influence the weights. `start`, initial weights, and `hard_negatives` are both needed in round 2.
-    `stop_after` so many steps of this call the training stops, to be resumed, and the path is that of the checkpoint;
-    `keep_checkpoint` leaves the last one beside the weights, for a longer training to continue from.
+    curve, and influence the weights only through `hard_negatives`. `start`, initial weights, and `hard_negatives` are
+    both needed in round 2. `stop_after` so many steps of this call the training stops, to be resumed, and the path is
+    that of the checkpoint; `keep_checkpoint` leaves the last one beside the weights, for a longer training to go on
+    from.
 
     Raises `LsegreproError` if a finished training or a checkpoint in that place has other arguments, if another process
     trains it, if the loss is no longer finite, or if nothing can be written.

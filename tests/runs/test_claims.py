@@ -13,6 +13,7 @@ from lsegrepro import evaluation, paper
 from lsegrepro.evaluation import Interval
 from lsegrepro.runs import claims, comparisons
 from lsegrepro.runs.claims import Claim, Comparison
+from lsegrepro.runs.folder import RunFolder
 from lsegrepro.runs.results import choose_theta
 
 # The rule
@@ -123,6 +124,11 @@ def test_false_positives_are_compared_at_equal_recall(one_seed):
         (high, many), (low, few) = counts[below, :2], counts[below + 1, :2]
         after = few + (many - few) * (found - low) / (high - low)
         assert item.interval.value == pytest.approx(1 - after / before, abs=1e-4)
+
+
+def test_networks_that_are_scored_with_other_seeds_are_not_compared(scored, monkeypatch):
+    monkeypatch.setattr(RunFolder, "seeds", lambda run, model, *_: (0,) if model == "LSE1" else (0, 1))
+    assert {item.left_out[-23:] for item in claims.lse_beats_max(scored).measured} == {"scored with other seeds"}
 
 
 @pytest.mark.parametrize("early, late, learned", [

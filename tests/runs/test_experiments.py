@@ -106,6 +106,20 @@ def test_what_is_only_scored_otherwise_takes_the_weights_of_the_run(small):
     assert own.results[0].samples == larger.results[0].samples == small.images_seen("LSE1", "cat", 2)
 
 
+@pytest.mark.parametrize("name, change, differs", [
+    ("linear", {"training": {"rate": 0.5}}, "rate"), ("larger", {}, "sha256"), ("easy", {}, "start_sha256")])
+def test_results_of_another_recipe_or_of_other_networks_are_refused(small, name, change, differs):
+    run_experiment(small, name)
+    path = experiments.result_path(small, name)
+    content = read_json(path)
+    (record,) = content["networks"].values()
+    record |= {key: "other" for key in ("sha256", "start_sha256")}
+    write_json(path, content)
+    run = dataclasses.replace(small, profile=dataclasses.replace(
+        small.profile, training=small.profile.training | change.get("training", {})))
+    refused(lambda: read_experiment(run, name), path, f"was made with {differs} = ")
+
+
 def test_a_second_round_begins_with_the_first_of_the_run(small):
     (result,) = run_experiment(small, "easy").values()
     path = small.folder / "experiments" / "easy" / "weights" / "LSE1-cat-round2-seed0.json"

@@ -83,6 +83,13 @@ def test_a_run_that_lacks_a_result_or_whose_evidence_is_damaged_replaces_nothing
     assert (folder / "evidence" / "of-before.npz").read_text() == "old" and not (folder / "weights").exists()
 
 
+def test_an_experiment_that_was_published_is_not_lost(finished, folder):
+    path = folder / "experiments" / "mean.json"
+    path.parent.mkdir()
+    path.write_text("{}")
+    refused(lambda: publish.publish(finished), finished.folder / "experiments" / "mean.json", "copy or delete")
+
+
 def test_a_full_disk_leaves_what_was_published(finished, folder):
     with file_size_limit(5000), pytest.raises(OSError):
         publish.publish(finished)

@@ -5,6 +5,7 @@ import pytest
 from conftest import ROOT, refused
 
 from lsegrepro import cli, evaluation
+from lsegrepro.evidence import superpixels
 from lsegrepro.files import write_json
 from lsegrepro.runs import verify
 from lsegrepro.runs.folder import RunFolder, open_run
@@ -88,6 +89,12 @@ def test_published_weights_score_the_images_again(published, tmp_path, monkeypat
     monkeypatch.setattr(make, "load_network", other)
     lines = verify.compare_scores(published, 2, tmp_path / "other")
     assert all(line.same == 0 and line.differing for line in lines if "superpixels" in line.what)
+
+
+def test_an_image_that_is_cut_into_other_superpixels_is_not_compared(published, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(superpixels, "oversegment_cached", lambda image, *_: np.zeros(image.shape[:2], np.int32))
+    assert {line.of for line in verify.compare_scores(published, 1, tmp_path)} == {0}
+    assert "is cut into other superpixels here, and not compared" in capsys.readouterr().err
 
 
 def test_the_committed_results_come_out_again():

@@ -332,6 +332,14 @@ def test_other_start_and_hard_negatives_are_refused(decoded, tmp_path, out, hard
     assert not list(tmp_path.glob("none.*"))
 
 
+def test_a_checkpoint_of_another_arithmetic_is_refused(decoded, out, monkeypatch):
+    config = dataclasses.replace(short(), precision="bfloat16")
+    monkeypatch.setattr(devices, "has_bfloat16", lambda device: True)
+    path = train(config, decoded, out, stop_after=1)
+    monkeypatch.setattr(devices, "has_bfloat16", lambda device: False)
+    refused(lambda: train(config, decoded, out), path, "was computed in bfloat16, this machine would take float32")
+
+
 def test_a_damaged_checkpoint_is_refused(decoded, out):
     checkpoint = train(short(), decoded, out, stop_after=2)
     for content in (checkpoint.read_bytes()[:5000], b"hello"):
