@@ -111,15 +111,15 @@ def _bar(items: Iterable, data: SegmentationSet, title: str, progress: bool) -> 
 
 
 @lru_cache
-def code_digest() -> str:
+def code_digest(package: Path = PACKAGE) -> str:
     """Digest (16 hex digits) of the source from a photograph and weights to scores: of `SCORING_MODULES`.
 
     A comment changes it too, so a difference calls for a look, and is no reason to refuse anything. A run's cache of
     score maps is named by it, so that evidence never mixes two versions.
     """
     total = hashlib.sha256()
-    for path in (PACKAGE / name for name in SCORING_MODULES):
+    for path in (package / name for name in SCORING_MODULES):
         for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             # Read as text: a checkout with other line ends is the same code.
-            total.update(f"\n# {source.relative_to(PACKAGE).as_posix()}\n{source.read_text(encoding='utf-8')}".encode())
+            total.update(f"\n# {source.relative_to(package).as_posix()}\n{source.read_text(encoding='utf-8')}".encode())
     return total.hexdigest()[:16]
