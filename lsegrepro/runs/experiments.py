@@ -108,7 +108,7 @@ def run_experiment(run: RunFolder, name: str, cls: str | None = None) -> dict[st
         _copy_shared(run, varied, network, find_experiment(run, name).trains)
         make.train_network(varied, *network)
         for split in SPLITS:
-            make.score_network(varied, *network, split)
+            make.score_network(varied, *network, split, superpixels=make.superpixel_cache(run))
         record = _record(varied, network, int((label_codes(varied.weak("train")) == LABELS.index(network[1])).sum()))
         with locked(path, timeout=60):  # another process may add another class meanwhile
             content = read_json(path) if path.is_file() else {

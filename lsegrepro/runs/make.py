@@ -77,15 +77,22 @@ def make_regions(run: RunFolder, split: str) -> Path:
     return path
 
 
-def score_network(run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val") -> Path:
-    """Score the images of a split with a network, and write its scores in each superpixel."""
+def score_network(
+    run: RunFolder, model: str, cls: str, round: int = 1, seed: int = 0, split: str = "val",
+    superpixels: Path | None = None,
+) -> Path:
+    """Score the images of a split with a network, and write its scores in each superpixel.
+
+    `superpixels` is the folder that keeps those of each image, by default `superpixel_cache`.
+    """
     path = run.scores_path(model, cls, round, seed, split)
     if path.is_file():
         run.scores(model, cls, round, seed, split)
         return path
     regions, weights = run.regions(split), load_network(run, model, cls, round, seed)
     scores = scoring.score_set(weights, run.segmentation(split), regions, run.profile.scoring,
-                               maps=map_cache(run, weights), progress=run.progress, superpixels=superpixel_cache(run))
+                               maps=map_cache(run, weights), progress=run.progress,
+                               superpixels=superpixels or superpixel_cache(run))
     evidence.write_scores(path, scores)
     return path
 
