@@ -48,10 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):
             return 141
         return _say(": ".join(str(part) for part in (error.filename, error.strerror or error) if part), 2)
-    except (MemoryError, BrokenProcessPool):  # a worker process is killed where memory runs out
-        return _say("there is not enough memory for this", 2)
-    except RuntimeError as error:  # torch's own, of a CPU and of a GPU
-        if not any(words in str(error) for words in ("allocate memory", "not enough memory", "out of memory")):
+    except (MemoryError, RuntimeError) as error:
+        words = ("allocate memory", "not enough memory", "out of memory")  # torch's own errors; a worker is killed
+        if not isinstance(error, (MemoryError, BrokenProcessPool)) and not any(text in str(error) for text in words):
             raise
         return _say("there is not enough memory for this", 2)
     except KeyboardInterrupt:
@@ -126,9 +125,9 @@ def prepare(name: str, source: Path | None, data: Path | None) -> None:
     root = data or os.environ.get(DATA_VARIABLE)
     if not root:
         raise LsegreproError(f"say with --data, or with {DATA_VARIABLE}, below which folder the photographs go")
-    if name != "imagenet" and source:
-        raise LsegreproError(f"{name} is downloaded and has no SOURCE: say with --data where it goes")
     if name != "imagenet":
+        if source:
+            raise LsegreproError(f"{name} is downloaded and has no SOURCE: say with --data where it goes")
         return print(*fetch(name, Path(root)), sep="\n")
     if source is None:
         raise LsegreproError("name the folder of an ImageNet, which has a folder a synset: prepare imagenet SOURCE")

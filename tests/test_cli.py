@@ -166,7 +166,7 @@ def test_a_signal_ends_a_command_in_one_line(command, monkeypatch, number, code,
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.parametrize("error", [MemoryError, BrokenProcessPool])
+@pytest.mark.parametrize("error", [MemoryError, BrokenProcessPool, RuntimeError("CPU: can't allocate memory")])
 def test_too_little_memory_is_said_in_one_line(command, monkeypatch, error):
     monkeypatch.setattr(make, "train_network", Mock(side_effect=error))
     assert command("train", *NETWORK) == (2, "", "lsegrepro: there is not enough memory for this\n")

@@ -21,7 +21,6 @@ import dataclasses
 import fcntl
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -235,14 +234,13 @@ def results(folder: Path) -> list[dict]:
 
 def collect(folder: Path, run: Path) -> None:
     """Copy the networks that are finished at their last stop into a run, as its round 1."""
-    (run / "weights").mkdir(parents=True, exist_ok=True)
     for model, cls in NETWORKS:
         *_, last = branch(model, cls)
         weights = run_of(folder, last).weights_path(*last.network)
         if not weights.is_file():
             raise SystemExit(f"no finished network {weights}: let the run go on")
         for suffix in (".json", ".jsonl", ".safetensors"):
-            shutil.copy(weights.with_suffix(suffix), run / "weights")
+            copy_file(weights.with_suffix(suffix), run / "weights" / f"{weights.stem}{suffix}")
 
 
 def save_trunks(folder: Path, path: Path) -> None:

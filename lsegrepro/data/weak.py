@@ -1,5 +1,6 @@
 """Photographs known by their label only: what all such sets share, and the layout of one folder a label."""
 
+import contextlib
 import csv
 import hashlib
 from collections import Counter
@@ -97,8 +98,8 @@ def _read_sources(path: Path) -> dict[str, str]:
     """Source by photograph, from the columns file and source of an index; empty without one."""
     if not path.is_file():
         return {}
-    try:
-        return {row["file"]: row["source"] or "unknown" for row in csv.DictReader(read_text(path).splitlines())}
-    except (KeyError, csv.Error) as error:
-        raise LsegreproError(f"{path} needs columns named file and source: correct it, or move it away to do "
-                             "without") from error
+    with contextlib.suppress(csv.Error):
+        rows = csv.DictReader(read_text(path).splitlines())
+        if {"file", "source"} <= set(rows.fieldnames or ()):
+            return {row["file"]: row["source"] or "unknown" for row in rows}
+    raise LsegreproError(f"{path} needs columns named file and source: correct it, or move it away to do without")

@@ -63,9 +63,7 @@ def bootstrap(
     return interval(draws)
 
 
-def bootstrap_difference(
-    a: np.ndarray, b: np.ndarray, *, resamples: int = 10_000, seed: int = 0
-) -> Interval:
+def bootstrap_difference(a: np.ndarray, b: np.ndarray, *, resamples: int = 10_000, seed: int = 0) -> Interval:
     """95 % interval of the AP of a less that of b, paired: each resample gives both the same images.
 
     Parameters as in `bootstrap`. Where the two hold several runs, the runs of each are drawn on their own, since seeds

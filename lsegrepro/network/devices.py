@@ -69,7 +69,7 @@ def _cpu_has_bfloat16() -> bool:
 
 def arithmetic(device: torch.device, precision: str) -> str:
     """The precision that is used where another may be asked for: float32, which is more exact, without bfloat16."""
-    return precision if has_bfloat16(device) else "float32"
+    return precision if precision == "float32" or has_bfloat16(device) else "float32"
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -107,7 +107,7 @@ def device_name(device: torch.device, precision: str = "float32") -> str:
     else:
         threads = torch.get_num_threads()
         name = f"{threads} CPU thread{'s' * (threads > 1)}, {platform.machine()}"
-    return name if precision == "float32" or has_bfloat16(device) else f"{name}, in float32"
+    return name if arithmetic(device, precision) == precision else f"{name}, in float32"
 
 
 def versions() -> dict[str, str]:

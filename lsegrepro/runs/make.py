@@ -114,7 +114,8 @@ def superpixel_cache(run: RunFolder) -> Path:
 
 def map_cache(run: RunFolder, weights: Weights) -> Path:
     """The folder that keeps the score maps of a network, one file an image, until it is deleted."""
-    made_by = digest([weights.sha256, dataclasses.asdict(run.profile.scoring), scoring.code_digest()])
+    made_by = digest([weights.sha256, dataclasses.asdict(run.profile.scoring), scoring.code_digest(),
+                      parse_device(run.device).type])
     return run.folder / "cache" / "maps" / made_by
 
 

@@ -227,9 +227,7 @@ def source_shortcut(labels: Sequence[str], sources: Sequence[str], cls: str) -> 
     return float(sum(max(pair) for pair in shares) / 2)
 
 
-def within_sources(
-    correct: np.ndarray, present: np.ndarray, sources: Sequence[str]
-) -> dict[str, tuple[int, float]]:
+def within_sources(correct: np.ndarray, present: np.ndarray, sources: Sequence[str]) -> dict[str, tuple[int, float]]:
     """Balanced accuracy inside each source that has 20 images of each kind: source to (images, accuracy).
 
     A network that lives on telling sources apart falls to 1/2 here.

@@ -3,6 +3,7 @@
 import itertools
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import evaluation, paper
-from ..config import Scoring
-from ..files import LsegreproError, digest, read_json, write_json
+from ..files import LsegreproError, read_json, write_json
 from .comparisons import BASELINES, LSE_OR_MAX, SMALL_OR_LARGE, interval, three_way_counts
 from .folder import RunFolder
 from .results import THETAS, choose_theta, present_weights
@@ -150,31 +150,29 @@ def compare_scores(run: RunFolder, images: int, work: Path) -> list[Line]:
     superpixels, from which an interrupted check goes on.
     """
     from ..evidence.builders import label_checksum
-    from ..evidence.scoring import code_digest, score_image
+    from ..evidence.scoring import score_image
     from ..evidence.superpixels import order_statistic, oversegment_cached
-    from ..network.devices import parse_device
     from ..training.mining import evenly_spaced
-    from .make import load_network
+    from .make import load_network, map_cache, superpixel_cache
 
-    data, regions, lines = run.segmentation("val"), run.regions("val"), []
+    data, regions, lines, caches = run.segmentation("val"), run.regions("val"), [], replace(run, folder=work)
     at_hand = np.flatnonzero(np.isin(regions.ids, data.ids))
     if not len(at_hand):
         raise LsegreproError(f"none of the {len(regions)} images of {run.regions_path('val')} is in {data.description}")
     for network in run.last_networks():
         scores, weights, name = run.scores(*network), load_network(run, *network), run.name(*network)
-        arguments, superpixels, whole_images = Scoring(**scores.meta["arguments"]), {}, {}
+        superpixels, whole_images, maps = {}, {}, map_cache(caches, weights)
         chosen = evenly_spaced(at_hand, images or len(at_hand))
-        maps = work / "maps" / digest([weights.sha256, code_digest(), parse_device(run.device).type])
         for i in tqdm(chosen, desc=name, unit="image", disable=not run.progress):
             key, rows = regions.ids[i], slice(regions.offsets[i], regions.offsets[i + 1])
             image = data.image(data.ids.index(key))
-            prob_u16, image_scores = score_image(weights, image, arguments, maps / f"{key}.npz")
-            labels = oversegment_cached(image, regions.superpixels, work / "superpixels")
+            prob_u16, image_scores = score_image(weights, image, run.profile.scoring, maps / f"{key}.npz")
+            labels = oversegment_cached(image, regions.superpixels, superpixel_cache(caches))
             if label_checksum(labels) != regions.label_checksums[i]:
                 tqdm.write(f"{key} is cut into other superpixels here, and not compared", sys.stderr)
                 continue
             superpixels[key] = order_statistic(prob_u16, labels) / 65535, scores.statistics[rows] / 65535
             whole_images[key] = image_scores, scores.image_scores[i]
-        lines += [_line(f"{name}, superpixels", superpixels, TOLERANCE[arguments.precision]),
+        lines += [_line(f"{name}, superpixels", superpixels, TOLERANCE[run.profile.scoring.precision]),
                   _line(f"{name}, image scores", whole_images, SCORE_TOLERANCE)]
     return lines
